@@ -1,0 +1,1 @@
+"""Data: dataset cards, volumes, slice stacks and phantoms."""

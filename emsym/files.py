@@ -1,0 +1,58 @@
+"""Where emsym's own data files lie, and how a file that a person wrote is read."""
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+
+from emsym.errors import UserError
+
+_PACKAGE = Path(__file__).parent
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+
+def cards_folder() -> Path:
+    """The dataset cards: inside an installed package, or ``datasets/`` of a checkout."""
+    return _first(_PACKAGE / "_datasets", _PACKAGE.parent / "datasets")
+
+
+def protocols_folder() -> Path:
+    """The protocols: inside an installed package, or ``benchmark/protocols/`` of a checkout."""
+    return _first(_PACKAGE / "_protocols", _PACKAGE.parent / "benchmark" / "protocols")
+
+
+def _first(*folders: Path) -> Path:
+    return next((folder for folder in folders if folder.is_dir()), folders[-1])
+
+
+def read_toml(path: Path, model: type[Model], **extra: Any) -> Model:
+    """Read a TOML file into a pydantic model; `extra` are fields that the file does not hold.
+
+    Raises `UserError`, naming the file, the key and what was expected.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid TOML: {error}.") from error
+    try:
+        return model.model_validate({**content, **extra})
+    except pydantic.ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}.") from error
+
+
+def describe(error: pydantic.ValidationError) -> str:
+    """The first mistakes of a validation error as half a sentence."""
+    told = []
+    for mistake in error.errors()[:3]:
+        key = ".".join(str(part) for part in mistake["loc"]) or "the file"
+        if mistake["type"] == "extra_forbidden":
+            told.append(f"unknown key '{key}'")
+        elif mistake["type"] == "missing":
+            told.append(f"the key '{key}' is missing")
+        else:
+            told.append(f"'{key}': {mistake['msg'].removeprefix('Value error, ')}")
+    more = error.error_count() - len(told)
+    return "; ".join(told) + (f" (and {more} more)" if more > 0 else "")

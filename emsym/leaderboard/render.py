@@ -1,0 +1,208 @@
+"""The leaderboard as Markdown, CSV and terminal tables, all from the same rows."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from tabulate import tabulate
+
+from emsym.leaderboard.table import BOARD, GROUP, Score, aggregate, cells, headline, summary
+from emsym.models.weights import ORIGINS
+from emsym.run.record import Record
+from emsym.run.store import write_atomically
+
+NARROW = {"Dice ↑", "|model asym.| ↓", "flip error ↓"}
+"""The columns that fit a terminal of 80 characters."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """One protocol version with one kind of weights: its records, and what it shows of them."""
+
+    records: list[Record]
+    cells: pd.DataFrame
+
+    @property
+    def target(self) -> str:
+        """The attribution target shown: the labels' pixels, the same for every network."""
+        return "true-foreground" if self._has("true-foreground") else "foreground"
+
+    @property
+    def scores(self) -> list[Score]:
+        """The columns, in order."""
+        threshold = next(
+            float(name.removeprefix("dice@")) for name in self.cells if name.startswith("dice@")
+        )
+        return headline(self.target, threshold)
+
+    @property
+    def shares(self) -> list[str]:
+        """The columns of the slice shares, in the order of the slices."""
+        return [name for name in self.cells if name.startswith(f"{self.target}/slice_share")]
+
+    @property
+    def title(self) -> str:
+        """The protocol's name and version."""
+        stamp = self.records[0].protocol
+        return f"{stamp.name}, version {stamp.version}"
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What a reader must know before comparing: (word, text)."""
+        first = self.records[0]
+        weights = first.weights
+        origin = ORIGINS.get(weights.origin, f"a local file, {weights.identity[:19]}…")
+        seeds = sorted({record.seed for record in self.records})
+        licences = dict.fromkeys(
+            f"{record.dataset.name} ({record.dataset.modality}; {record.dataset.licence})"
+            for record in self.records
+        )
+        processors = dict.fromkeys(str(r.environment["processor"]) for r in self.records)
+        return [
+            ("Protocol", f"{self.title}, digest {first.protocol.digest[:12]}"),
+            ("Weights", f"{weights.origin}: {origin}; `random` uses none"),
+            ("Stacks", f"{first.slices} slices; colour planes copied, not rescaled"),
+            ("Attribution", f"gradient saliency of the {self.target} logits"),
+            ("Cells", f"{len(self.cells)}, seeds {', '.join(map(str, seeds))}"),
+            ("Data", "; ".join(licences)),
+            ("Made on", "; ".join(processors)),
+        ]
+
+    def groups(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """(heading, rows): first the summary where there is more than one group, then each."""
+        rows = aggregate(self.cells, [*GROUP, "init"])
+        groups = list(dict.fromkeys((dataset, network) for dataset, network, _ in rows.index))
+        if len(groups) > 1 and len(over := summary(self.cells)):
+            yield "Summary: mean ± sd over data sets and architectures", over
+        for dataset, network in groups:
+            yield f"{dataset} · {network}", rows.loc[(dataset, network)]
+
+    def _has(self, target: str) -> bool:
+        return any(name.startswith(f"{target}/slice_share") for name in self.cells)
+
+
+def boards(records: Iterable[Record]) -> list[Board]:
+    """The finished records, apart by protocol version, weights and number of slices."""
+    done = sorted(
+        (record for record in records if record.status == "done"),
+        key=lambda record: (record.protocol.name, record.protocol.version, record.seed),
+    )
+    if not done:
+        return []
+    table = cells(done)
+    return [
+        Board([done[row] for row in rows.index], rows.dropna(axis=1, how="all"))
+        for _, rows in table.groupby(BOARD, sort=False)
+    ]
+
+
+def markdown(records: Iterable[Record]) -> str:
+    """The leaderboard as a page for a code host."""
+    parts = ["# Leaderboard", _LEGEND]
+    for board in boards(records):
+        parts.append(f"## {board.title}")
+        parts.append("\n".join(f"- **{word}**: {text}" for word, text in board.facts()))
+        for heading, rows in board.groups():
+            parts += [f"### {heading}", _markdown_table(board, rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def csv(records: Iterable[Record]) -> str:
+    """One line per data set, architecture and strategy: mean, sd and n of every score."""
+    found = boards(records)
+    tables = []
+    for board in found:
+        rows = aggregate(board.cells, [*BOARD, *GROUP, "licence", "init"])
+        rows.columns = [f"{score} {what}" for score, what in rows.columns]
+        tables.append(rows.reset_index())
+    return pd.concat(tables).to_csv(index=False, float_format="%.6g") if tables else ""
+
+
+def write(records: list[Record], folder: Path) -> list[Path]:
+    """Write ``leaderboard.md`` and ``leaderboard.csv``; returns their paths."""
+    paths = [folder / "leaderboard.md", folder / "leaderboard.csv"]
+    for path, text in zip(paths, (markdown(records), csv(records)), strict=True):
+        write_atomically(path, text)
+    return paths
+
+
+def show(records: Iterable[Record], console: Console) -> None:
+    """Print the leaderboard's tables, as wide as the terminal allows."""
+    for board in boards(records):
+        console.print(f"\n[bold]Leaderboard: {escape(board.title)}[/bold]")
+        for word, text in board.facts():
+            console.print(f"[dim]{word}: {escape(text)}[/dim]", highlight=False)
+        for heading, rows in board.groups():
+            console.print(_terminal_table(board, heading, rows, console.width))
+
+
+def _columns(board: Board, rows: pd.DataFrame) -> Iterator[tuple[Score, list[str], pd.Series]]:
+    """(score, its cells as text, which are best) for each score that the rows have."""
+    for score in board.scores:
+        if score.key in rows:
+            mean, sd = rows[score.key, "mean"], rows[score.key, "sd"]
+            texts = [_number(m, s, score.digits) for m, s in zip(mean, sd, strict=True)]
+            yield score, texts, score.best(mean)
+
+
+def _number(mean: float, sd: float, digits: int) -> str:
+    if pd.isna(mean):
+        return "–"
+    text = f"{mean:.{digits}f}".replace("-", "−")
+    return text if pd.isna(sd) else f"{text} ±{sd:.{digits}f}".replace("±0.", "±.")
+
+
+def _share_texts(board: Board, rows: pd.DataFrame) -> list[str]:
+    means = rows[board.shares].xs("mean", axis=1, level=1)
+    return [" / ".join(f"{share:.2f}"[1:] for share in row) for row in means.to_numpy()]
+
+
+def _share_title(board: Board) -> str:
+    first, last = board.shares[0], board.shares[-1]
+    offsets = [name.partition("[")[2][:-1].replace("-", "−") for name in (first, last)]
+    return f"share z{offsets[0]} … z{offsets[1]}"
+
+
+def _markdown_table(board: Board, rows: pd.DataFrame) -> str:
+    columns: dict[str, list[str]] = {"init": [f"`{name}`" for name in rows.index]}
+    for score, texts, best in _columns(board, rows):
+        title = score.title.replace("|", "\\|")
+        columns[title] = [f"**{t}**" if b else t for t, b in zip(texts, best, strict=True)]
+    columns[_share_title(board)] = _share_texts(board, rows)
+    return tabulate(columns, headers="keys", tablefmt="pipe", disable_numparse=True)
+
+
+def _terminal_table(board: Board, heading: str, rows: pd.DataFrame, width: int) -> Table:
+    table = Table(title=escape(heading), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("init", no_wrap=True)
+    columns = [[escape(str(name)) for name in rows.index]]
+    for score, texts, best in _columns(board, rows):
+        if width >= 150 or score.title in NARROW:
+            table.add_column(score.title, justify="right")
+            columns.append(
+                [f"[bold green]{t}[/]" if b else t for t, b in zip(texts, best, strict=True)]
+            )
+    table.add_column(_share_title(board), justify="right", no_wrap=True)
+    columns.append(_share_texts(board, rows))
+    for row in zip(*columns, strict=True):
+        table.add_row(*row)
+    return table
+
+
+_LEGEND = """\
+Does a network that sees a stack of adjacent slices treat the slices on either side alike?
+Values are mean ± sd over seeds; the best of a column is bold. Definitions are in the docstrings of
+`emsym.scores`.
+
+- **|model asym.|**: the network's own preference for the slices on one side, 0 … 1; exactly 0
+  for a mirror-symmetric network. **flip error**: how far the predicted probability moves when the
+  stack is reversed, 0 … 1.
+- **neighbour asym.**: negative when the slices before the centre count more, positive when
+  those after it do. **imbalance**: 0 when all slices count alike (the centre may deserve more).
+- **Dice, IoU**: pooled over the test sections. **ARAND**: adapted Rand error of the instances.
+- **faithfulness**: correlation of what the attribution names with what matters, −1 … 1.
+- **share**: each slice's part of the attribution."""

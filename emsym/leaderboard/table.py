@@ -1,0 +1,104 @@
+"""Records → one row per data set, architecture and init strategy: mean ± sd over seeds."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from emsym.run.record import Record
+
+GROUP = ["dataset", "architecture"]
+BOARD = ["protocol", "version", "digest", "weights", "weights_identity", "slices"]
+"""What rows must share to stand on one leaderboard."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A column of the leaderboard: a record's score, what it is called and which way is better."""
+
+    key: str
+    title: str
+    better: Literal["high", "low", "zero", None]
+    digits: int = 3
+
+    def best(self, values: pd.Series) -> pd.Series:
+        """Which of the means are the best, as they are printed: ties are all best. Bool."""
+        shown = values.round(self.digits)
+        if self.better is None:
+            return shown != shown
+        return shown == (shown.max() if self.better == "high" else shown.min())
+
+
+def headline(target: str, threshold: float) -> list[Score]:
+    """The columns that are shown, for one attribution target and the headline threshold."""
+    return [
+        Score(f"dice@{threshold}", "Dice ↑", "high"),
+        Score(f"iou@{threshold}", "IoU ↑", "high"),
+        Score("arand_2d", "ARAND 2D ↓", "low"),
+        Score("arand_3d", "ARAND 3D ↓", "low"),
+        Score(f"{target}/abs_model_asymmetry", "|model asym.| ↓", "low"),
+        Score(f"{target}/neighbour_asymmetry", "neighbour asym.", None),
+        Score("flip_error", "flip error ↓", "low", 4),
+        Score(f"{target}/imbalance", "imbalance", None),
+        Score(f"{target}/faithfulness_estimate", "faithfulness ↑", "high", 2),
+    ]
+
+
+def cells(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per finished record: what it is, and every score of the cell.
+
+    The sign of a model asymmetry is a fact of the weights (which colour is stronger), so seeds
+    are averaged over its size: `abs_model_asymmetry` is |mean over images| of one cell.
+    """
+    rows = []
+    for record in records:
+        if record.status != "done":
+            continue
+        scores = dict(record.scores)
+        for name in list(scores):
+            value = scores[name]
+            if name.endswith("/model_asymmetry"):
+                target = name.removesuffix("model_asymmetry")
+                scores[f"{target}abs_model_asymmetry"] = None if value is None else abs(value)
+        rows.append(
+            {
+                "protocol": record.protocol.name,
+                "version": record.protocol.version,
+                "digest": record.protocol.digest,
+                "weights": record.weights.origin,
+                "weights_identity": record.weights.identity,
+                "slices": record.slices,
+                "dataset": record.dataset.name,
+                "licence": record.dataset.licence,
+                "architecture": record.architecture,
+                "init": record.init,
+                "seed": record.seed,
+                **scores,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def aggregate(cells: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Mean, sd and number of the cells of each row: columns (score, "mean" | "sd" | "n").
+
+    The sd is the sample's (n − 1), missing for a single cell. Rows keep the order in which they
+    first appear.
+    """
+    known = {*BOARD, *GROUP, "licence", "init", "seed"}
+    scores = [column for column in cells.columns if column not in known]
+    numbers = cells[by].join(cells[scores].astype(float))
+    table = numbers.groupby(by, sort=False)[scores].agg(["mean", "std", "count"])
+    return table.rename(columns={"std": "sd", "count": "n"}, level=1)
+
+
+def summary(cells: pd.DataFrame) -> pd.DataFrame:
+    """Like `aggregate` by init strategy, over the data sets and architectures that all share.
+
+    The sd is over these data sets and architectures (each averaged over its seeds), not seeds.
+    """
+    means = aggregate(cells, [*GROUP, "init"]).xs("mean", axis=1, level=1).reset_index()
+    inits = means["init"].nunique()
+    shared = means.groupby(GROUP)["init"].transform("nunique") == inits
+    return aggregate(means[shared], ["init"])

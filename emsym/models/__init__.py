@@ -1,0 +1,1 @@
+"""Models: architectures, their stems, init strategies and pretrained weights."""

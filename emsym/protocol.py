@@ -1,0 +1,210 @@
+"""Protocols: which cells are run, how each is trained, and what is scored."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+
+from emsym.errors import UserError
+from emsym.files import protocols_folder, read_toml
+
+Positive = Annotated[int, Field(gt=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
+Names = Annotated[tuple[str, ...], Field(min_length=1)]
+Target = Literal["foreground", "true-foreground"]
+
+
+class Strict(BaseModel):
+    """An immutable model in which an unknown key is an error and a number is finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Recipe(Strict):
+    """How a cell is trained: AdamW under a one-cycle schedule, binary cross-entropy + Dice loss."""
+
+    steps: Positive
+    batch_size: Positive
+    patch: Annotated[int, Field(gt=0, multiple_of=32)]
+    """Height and width of a training patch, in pixels; the networks halve it five times."""
+    learning_rate: Annotated[float, Field(gt=0)]
+    """The schedule's peak."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    augment: tuple[Literal["flip", "turn", "brightness"], ...] = ("flip", "turn", "brightness")
+    """In-plane flips, quarter turns; brightness and contrast, alike for all slices of a stack."""
+    threads: Positive = 1
+    """CPU threads of a cell. Part of the recipe because they decide the order of additions, so
+    that a cell gives the same numbers whatever else runs beside it."""
+
+
+class Faithfulness(Strict):
+    """Which Quantus metric is computed, and on how much of the test split."""
+
+    metric: Literal["FaithfulnessEstimate"] = "FaithfulnessEstimate"
+    steps: Positive = 16
+    """Groups of pixels per slice, at most: the largest divisor of H·W up to this."""
+    target: Target = "true-foreground"
+    sections: Positive = 4
+    """Test sections, evenly spaced, at most."""
+
+
+class Scoring(Strict):
+    """What is scored."""
+
+    thresholds: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (
+        0.5,
+        0.85,
+    )
+    """Of the probability. The first is the headline and the one that instances are made at."""
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)] = ("foreground", "true-foreground")
+    faithfulness: Faithfulness = Faithfulness()
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """The unit of work: one network trained and scored."""
+
+    dataset: str
+    architecture: str
+    init: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.dataset} · {self.architecture} · {self.init} · seed {self.seed}"
+
+
+class Protocol(Strict):
+    """Data sets × architectures × init strategies × seeds, a recipe, and what is scored.
+
+    `datasets` are names of cards that ship with emsym or paths of cards, and `weights` is
+    ``pretext``, ``imagenet`` or the path of a weights file; paths are relative to the protocol's.
+    """
+
+    name: Name
+    version: Name
+    description: str = ""
+    datasets: Names
+    architectures: Names
+    inits: Names
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    weights: str
+    slices: Annotated[int, Field(ge=1, le=31)] = 3
+    recipe: Recipe
+    scoring: Scoring = Scoring()
+    _folder: Path = PrivateAttr(default=Path())
+
+    @field_validator("slices")
+    @classmethod
+    def _odd(cls, slices: int) -> int:
+        if slices % 2 == 0:
+            raise ValueError("a slice stack has an odd number of slices")
+        return slices
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Self:
+        for key in ("datasets", "architectures", "inits", "seeds"):
+            values = getattr(self, key)
+            if key == "datasets":
+                values = [dataset_name(entry) for entry in values]
+            if len(set(values)) < len(values):
+                raise ValueError(f"'{key}' names something twice")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Of everything in the protocol that decides a cell's numbers.
+
+        Which cells it lists decides none, so a protocol that grows keeps its digest.
+        """
+        deciding = self.model_dump(include={"name", "version", "slices", "recipe", "scoring"})
+        return digest(deciding)
+
+    @property
+    def folder(self) -> Path:
+        """What paths in the protocol are relative to."""
+        return self._folder
+
+    def cells(self) -> list[Cell]:
+        """All cells, in the order in which they are run: seeds outermost.
+
+        So an interrupted run has whole comparisons to show.
+        """
+        return [
+            Cell(dataset_name(entry), architecture, init, seed)
+            for seed in self.seeds
+            for entry in self.datasets
+            for architecture in self.architectures
+            for init in self.inits
+        ]
+
+    def select(
+        self,
+        datasets: Iterable[str] = (),
+        architectures: Iterable[str] = (),
+        inits: Iterable[str] = (),
+        seeds: Iterable[int] = (),
+    ) -> "Protocol":
+        """The same protocol over the named things only; an empty selection keeps them all."""
+        chosen: dict[str, Any] = {
+            "datasets": tuple(dict.fromkeys(datasets)),
+            "architectures": tuple(dict.fromkeys(architectures)),
+            "inits": tuple(dict.fromkeys(inits)),
+            "seeds": tuple(dict.fromkeys(seeds)),
+        }
+        return self.model_copy(update={key: value for key, value in chosen.items() if value})
+
+
+def dataset_name(entry: str) -> str:
+    """The data set that an entry of a protocol's `datasets` stands for.
+
+    >>> dataset_name("cards/isbi2012.toml"), dataset_name("phantom-fibres")
+    ('isbi2012', 'phantom-fibres')
+    """
+    return Path(entry).stem if entry.endswith(".toml") else entry
+
+
+def digest(content: Any) -> str:
+    """SHA-256 of JSON-like content, whatever the order of its keys.
+
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def list_protocols() -> list[str]:
+    """The names of the protocols that ship with emsym."""
+    return sorted(path.stem for path in protocols_folder().glob("*.toml"))
+
+
+def load_protocol(name_or_path: str) -> Protocol:
+    """A protocol that ships with emsym, by name, or any other, by the path of its TOML file.
+
+    Raises `UserError` for an unknown name and for a file that is not a valid protocol.
+    """
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+    else:
+        path = protocols_folder() / f"{name_or_path}.toml"
+        if not path.is_file():
+            near = get_close_matches(name_or_path, list_protocols(), n=1, cutoff=0.4)
+            hint = f"did you mean '{near[0]}'?" if near else "`emsym-bench list protocols`."
+            raise UserError(f"There is no protocol '{name_or_path}'; {hint}")
+    protocol = read_toml(path, Protocol)
+    protocol._folder = path.parent
+    return protocol
+
+
+def cell_key(protocol: Protocol, cell: Cell, **sources: Any) -> str:
+    """The name of a cell's record: a digest of everything that decides its numbers.
+
+    `sources` are what the cell's names stand for just now: the digests of the data, the weights
+    and a plug-in's source, and emsym's scoring version.
+    """
+    return digest({"protocol": protocol.digest, "cell": asdict(cell), **sources})[:32]

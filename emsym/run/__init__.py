@@ -1,0 +1,1 @@
+"""Runs: one cell, its record, the store, and the runner that walks all cells through."""

@@ -1,0 +1,98 @@
+"""Which cells a protocol comes to, under which keys, and which of them are stored."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from emsym import SCORING_VERSION
+from emsym.data.cards import Card, load_card
+from emsym.models.architectures import ARCHITECTURES
+from emsym.models.inits import INITS
+from emsym.models.weights import weights_identity
+from emsym.protocol import Cell, Protocol, cell_key, dataset_name
+from emsym.run.record import DatasetStamp, ProtocolStamp, Record, WeightsStamp
+from emsym.run.store import Store
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell with everything that its worker needs; it can be sent to another process."""
+
+    cell: Cell
+    key: str
+    protocol: Protocol
+    card: Card
+    data_digest: str
+    weights: str
+    """``pretext``, ``imagenet`` or an absolute path."""
+    weights_identity: str
+    init_source: str | None
+    architecture_source: str | None
+
+    def record(self, **results: object) -> Record:
+        """The cell's record with these results; `status`, and `error` or the scores."""
+        return Record.model_validate(
+            {
+                "key": self.key,
+                "protocol": ProtocolStamp(
+                    name=self.protocol.name,
+                    version=self.protocol.version,
+                    digest=self.protocol.digest,
+                ),
+                "dataset": DatasetStamp(
+                    name=self.card.name,
+                    digest=self.data_digest,
+                    modality=self.card.modality,
+                    licence=self.card.licence,
+                    citation=self.card.citation,
+                ),
+                "architecture": self.cell.architecture,
+                "init": self.cell.init,
+                "init_source": self.init_source,
+                "architecture_source": self.architecture_source,
+                "seed": self.cell.seed,
+                "slices": self.protocol.slices,
+                "weights": WeightsStamp(
+                    origin=Path(self.weights).name, identity=self.weights_identity
+                ),
+                "scoring_version": SCORING_VERSION,
+                **results,
+            }
+        )
+
+
+def jobs(protocol: Protocol) -> list[Job]:
+    """All cells of a protocol with their keys. Nothing is trained, and torch is not imported.
+
+    Raises `UserError` for a name that is not registered and for files that are not there.
+    """
+    cards = {dataset_name(entry): load_card(entry, protocol.folder) for entry in protocol.datasets}
+    data = {name: card.digest() for name, card in cards.items()}
+    inits = {name: INITS.source_digest(name) for name in protocol.inits}
+    architectures = {name: ARCHITECTURES.source_digest(name) for name in protocol.architectures}
+    identity = weights_identity(protocol.weights, protocol.folder)
+    weights = protocol.weights
+    if identity != weights:  # a file, which a worker must find from anywhere
+        weights = str((protocol.folder / weights).resolve())
+
+    def job(cell: Cell) -> Job:
+        sources = (inits[cell.init], architectures[cell.architecture])
+        key = cell_key(
+            protocol,
+            cell,
+            data=data[cell.dataset],
+            weights=identity,
+            init=sources[0],
+            architecture=sources[1],
+            scoring_version=SCORING_VERSION,
+        )
+        card = cards[cell.dataset]
+        return Job(cell, key, protocol, card, data[cell.dataset], weights, identity, *sources)
+
+    return [job(cell) for cell in protocol.cells()]
+
+
+def split_stored(all_jobs: list[Job], store: Store) -> tuple[list[Record], list[Job]]:
+    """The records of the cells that are stored, and the jobs of those that are not."""
+    loaded = [(job, store.load(job.key)) for job in all_jobs]
+    stored = [record for _, record in loaded if record is not None]
+    return stored, [job for job, record in loaded if record is None]

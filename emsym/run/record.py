@@ -1,0 +1,71 @@
+"""The record of one cell: every score per image, how it came about, and what it cost."""
+
+from typing import Literal
+
+from pydantic import ConfigDict
+
+from emsym.protocol import Strict
+
+Column = list[float | None]
+
+
+class ProtocolStamp(Strict):
+    """Which protocol a record belongs to."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class DatasetStamp(Strict):
+    """Which data a record was made from, under which licence."""
+
+    name: str
+    digest: str
+    modality: str
+    licence: str
+    citation: str
+
+
+class WeightsStamp(Strict):
+    """Where the pretrained weights came from, and what they are."""
+
+    origin: str
+    identity: str
+
+
+class Record(Strict):
+    """The JSON result of one cell.
+
+    `images` has a column per score with one value per test image, None where it is missing;
+    `scores` has the value of the cell, pooled over or averaged over images, and `missing` says
+    how many images had none, where any. Keys of attribution scores are ``target/score``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    schema_version: Literal[1] = 1
+    key: str
+    status: Literal["done", "failed"]
+    error: str | None = None
+    protocol: ProtocolStamp
+    dataset: DatasetStamp
+    architecture: str
+    init: str
+    init_source: str | None
+    """SHA-256 of a plug-in's file; None for a strategy of emsym's."""
+    architecture_source: str | None
+    seed: int
+    slices: int
+    weights: WeightsStamp
+    scoring_version: int
+    scores: dict[str, float | None] = {}
+    missing: dict[str, int] = {}
+    images: dict[str, Column] = {}
+    curve: list[float] = []
+    """The training loss of every step."""
+    seconds: dict[str, float] = {}
+    """Wall time of each phase."""
+    peak_memory_mb: float | None = None
+    """Of the process that ran the cell, up to its end."""
+    environment: dict[str, str | int | bool | None] = {}

@@ -1,0 +1,80 @@
+"""The store: a folder of records, one JSON file each, named by their keys."""
+
+import errno
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from emsym.errors import UserError
+from emsym.run.record import Record
+
+
+class Store:
+    """Records on disk. A reader never sees half a file: they are written aside and renamed."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder` is made when the first record is saved."""
+        self.folder = folder
+
+    def path(self, key: str) -> Path:
+        """Where the record of that key lies or would lie."""
+        return self.folder / f"{key}.json"
+
+    def load(self, key: str) -> Record | None:
+        """The finished record of that key; None where there is none, it failed, or is damaged."""
+        path = self.path(key)
+        if not path.is_file():
+            return None
+        record = _read(path)
+        return record if record is not None and record.status == "done" else None
+
+    def records(self) -> Iterator[Record]:
+        """All readable records, in the order of their keys."""
+        for path in sorted(self.folder.glob("*.json")):
+            if (record := _read(path)) is not None:
+                yield record
+
+    def save(self, record: Record) -> None:
+        """Write a record, replacing the one of the same key.
+
+        Raises `UserError` where the folder cannot be written; other records are untouched.
+        """
+        write_atomically(self.path(record.key), record.model_dump_json(indent=1))
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that it is never seen half-written. Raises `UserError` where it cannot be."""
+    partial: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, suffix=".partial", delete=False, encoding="utf-8"
+        ) as file:
+            partial = Path(file.name)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.chmod(0o644)  # temporary files are private, results are to be read
+        partial.replace(path)
+    except OSError as error:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"The disk is full at {path.parent}: free some space and run the same command "
+                "again; every finished record is kept."
+            ) from error
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except (ValidationError, OSError) as error:
+        why = str(error).splitlines()[0]
+        warnings.warn(f"The record {path} is damaged and ignored: {why}", stacklevel=3)
+        return None

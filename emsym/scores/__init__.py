@@ -1,0 +1,1 @@
+"""Scores: segmentation, attribution, symmetry and faithfulness."""

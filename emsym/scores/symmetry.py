@@ -1,0 +1,86 @@
+"""Symmetry scores: does a network treat the slices on either side of the centre alike?
+
+Everything here is per image: attributions A (N, S, H, W) come in and N values go out, NaN where
+an attribution is zero everywhere (an empty mask), so that a missing value is never a number.
+Slices are s = −k … +k, the centre is index k = S // 2, mirror(s) = −s.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+
+def mirror(stacks: Tensor) -> Tensor:
+    """Stacks (N, S, …) with their slices reversed, as a copy."""
+    return stacks.flip(1)
+
+
+def slice_share(attribution: np.ndarray) -> np.ndarray:
+    """share_s = Σ_hw |A_s| / Σ_s Σ_hw |A_s|: (N, S, H, W) → (N, S), rows that add up to 1.
+
+    >>> slice_share(np.array([1.0, 2.0, 1.0]).reshape(1, 3, 1, 1)).tolist()
+    [[0.25, 0.5, 0.25]]
+    """
+    mass = np.abs(attribution).sum((2, 3), dtype=np.float64)
+    total = mass.sum(1, keepdims=True)
+    return np.divide(mass, total, out=np.full_like(mass, np.nan), where=total > 0)
+
+
+def imbalance(share: np.ndarray) -> np.ndarray:
+    """S/(S−1) · ½ Σ_s |share_s − 1/S|: (N, S) → (N,) in 0..1, the paper's unequal importance.
+
+    0 when all slices count alike, 1 when one counts alone. The centre may deserve more, so 0 is
+    not the ideal. 0 by definition for S = 1.
+    """
+    slices = share.shape[1]
+    if slices == 1:
+        return share[:, 0] * 0
+    return slices / (slices - 1) / 2 * np.abs(share - 1 / slices).sum(1)
+
+
+def neighbour_asymmetry(share: np.ndarray) -> np.ndarray:
+    """a = Σ_d (share_{+d} − share_{−d}) / Σ_d (share_{+d} + share_{−d}), d ≥ 1: (N, S) → (N,).
+
+    In −1..1: −1 when only slices before the centre count, +1 when only those after it.
+    NaN where no neighbour counts at all, and for S = 1.
+
+    >>> neighbour_asymmetry(np.array([[0.3, 0.6, 0.1]])).round(3).tolist()
+    [-0.5]
+    """
+    centre = share.shape[1] // 2
+    before, after = share[:, :centre].sum(1), share[:, centre + 1 :].sum(1)
+    total = before + after
+    return np.divide(after - before, total, out=np.full_like(total, np.nan), where=total > 0)
+
+
+@dataclass(frozen=True)
+class Symmetry:
+    """The scores of N images from one attribution method and target."""
+
+    share: np.ndarray
+    """(N, S)."""
+    imbalance: np.ndarray
+    """(N,) in 0..1."""
+    neighbour_asymmetry: np.ndarray
+    """a(x), (N,) in −1..1."""
+    model_asymmetry: np.ndarray
+    """½ (a(x) + a(mirror x)), (N,) in −1..1: the network's own bias, whatever the image holds.
+
+    For a mirror-symmetric network a(mirror x) = −a(x), so it is exactly 0.
+    """
+    data_asymmetry: np.ndarray
+    """½ (a(x) − a(mirror x)), (N,) in −1..1: the rest, which the image brings."""
+
+
+def symmetry(attribution: np.ndarray, mirrored: np.ndarray) -> Symmetry:
+    """The scores from A(x) and A(mirror x), each (N, S, H, W) in the order of its own input."""
+    share = slice_share(attribution)
+    there = neighbour_asymmetry(share)
+    back = neighbour_asymmetry(slice_share(mirrored))
+    return Symmetry(share, imbalance(share), there, (there + back) / 2, (there - back) / 2)
+
+
+def flip_error(probability: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+    """Mean over pixels of |p(x) − p(mirror x)|: two (N, H, W) in 0..1 → (N,) in 0..1."""
+    return np.abs(probability - mirrored).mean((1, 2), dtype=np.float64)

@@ -1,0 +1,53 @@
+"""Training: one loop."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from emsym.protocol import Recipe
+
+Batch = tuple[Tensor, Tensor]
+
+
+def loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy + (1 − soft Dice) over the batch; both (N, 1, H, W), target 0 or 1."""
+    p = logits.sigmoid()
+    dice = (2 * (p * target).sum() + 1) / (p.sum() + target.sum() + 1)
+    return nn.functional.binary_cross_entropy_with_logits(logits, target) + 1 - dice
+
+
+def train(
+    model: nn.Module,
+    batches: Callable[[], Batch],
+    recipe: Recipe,
+    progress: Callable[[], object] = lambda: None,
+) -> list[float]:
+    """Train `model` in place by AdamW under a one-cycle schedule; leave it in eval mode.
+
+    `batches` gives the next (images (N, S, H, W), labels (N, 1, H, W)) at each call; `progress`
+    is called after each step. Returns the loss of every step.
+    Raises `ArithmeticError` when the loss is not finite.
+    """
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=recipe.learning_rate, total_steps=max(recipe.steps, 2)
+    )
+    curve: list[float] = []
+    model.train()
+    for step in range(recipe.steps):
+        images, labels = batches()
+        optimizer.zero_grad(set_to_none=True)
+        error = loss(model(images), labels)
+        error.backward()
+        optimizer.step()
+        schedule.step()
+        curve.append(error.item())
+        if not math.isfinite(curve[-1]):
+            raise ArithmeticError(f"the loss is {curve[-1]} at step {step + 1}")
+        progress()
+    model.eval()
+    return curve
