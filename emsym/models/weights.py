@@ -101,39 +101,43 @@ def _encoder_name(model: "nn.Module") -> str:
 
 
 def _load_strictly(encoder: "nn.Module", state: "dict[str, Tensor]", path: Path) -> None:
-    own = encoder.state_dict()
+    _check(encoder, state, path)
+    encoder.load_state_dict({key: state[key] for key in encoder.state_dict()})
+
+
+def _load_timm(encoder: Any, state: "dict[str, Tensor]", path: Path) -> None:
+    """Load the weights of a whole timm model into its features, which have names of their own.
+
+    timm renames them while it loads, but takes whatever fits without complaint, so the whole
+    model is held against the weights first.
+    """
+    import timm
+
+    _check(timm.create_model(encoder.name, num_classes=0), state, path)
+    logging.getLogger("timm.models._builder").setLevel(logging.ERROR)  # the head's tensors are left
+    features: Any = timm.create_model(
+        encoder.name,
+        features_only=True,
+        out_indices=encoder.model.feature_info.out_indices,
+        pretrained=True,
+        pretrained_cfg_overlay={"state_dict": state},
+    )
+    encoder.model.load_state_dict(features.state_dict())
+
+
+def _check(network: "nn.Module", state: "dict[str, Tensor]", path: Path) -> None:
+    """Raise `UserError` where a tensor of the network is missing or has another shape."""
+    own = network.state_dict()
     wrong = [
-        f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
+        f"{key} is {tuple(state[key].shape)} and must be {tuple(own[key].shape)}"
         if key in state
         else f"{key} is missing"
         for key in own
         if key not in state or state[key].shape != own[key].shape
     ]
     if wrong:
-        raise _unfit(path, wrong)
-    encoder.load_state_dict({key: state[key] for key in own})
-
-
-def _load_timm(encoder: Any, state: "dict[str, Tensor]", path: Path) -> None:
-    """Load the weights of a whole timm model, which names and orders them in its own ways.
-
-    timm's features-only models load without complaint whatever fits, so the whole model is
-    loaded first: that is strict.
-    """
-    import timm
-
-    logging.getLogger("timm.models._builder").setLevel(logging.ERROR)
-    given: dict[str, Any] = {
-        "pretrained": True,
-        "pretrained_cfg_overlay": {"state_dict": state},
-    }
-    try:
-        timm.create_model(encoder.name, num_classes=0, **given)
-    except RuntimeError as error:
-        raise _unfit(path, [line.strip() for line in str(error).splitlines()[1:]]) from error
-    stages = encoder.model.feature_info.out_indices
-    features = timm.create_model(encoder.name, features_only=True, out_indices=stages, **given)
-    encoder.model.load_state_dict(features.state_dict())
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise UserError(f"The weights of {path} do not fit: {'; '.join(wrong[:3])}{more}.")
 
 
 def _published(encoder: str) -> "dict[str, Tensor]":
@@ -147,8 +151,3 @@ def _published(encoder: str) -> "dict[str, Tensor]":
             "the network, or give the path of a weights file, or 'pretext'."
         ) from error
     return pretrained.state_dict()
-
-
-def _unfit(path: Path, wrong: list[str]) -> UserError:
-    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-    return UserError(f"The weights of {path} do not fit: {'; '.join(wrong[:3])}{more}.")

@@ -33,7 +33,9 @@ def saliency(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
     method = Saliency(total)
     return torch.cat(
         [
-            method.attribute(x[part].clone(), additional_forward_args=(mask[part],)).detach()
+            method.attribute(
+                x[part].clone().requires_grad_(), additional_forward_args=(mask[part],)
+            ).detach()
             for part in chunks(x)
         ]
     )

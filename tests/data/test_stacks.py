@@ -1,0 +1,206 @@
+"""Stacks: slices, labels and augmentation stay aligned, and nothing leaks between splits."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from emsym.data.cards import load_card
+from emsym.data.stacks import Normalisation, Split, splits
+from emsym.data.volume import Volume
+
+SHAPE = (11, 20, 24)
+PATCH = 8
+Z, Y, X = np.indices(SHAPE)
+CODE = torch.from_numpy((Z * 10_000 + Y * 100 + X).astype(np.float32))
+"""Each pixel's value says where it is; exact in single precision."""
+
+
+def coded(slices):
+    return Split(CODE, CODE, slices, first=0)
+
+
+def sample(slices, augment, seed=0, count=64):
+    return coded(slices).sample(count, PATCH, augment, torch.Generator().manual_seed(seed))
+
+
+def places(values):
+    """Codes → z, y, x."""
+    codes = values.round().long()
+    return codes // 10_000, codes // 100 % 100, codes % 100
+
+
+def flat():
+    """A card and a volume whose splits have unlike grey levels."""
+    card = load_card("phantom-fibres")
+    ranges = card.split.model_copy(update={"train": (2, 8), "test": (8, 14)})
+    card = card.model_copy(update={"split": ranges})
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 60, (16, 8, 8)).astype(np.uint8)
+    image[8:] += 150
+    return card, Volume(image, rng.random(image.shape) > 0.5, None)
+
+
+# --- sampled patches ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slices", [1, 3, 5, 7, 11])
+@pytest.mark.parametrize(
+    "augment", [(), ("flip",), ("turn",), ("flip", "turn")], ids=lambda a: "+".join(a) or "none"
+)
+def test_every_slice_and_the_label_show_the_same_window(slices, augment):
+    images, labels = sample(slices, augment)
+    assert images.shape == (64, slices, PATCH, PATCH)
+    assert labels.shape == (64, 1, PATCH, PATCH)
+    z, y, x = places(images)
+    label_z, label_y, label_x = places(labels)
+    assert torch.equal(y, label_y.expand_as(y))
+    assert torch.equal(x, label_x.expand_as(x))
+    # the label is the central slice's, and slices rise from z−k to z+k, whatever is augmented
+    offsets = torch.arange(slices)[None, :, None, None] - slices // 2
+    assert torch.equal(z, label_z + offsets)
+    assert label_z.flatten(1).unique(dim=1).shape == (64, 1)
+
+
+@pytest.mark.parametrize(
+    ("augment", "expected"), [((), 1), (("flip",), 4), (("turn",), 2), (("flip", "turn"), 8)]
+)
+def test_augmentation_is_every_symmetry_of_the_square_and_no_other(augment, expected):
+    _, labels = sample(1, augment, count=256)
+    _, y, x = places(labels[:, 0])
+    y = y - y.amin((1, 2), keepdim=True)
+    x = x - x.amin((1, 2), keepdim=True)
+    window = PATCH * y + x  # where each pixel of the patch came from inside its window
+    upright = torch.arange(PATCH * PATCH).reshape(PATCH, PATCH)
+    symmetries = [
+        torch.rot90(torch.flip(upright, (0,)) if flipped else upright, turns)
+        for flipped, turns in itertools.product((False, True), range(4))
+    ]
+    seen = set()
+    for patch in window:
+        matches = [i for i, symmetry in enumerate(symmetries) if torch.equal(patch, symmetry)]
+        assert len(matches) == 1
+        seen |= set(matches)
+    assert len(seen) == expected
+    assert 0 in seen
+
+
+@pytest.mark.parametrize("augment", [(), ("flip", "turn")])
+def test_patches_reach_every_corner_and_every_centre(augment):
+    images, labels = sample(3, augment, count=4000)
+    z, y, x = places(images)
+    assert (z.min(), z.max()) == (0, SHAPE[0] - 1)
+    assert (y.min(), y.max()) == (0, SHAPE[1] - 1)
+    assert (x.min(), x.max()) == (0, SHAPE[2] - 1)
+    assert set(places(labels)[0].unique().tolist()) == set(range(1, SHAPE[0] - 1))
+
+
+def test_patch_as_large_as_the_section_is_the_section():
+    whole = Split(CODE[:, :20, :20], CODE[:, :20, :20], 3, first=0)
+    images, _ = whole.sample(4, 20, (), torch.Generator().manual_seed(0))
+    for stack in images:
+        centre = int(places(stack)[0][1, 0, 0])
+        assert torch.equal(stack, whole.image[centre - 1 : centre + 2])
+
+
+def test_brightness_is_one_scale_and_shift_for_all_slices_and_leaves_the_label():
+    image = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
+    images, labels = Split(image, CODE, 3, 0).sample(
+        32, PATCH, ("brightness",), torch.Generator().manual_seed(1)
+    )
+    fits = []
+    for stack, label in zip(images, labels, strict=True):
+        z, y, x = places(label[0])
+        original = torch.stack([image[z + d, y, x] for d in (-1, 0, 1)])
+        design = torch.stack([original.flatten(), torch.ones(original.numel())], 1)
+        fit = torch.linalg.lstsq(design, stack.flatten()[:, None]).solution
+        torch.testing.assert_close(design @ fit, stack.flatten()[:, None], atol=1e-5, rtol=0)
+        fits.append(fit.flatten())
+    scale, shift = torch.stack(fits, 1)
+    assert scale.min() >= 0.8 - 1e-5
+    assert scale.max() <= 1.2 + 1e-5
+    assert shift.abs().max() <= 0.2 + 1e-5
+    assert scale.std() > 0.05
+    assert shift.std() > 0.05
+
+
+def test_generator_decides_the_batches():
+    augment = ("flip", "turn", "brightness")
+    first, again, other = (sample(3, augment, seed) for seed in (0, 0, 1))
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], other[0])
+
+
+def test_sampling_leaves_the_global_generator_alone():
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    sample(3, ("flip", "turn", "brightness"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# --- whole sections -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slices", [1, 3, 5, 7, 11])
+def test_stacks_are_all_windows_along_z_with_the_central_label(slices):
+    split = Split(CODE, CODE, slices, first=30)
+    stacks, labels = split.stacks()
+    count, half = SHAPE[0] - slices + 1, slices // 2
+    assert stacks.shape == (count, slices, *SHAPE[1:])
+    assert labels.shape == (count, *SHAPE[1:])
+    for n in range(count):
+        assert torch.equal(stacks[n], CODE[n : n + slices])
+        assert torch.equal(labels[n], CODE[n + half])
+    assert split.sections == [30 + half + n for n in range(count)]
+
+
+# --- splits ---------------------------------------------------------------------------------------
+
+
+def test_normalisation_is_of_the_training_split_alone():
+    card, volume = flat()
+    train, test = splits(card, volume, 3)
+    assert train.image.mean().item() == pytest.approx(0, abs=1e-5)
+    assert train.image.std().item() == pytest.approx(1, abs=1e-5)
+    grey = volume.image[2:8].astype(np.float64)
+    expected = (volume.image[8:14] - grey.mean()) / grey.std(ddof=1)
+    np.testing.assert_allclose(test.image.numpy(), expected, rtol=1e-5)
+    changed = volume.image.copy()
+    changed[8:] = 255 - changed[8:]
+    changed[:2] = 255
+    again, _ = splits(card, Volume(changed, volume.foreground, None), 3)
+    assert torch.equal(again.image, train.image)
+
+
+@pytest.mark.parametrize("slices", [1, 3, 5])
+def test_stacks_never_leave_their_split(slices):
+    card, volume = flat()
+    tagged = Volume(
+        np.broadcast_to(np.arange(16, dtype=np.float32)[:, None, None], (16, 8, 8)),
+        volume.foreground,
+        None,
+    )
+    train, test = splits(card, tagged, slices)
+    scale = Normalisation.of(torch.arange(2.0, 8.0)[:, None, None].expand(6, 8, 8))
+    generator = torch.Generator().manual_seed(0)
+    for split, (start, stop) in ((train, (2, 8)), (test, (8, 14))):
+        patches, _ = split.sample(200, 4, ("flip", "turn"), generator)
+        for stacks in (split.stacks()[0], patches):
+            sections = (stacks * scale.sd + scale.mean).round().unique().tolist()
+            assert sections == list(range(start, stop))
+        half = slices // 2
+        assert split.sections == list(range(start + half, stop - half))
+
+
+def test_labels_belong_to_the_sections_that_the_split_names():
+    card, volume = flat()
+    for split in splits(card, volume, 5):
+        _, labels = split.stacks()
+        np.testing.assert_array_equal(labels.numpy() > 0.5, volume.foreground[split.sections])
+
+
+def test_constant_training_image_stays_finite():
+    scale = Normalisation.of(torch.full((3, 4, 4), 7.0))
+    assert torch.equal(scale(torch.full((1, 4, 4), 7.0)), torch.zeros(1, 4, 4))

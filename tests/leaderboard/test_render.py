@@ -1,0 +1,110 @@
+import io
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from emsym.leaderboard.render import csv, markdown, show, write
+from emsym.protocol import load_protocol
+from emsym.run.plan import jobs
+from emsym.run.record import Record
+
+SHARES = {-1: 0.3, 0: 0.6, 1: 0.1}
+
+
+@pytest.fixture
+def records(tiny: Path) -> list[Record]:
+    def scores(init: str, seed: int) -> dict[str, float | None]:
+        biased = init == "rgb"
+        shares = {
+            f"true-foreground/slice_share[{s:+d}]": share if biased else 1 / 3
+            for s, share in SHARES.items()
+        }
+        return {
+            "dice@0.5": 0.9 - 0.01 * seed,
+            "iou@0.5": 0.8,
+            "arand_2d": 0.1,
+            "flip_error": 0.2 if biased else 0.01,
+            "true-foreground/model_asymmetry": -0.5 if biased else 0.0,
+            "true-foreground/neighbour_asymmetry": -0.5 if biased else 0.0,
+            **shares,
+        }
+
+    return [
+        job.record(
+            status="done",
+            scores=scores(job.cell.init, job.cell.seed),
+            environment={"processor": "A & B"},
+        )
+        for job in jobs(load_protocol(str(tiny)))
+    ]
+
+
+def test_the_head_says_protocol_weights_and_licence(records: list[Record]) -> None:
+    text = markdown(records)
+    assert "tiny, version 1, digest" in text
+    assert "encoder.safetensors: a local file, sha256:" in text
+    assert "CC0-1.0" in text
+    assert "seeds 0, 1" in text
+
+
+def test_a_row_reads_as_its_numbers(records: list[Record]) -> None:
+    row = next(line for line in markdown(records).splitlines() if line.startswith("| `rgb`"))
+    columns = [part.strip() for part in row.strip("|").split("|")]
+    assert columns[1] == "**0.895 ±.007**"
+    assert "0.500 ±.000" in columns
+    assert "−0.500 ±.000" in columns
+    assert columns[-1] == ".30 / .60 / .10"
+
+
+def test_the_best_is_bold_and_the_rest_is_not(records: list[Record]) -> None:
+    lines = markdown(records).splitlines()
+    green = next(line for line in lines if line.startswith("| `uniform-green`"))
+    rgb = next(line for line in lines if line.startswith("| `rgb`"))
+    assert "**0.0100 ±.0000**" in green
+    assert "0.2000 ±.0000" in rgb
+    assert "**0.2000" not in rgb
+
+
+def test_every_table_row_has_as_many_cells_as_its_head(records: list[Record]) -> None:
+    rows = [line for line in markdown(records).splitlines() if line.startswith("|")]
+    assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
+
+
+def test_the_csv_has_every_score_of_every_row(records: list[Record]) -> None:
+    table = pd.read_csv(io.StringIO(csv(records)))
+    assert list(table["init"]) == ["rgb", "uniform-green"]
+    assert table.loc[0, "flip_error mean"] == pytest.approx(0.2)
+    assert table.loc[0, "dice@0.5 n"] == 2
+    assert {"protocol", "version", "digest", "weights", "licence"} <= set(table.columns)
+
+
+def test_protocol_versions_never_share_a_table(records: list[Record]) -> None:
+    stamp = records[0].protocol.model_copy(update={"version": "2", "digest": "0" * 64})
+    newer = [record.model_copy(update={"protocol": stamp}) for record in records]
+    text = markdown([*records, *newer])
+    assert text.count("## tiny, version ") == 2
+    assert text.count("| `rgb`") == 2
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_terminal_shows_whole_rows(records: list[Record], width: int) -> None:
+    stream = io.StringIO()
+    show(records, Console(file=stream, width=width))
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    row = next(line for line in text.splitlines() if line.strip().startswith("rgb"))
+    assert ".30 / .60 / .10" in row
+    assert "0.895 ±.007" in row
+
+
+def test_both_files_are_written(records: list[Record], tmp_path: Path) -> None:
+    paths = write(records, tmp_path / "out")
+    assert [path.name for path in paths] == ["leaderboard.md", "leaderboard.csv"]
+    assert all(path.read_text() for path in paths)
+
+
+def test_one_seed_has_no_sd(records: list[Record]) -> None:
+    text = markdown([record for record in records if record.seed == 0])
+    assert "±" not in text.split("###")[-1]

@@ -1,0 +1,128 @@
+"""Architectures by name: what they read and give, and what is alike between strategies."""
+
+import pytest
+import torch
+from torch import nn
+
+from emsym.errors import UserError
+from emsym.models.architectures import (
+    ARCHITECTURES,
+    DECODERS,
+    create_model,
+    list_architectures,
+    register_architecture,
+)
+from emsym.models.inits import list_inits
+
+NAME = "unet-tu-test_resnet"
+STEM = "encoder.model.conv1.0.weight"
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """What a test registers is forgotten after it."""
+    monkeypatch.setattr(ARCHITECTURES, "_entries", dict(ARCHITECTURES._entries))
+
+
+# --- what a network reads and gives ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slices", [1, 3, 5])
+@pytest.mark.parametrize("name", [NAME, "fpn-tu-test_efficientnet", "linknet-mobilenet_v2"])
+def test_stack_goes_in_and_the_central_slices_logit_comes_out(name, slices):
+    model = create_model(name, slices=slices).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(2, slices, 32, 64)).shape == (2, 1, 32, 64)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_every_decoder_can_be_built(decoder):
+    model = create_model(f"{decoder}-tu-test_resnet", slices=5).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(1, 5, 64, 64)).shape == (1, 1, 64, 64)
+
+
+@pytest.mark.parametrize("name", list_architectures("*-densenet121"))
+def test_every_listed_densenet_can_be_built(name):  # whose encoder cannot be dilated
+    assert isinstance(create_model(name), nn.Module)
+
+
+def test_names_that_follow_the_pattern_need_not_be_listed():
+    assert "unet-resnet10t" not in list_architectures()
+    model = create_model("unet-tu-resnet10t", slices=5).eval()
+    with torch.no_grad():
+        assert model(torch.zeros(1, 5, 32, 32)).shape == (1, 1, 32, 32)
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("slices", [0, 2, 4, -1])
+def test_stack_without_a_centre_is_refused(slices):
+    with pytest.raises(UserError, match=f"odd number of slices, not {slices}"):
+        create_model(NAME, slices=slices)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("unet-resnet35", "resnet34"),
+        ("unet-tu-test_resnett", "tu-test_resnet"),
+        ("unett-resnet34", "unet-resnet34"),
+        ("unet", "unet-"),
+    ],
+)
+def test_unknown_name_gets_near_ones(name, near):
+    with pytest.raises(UserError, match=rf"There is no .*did you mean .*{near}"):
+        create_model(name)
+
+
+def test_unknown_init_gets_near_ones():
+    with pytest.raises(UserError, match="did you mean 'mirror'"):
+        create_model(NAME, init="miror")
+
+
+@pytest.mark.usefixtures("registry")
+def test_registered_network_is_built_and_filled_like_any_other():
+    @register_architecture("own-net")
+    def own():
+        """One convolution."""
+        return nn.Conv2d(3, 1, 3, padding=1)
+
+    assert list_architectures("own-*") == ["own-net"]
+    model = create_model("own-net", init="uniform-red", slices=7)
+    assert model.weight.shape == (1, 7, 3, 3)
+    assert torch.equal(model.weight[:, 0], model.weight[:, 6])
+
+
+# --- what the seed decides ------------------------------------------------------------------------
+
+
+def test_strategies_share_everything_but_the_stem():
+    states = {init: create_model(NAME, init, seed=3).state_dict() for init in list_inits()}
+    base = states["rgb"]
+    for init, state in states.items():
+        differing = {name for name in base if not torch.equal(base[name], state[name])}
+        assert differing == (set() if init == "rgb" else {STEM}), init
+
+
+@pytest.mark.parametrize("init", ["rgb", "random-stem", "random"])
+def test_seed_decides_the_network(init):
+    first, again, other = (create_model(NAME, init, seed=s).state_dict() for s in (1, 1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first[STEM], other[STEM])
+    assert not all(torch.equal(first[k], other[k]) for k in first if k.startswith("decoder"))
+
+
+@pytest.mark.parametrize("slices", [3, 5])
+def test_mirror_symmetric_stem_makes_a_mirror_symmetric_network(slices):
+    x = torch.randn(2, slices, 32, 32, generator=torch.Generator().manual_seed(0))
+    errors = {}
+    for init in ("mirror", "uniform-green", "rgb"):
+        model = create_model(NAME, init, slices).eval()
+        with torch.no_grad():
+            there, back = model(x), model(x.flip(1))
+        errors[init] = float((there - back).abs().max() / there.abs().max())
+    assert errors["mirror"] < 1e-5
+    assert errors["uniform-green"] < 1e-5
+    assert errors["rgb"] > 1e-2

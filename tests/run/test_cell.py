@@ -1,0 +1,100 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from emsym.models.architectures import ARCHITECTURES
+from emsym.protocol import load_protocol
+from emsym.run.cell import load_splits, run_cell, score_model
+from emsym.run.plan import Job, jobs
+from emsym.scores.logits import DenseLogits
+
+TIMINGS = {"seconds", "peak_memory_mb"}
+
+
+@pytest.fixture
+def job(tiny: Path) -> Job:
+    return jobs(load_protocol(str(tiny)))[0]
+
+
+def test_the_same_cell_twice_gives_the_same_record_but_for_timings(job: Job) -> None:
+    first, second = run_cell(job), run_cell(job)
+    assert first.status == "done", first.error
+    assert first.model_dump(exclude=TIMINGS) == second.model_dump(exclude=TIMINGS)
+
+
+def test_seeds_and_strategies_differ(tiny: Path) -> None:
+    records = [run_cell(job) for job in jobs(load_protocol(str(tiny)))]
+    assert len({record.scores["flip_error"] for record in records}) == len(records)
+
+
+def test_a_record_holds_every_score_of_every_image(job: Job) -> None:
+    record = run_cell(job)
+    assert record.images["section"] == [8, 9, 10]
+    assert {len(column) for column in record.images.values()} == {3}
+    for target in ("foreground", "true-foreground"):
+        shares = [record.images[f"{target}/slice_share[{s}]"] for s in ("-1", "+0", "+1")]
+        assert np.sum(shares, axis=0) == pytest.approx(np.ones(3))
+        for name in ("imbalance", "neighbour_asymmetry", "model_asymmetry", "data_asymmetry"):
+            assert f"{target}/{name}" in record.scores
+    for name in ("dice@0.5", "iou@0.85", "arand_2d", "arand_3d", "flip_error"):
+        assert name in record.scores
+    assert len(record.curve) == 2
+    assert {"data", "model", "train", "segmentation", "symmetry"} <= record.seconds.keys()
+    assert record.missing["true-foreground/faithfulness_estimate"] == 1, "two of three are scored"
+
+
+class Summed(nn.Module):
+    """A mirror-symmetric network: it sees only what the slices are together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x[:, :1] + x[:, 2:] + 2 * x[:, 1:2])
+
+
+class OneSided(Summed):
+    """A network that never looks at z+1."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x[:, :1] + x[:, 1:2])
+
+
+def scores_of(network: nn.Module, job: Job) -> dict[str, list[float]]:
+    split = load_splits(job.card, 3, 32)
+    scores = score_model(DenseLogits(network), split[1], split[2], job.card, job.protocol, {})
+    return {name: [v for v in values if v is not None] for name, values in scores.images.items()}
+
+
+def test_a_mirror_symmetric_network_scores_no_bias_on_any_image(job: Job) -> None:
+    found = scores_of(Summed(), job)
+    assert found["flip_error"] == pytest.approx([0, 0, 0], abs=1e-7)
+    assert found["true-foreground/model_asymmetry"] == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+def test_a_one_sided_network_scores_all_of_it(job: Job) -> None:
+    found = scores_of(OneSided(), job)
+    assert found["true-foreground/model_asymmetry"] == pytest.approx([-1, -1, -1])
+    assert found["true-foreground/slice_share[+1]"] == [0, 0, 0]
+    assert min(found["flip_error"]) > 1e-4
+
+
+def test_what_goes_wrong_in_a_cell_is_its_failed_record(tiny: Path) -> None:
+    ARCHITECTURES.add("test-blurred-first", lambda: nn.Sequential(nn.AvgPool2d(1), Summed()))
+    text = tiny.read_text().replace("linknet-tu-test_efficientnet", "test-blurred-first")
+    tiny.write_text(text.replace('["rgb", "uniform-green"]', '["random"]'))
+    record = run_cell(jobs(load_protocol(str(tiny)))[0])
+    assert record.status == "failed"
+    assert "the network's input is read by 0 (AvgPool2d)" in (record.error or "")
+
+
+def test_a_loss_that_is_not_finite_fails_the_cell_with_its_step(tiny: Path) -> None:
+    tiny.write_text(tiny.read_text().replace("learning_rate = 1e-3", "learning_rate = 1e30"))
+    record = run_cell(jobs(load_protocol(str(tiny)))[0])
+    assert record.status == "failed"
+    assert "is nan at step" in (record.error or "") or "is inf at step" in (record.error or "")

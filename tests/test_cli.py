@@ -1,0 +1,134 @@
+"""The command line as a user meets it, mistakes above all: real processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCH = Path(sys.executable).with_name("emsym-bench")
+
+
+def bench(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BENCH, *map(str, words)], cwd=cwd, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_help_imports_nothing_slow(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['emsym-bench', '--help']\n"
+        "from emsym.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print({'torch', 'timm', 'pandas', 'numpy', 'pydantic', 'rich'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+    assert "emsym-bench run --all" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern", "expected"),
+    [
+        ("inits", "uniform-g*", "uniform-green"),
+        ("datasets", "*fibres", "phantom-fibres"),
+        ("architectures", "unet-resnet34", "unet-resnet34"),
+        ("protocols", "*", "quick"),
+    ],
+)
+def test_list(tmp_path: Path, what: str, pattern: str, expected: str) -> None:
+    done = bench("list", what, pattern, cwd=tmp_path)
+    assert done.stdout.split()[0] == expected
+    assert done.returncode == 0
+
+
+def test_plan_tells_every_cell_and_writes_nothing(tmp_path: Path) -> None:
+    done = bench("plan", cwd=tmp_path)
+    assert done.stdout.count("to run  phantom-") == 60
+    assert "0 stored, 60 to run." in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run",), "Say --all"),
+        (("run", "--all", "--seed", 1), "Say --all"),
+        (("run", "--init", "uniform-gren"), "did you mean 'uniform-green'"),
+        (("run", "--dataset", "phantom-fibre"), "did you mean 'phantom-fibres'"),
+        (("run", "--architecture", "unett-resnet34"), "There is no architecture"),
+        (("run", "--architecture", "unet-resnt34", "--init", "random"), "did you mean resnet34"),
+        (("run", "--all", "--protocol", "quik"), "did you mean 'quick'"),
+        (("run", "--all", "--protocol", "none.toml"), "cannot be read"),
+        (("run", "--all", "--workers", 0), "--workers"),
+        (("run", "--all", "--plugin", "none.py"), "does not exist"),
+        (("run", "--seed", "x"), "--seed"),
+        (("leaderboard",), "There are no finished records"),
+        (("list", "nonsense"), "nonsense"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_exit_code_2(
+    tmp_path: Path, words: tuple, said: str
+) -> None:
+    done = bench(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_debug_shows_where_a_mistake_was_found(tmp_path: Path) -> None:
+    assert "Traceback" in bench("--debug", "run", cwd=tmp_path).stderr
+
+
+def write_volume(folder: Path, image: np.ndarray, labels: np.ndarray, **changes: str) -> Path:
+    np.save(folder / "image.npy", image)
+    np.save(folder / "labels.npy", labels)
+    text = (folder / "tiny-a.toml").read_text().replace("tiny-a", "own")
+    phantom = text[text.index("[phantom]") : text.index("[task]")]
+    files = '[image]\npath = "image.npy"\n[labels]\npath = "labels.npy"\n\n'
+    text = text.replace(phantom, files)
+    for old, new in changes.values():
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "own.toml"
+    path.write_text(text)
+    return path
+
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (12, 40, 40), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "changes", "said"),
+    [
+        (IMAGE, IMAGE[:, :-1] > 99, {}, "must be the same"),
+        (IMAGE[0], IMAGE[0] > 99, {}, "must be (Z, Y, X)"),
+        (IMAGE[:8], IMAGE[:8] > 99, {}, "ends at section 12"),
+        (IMAGE, IMAGE > 99, {"a": ("train = [0, 7]", "train = [5, 7]")}, "fewer than the 3"),
+        (IMAGE[:, :16], IMAGE[:, :16] > 99, {}, "smaller than the protocol's patch"),
+        (np.where(IMAGE > 9, np.nan, 1.0), IMAGE > 99, {}, "NaN"),
+        (IMAGE, np.zeros_like(IMAGE), {}, "without foreground"),
+        (IMAGE, IMAGE, {"a": ("image.npy", "none.npy")}, "has no file at"),
+        (IMAGE, IMAGE, {"a": ("image.npy", "own.toml")}, "unknown kind"),
+        (IMAGE, IMAGE, {"a": ("[split]", "[splitt]")}, "'split' is missing"),
+    ],
+)
+def test_a_wrong_volume_is_one_sentence_before_anything_is_trained(
+    tiny: Path, image: np.ndarray, labels: np.ndarray, changes: dict, said: str
+) -> None:
+    write_volume(tiny.parent, image, labels, **changes)
+    done = bench("run", "--protocol", tiny, "--dataset", "own.toml", "--seed", 0, cwd=tiny.parent)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tiny.parent / "results").exists()
+
+
+def test_weights_that_do_not_fit_are_one_sentence(tiny: Path) -> None:
+    words = ("run", "--protocol", tiny, "--architecture", "linknet-tu-test_resnet", "--seed", 0)
+    done = bench(*words, cwd=tiny.parent)
+    assert done.returncode == 2
+    assert "do not fit" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

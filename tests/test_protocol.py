@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from emsym.data.cards import list_cards
+from emsym.errors import UserError
+from emsym.models.architectures import ARCHITECTURES
+from emsym.models.inits import INITS
+from emsym.protocol import Cell, Protocol, list_protocols, load_protocol
+
+
+def change(tiny: Path, old: str, new: str) -> Protocol:
+    text = tiny.read_text()
+    assert old in text
+    tiny.write_text(text.replace(old, new))
+    return load_protocol(str(tiny))
+
+
+def test_quick_is_what_the_project_promises() -> None:
+    quick = load_protocol("quick")
+    assert len([name for name in quick.datasets if name.startswith("phantom-")]) == 3
+    assert len(quick.architectures) == 2
+    assert {"rgb", "uniform-green", "uniform-mean", "mirror", "random"} <= set(quick.inits)
+    assert len(quick.seeds) >= 2
+    assert quick.weights == "pretext"
+
+
+@pytest.mark.parametrize("name", list_protocols())
+def test_every_shipped_protocol_names_things_that_exist(name: str) -> None:
+    protocol = load_protocol(name)
+    assert set(protocol.datasets) <= set(list_cards())
+    for architecture in protocol.architectures:
+        ARCHITECTURES.get(architecture)
+    for init in protocol.inits:
+        INITS.get(init)
+
+
+def test_cells_are_the_product_with_seeds_outermost(tiny: Path) -> None:
+    protocol = load_protocol(str(tiny))
+    cells = protocol.cells()
+    assert len(set(cells)) == len(cells) == 4
+    assert [cell.seed for cell in cells] == [0, 0, 1, 1]
+    assert cells[0] == Cell("tiny-a", "linknet-tu-test_efficientnet", "rgb", 0)
+
+
+def test_the_digest_follows_what_decides_a_number(tiny: Path) -> None:
+    before = load_protocol(str(tiny)).digest
+    assert change(tiny, "steps = 2", "steps = 3").digest != before
+    assert change(tiny, "steps = 3", "steps = 2").digest == before
+    assert change(tiny, 'version = "1"', 'version = "2"').digest != before
+
+
+def test_the_digest_ignores_which_cells_there_are_and_words(tiny: Path) -> None:
+    before = load_protocol(str(tiny)).digest
+    assert change(tiny, "seeds = [0, 1]", "seeds = [0, 1, 2]").digest == before
+    assert change(tiny, "For tests.", "For people.").digest == before
+    assert change(tiny, "learning_rate = 1e-3", "learning_rate = 0.001").digest == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("steps = 2", "stepz = 2", "unknown key 'recipe.stepz'"),
+        ("steps = 2", "steps = 0", "'recipe.steps'"),
+        ("patch = 32", "patch = 33", "'recipe.patch'"),
+        ("learning_rate = 1e-3", "learning_rate = nan", "'recipe.learning_rate'"),
+        ('version = "1"', "", "'version' is missing"),
+        ("seeds = [0, 1]", "seeds = [0, 0]", "'seeds' names something twice"),
+        ("seeds = [0, 1]", "seeds = []", "'seeds'"),
+        ("[recipe]", "slices = 4\n[recipe]", "odd number"),
+        ('name = "tiny"', 'name = "../evil"', "'name'"),
+        ("[recipe]", "[recipe", "not valid TOML"),
+    ],
+)
+def test_a_wrong_protocol_names_the_file_and_the_key(
+    tiny: Path, old: str, new: str, said: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        change(tiny, old, new)
+    assert said in str(caught.value)
+    assert str(tiny) in str(caught.value)
+
+
+def test_an_unknown_protocol_gets_the_nearest_name() -> None:
+    with pytest.raises(UserError, match="did you mean 'quick'"):
+        load_protocol("quik")
+
+
+def test_an_unreadable_protocol_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        load_protocol(str(tmp_path / "none.toml"))
