@@ -139,7 +139,7 @@ def run(
         highlight=False,
     )
     if missing:
-        console.print(protocol.description, style="dim", highlight=False)
+        console.print(protocol.description, style="dim", highlight=False, markup=False)
     count = workers or default_workers(protocol.recipe.threads)
     with Bar(console) as bar:
         outcome = run_jobs(missing, store, bar, count, plugins)

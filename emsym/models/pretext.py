@@ -30,11 +30,11 @@ from emsym.models.stem import find_stem
 STEPS, BATCH, PATCH = 400, 8, 64
 LEARNING_RATE = 1e-2
 """The schedule's peak: high, because the network is small and the steps are few."""
-NOISE = (0.3, 0.2, 0.9)
-"""Sd of the noise in red, green and blue, in sds of the channel over all photographs. A sensor
-has two green pixels for one red and one blue, hence 1.4 : 1, and lamplight holds little blue,
-which a camera's white balance amplifies about thrice, and the noise with it."""
-SMALL = 0.1
+NOISE = (0.56, 0.4, 1.7)
+"""Sd of the noise in red, green and blue, in sds of the channel over all photographs: a dim room.
+A sensor has two green pixels for one red and one blue, hence √2 : 1 : √2; and lamplight holds
+little blue, which a camera's white balance amplifies about thrice, and the noise with it."""
+SMALL = 0.03
 """The stem starts at this part of a fresh one's scale, so that what it ends as is learned and not
 the noise it started from; a BatchNorm undoes the scale."""
 

@@ -24,7 +24,7 @@ class Bar:
             progress.TimeElapsedColumn(),
             progress.TextColumn("left"),
             progress.TimeRemainingColumn(),
-            progress.TextColumn("[dim]{task.fields[last]}", table_column=None),
+            progress.TextColumn("{task.fields[last]}", style="dim", markup=False),
             console=console,
             disable=not console.is_terminal,
             speed_estimate_period=300,
@@ -70,5 +70,6 @@ class Bar:
                 f"{self._name}: {self._done} of {self._total} after {took:.0f} s, "
                 f"about {left:.0f} s left ({what})",
                 highlight=False,
+                markup=False,
                 soft_wrap=True,
             )

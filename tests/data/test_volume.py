@@ -222,6 +222,15 @@ def test_values_that_are_not_finite_are_refused(tmp_path, value):
     assert "NaN or infinite" in refusal(card)
 
 
+@pytest.mark.parametrize("role", ["labels", "instances"])
+def test_labels_that_are_not_finite_are_refused(tmp_path, role):
+    arrays = {"image": IMAGE, "labels": LABELS, "instances": LABELS}
+    arrays[role] = arrays[role].astype(np.float32)
+    arrays[role][3, 2, 1] = np.nan
+    files = {name: npy(tmp_path / name, array) for name, array in arrays.items()}
+    assert role in refusal(make(tmp_path, **files))
+
+
 def test_values_too_large_for_single_precision_are_refused(tmp_path):
     image = IMAGE.astype(np.float64)
     image[3, 2, 1] = 1e300

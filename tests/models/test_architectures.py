@@ -69,7 +69,6 @@ def test_stack_without_a_centre_is_refused(slices):
         ("unet-resnet35", "resnet34"),
         ("unet-tu-test_resnett", "tu-test_resnet"),
         ("unett-resnet34", "unet-resnet34"),
-        ("unet", "unet-"),
     ],
 )
 def test_unknown_name_gets_near_ones(name, near):

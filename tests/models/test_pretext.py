@@ -76,7 +76,7 @@ def test_the_file_fits_the_encoder_and_is_made_once(monkeypatch, tmp_path):
         read_state_dict(path)
     )
     assert path.parent == tmp_path
-    assert pretext.SCORING_VERSION in path.name
+    assert path.name == f"pretext-{pretext.SCORING_VERSION}-{ENCODER}.safetensors"
     assert list(tmp_path.glob("*.safetensors")) == [path]
     monkeypatch.setattr(pretext, "train_pretext", None)  # calling it would fail
     assert pretext.pretext_weights(ENCODER) == path

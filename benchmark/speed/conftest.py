@@ -1,0 +1,38 @@
+"""Speed of the quick protocol's parts, on one thread as its cells run.
+
+    python -m pytest benchmark/speed --benchmark-columns=median,iqr,rounds
+
+Nothing here asserts a time: figures are printed, ratios are measured within one run.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from emsym.data.cards import load_card
+from emsym.protocol import Protocol, load_protocol
+from emsym.run.cell import load_splits
+
+
+@pytest.fixture(scope="session")
+def quick() -> Protocol:
+    torch.set_num_threads(1)
+    return load_protocol("quick")
+
+
+@pytest.fixture(scope="session")
+def neurites(quick: Protocol) -> tuple:
+    """The splits of a phantom, and its true test instances."""
+    return load_splits(load_card("phantom-neurites"), quick.slices, quick.recipe.patch)
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture) -> Callable[[str], None]:
+    """Print to the terminal whatever pytest captures."""
+
+    def show(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{text}")
+
+    return show

@@ -1,0 +1,96 @@
+"""One leaderboard: the records that may stand side by side, and what is shown of them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from emsym.leaderboard.table import BOARD, GROUP, Score, aggregate, cells, headline, summary
+from emsym.models.weights import ORIGINS
+from emsym.run.record import Record
+
+
+@dataclass(frozen=True)
+class Board:
+    """One protocol version with one kind of weights: its records, and what it shows of them."""
+
+    records: list[Record]
+    cells: pd.DataFrame
+
+    @property
+    def target(self) -> str:
+        """The attribution target shown: the labels' pixels, the same for every network."""
+        return "true-foreground" if self._has("true-foreground") else "foreground"
+
+    @property
+    def scores(self) -> list[Score]:
+        """The columns, in order."""
+        threshold = next(
+            float(name.removeprefix("dice@")) for name in self.cells if name.startswith("dice@")
+        )
+        return headline(self.target, threshold)
+
+    @property
+    def shares(self) -> list[str]:
+        """The columns of the slice shares, in the order of the slices."""
+        return [name for name in self.cells if name.startswith(f"{self.target}/slice_share")]
+
+    @property
+    def title(self) -> str:
+        """The protocol's name and version."""
+        stamp = self.records[0].protocol
+        return f"{stamp.name}, version {stamp.version}"
+
+    @property
+    def picture(self) -> str:
+        """The name of its picture's file."""
+        stamp, weights = self.records[0].protocol, self.records[0].weights
+        return f"{stamp.name}-{stamp.version}-{weights.identity[-8:]}.png"
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What a reader must know before comparing: (word, text)."""
+        first = self.records[0]
+        weights = first.weights
+        origin = ORIGINS.get(weights.origin, f"a local file, {weights.identity[:19]}…")
+        seeds = sorted({record.seed for record in self.records})
+        licences = dict.fromkeys(
+            f"{record.dataset.name} ({record.dataset.modality}; {record.dataset.licence})"
+            for record in self.records
+        )
+        processors = dict.fromkeys(str(r.environment["processor"]) for r in self.records)
+        return [
+            ("Protocol", f"{self.title}, digest {first.protocol.digest[:12]}"),
+            ("Weights", f"{weights.origin}: {origin}; `random` uses none"),
+            ("Stacks", f"{first.slices} slices; colour planes copied, not rescaled"),
+            ("Attribution", f"gradient saliency of the {self.target} logits"),
+            ("Cells", f"{len(self.cells)}, seeds {', '.join(map(str, seeds))}"),
+            ("Data", "; ".join(licences)),
+            ("Made on", "; ".join(processors)),
+        ]
+
+    def groups(self) -> Iterator[tuple[str, pd.DataFrame]]:
+        """(heading, rows): first the summary where there is more than one group, then each."""
+        rows = aggregate(self.cells, [*GROUP, "init"])
+        groups = list(dict.fromkeys((dataset, network) for dataset, network, _ in rows.index))
+        if len(groups) > 1 and len(over := summary(self.cells)):
+            yield "Summary: mean ± sd over data sets and architectures", over
+        for dataset, network in groups:
+            yield f"{dataset} · {network}", rows.loc[(dataset, network)]
+
+    def _has(self, target: str) -> bool:
+        return any(name.startswith(f"{target}/slice_share") for name in self.cells)
+
+
+def boards(records: Iterable[Record]) -> list[Board]:
+    """The finished records, apart by protocol version, weights and number of slices."""
+    done = sorted(
+        (record for record in records if record.status == "done"),
+        key=lambda record: (record.protocol.name, record.protocol.version, record.seed),
+    )
+    if not done:
+        return []
+    table = cells(done)
+    return [
+        Board([done[row] for row in rows.index], rows.dropna(axis=1, how="all"))
+        for _, rows in table.groupby(BOARD, sort=False)
+    ]

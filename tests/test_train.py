@@ -1,0 +1,134 @@
+"""Training learns, reports every step, repeats itself, and stops where the loss breaks."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from emsym.models.architectures import create_model
+from emsym.protocol import Recipe
+from emsym.train import loss, train
+
+
+def recipe(steps=30, **changes):
+    settings = {"steps": steps, "batch_size": 4, "patch": 32, "learning_rate": 1e-2}
+    return Recipe(**{**settings, **changes})
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 1, 1)
+    )
+
+
+def bright(seed=0):
+    """Batches in which the foreground is where the central slice is bright."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def batch():
+        images = torch.randn(4, 3, 32, 32, generator=generator)
+        return images, (images[:, 1:2] > 0).float()
+
+    return batch
+
+
+def test_loss_falls_and_the_network_learns():
+    model = network()
+    curve = train(model, bright(), recipe(60))
+    assert curve[-1] < curve[0] / 2
+    images, labels = bright(seed=9)()
+    with torch.no_grad():
+        right = ((model(images) > 0) == labels.bool()).float().mean()
+    assert right > 0.9
+
+
+def test_real_network_trains_in_a_few_steps():
+    model = create_model("unet-tu-test_resnet")
+    curve = train(model, bright(), recipe(12))
+    assert min(curve[-3:]) < curve[0]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_curve_batches_and_progress_are_one_per_step(steps):
+    calls = {"batches": 0, "progress": 0}
+    batches = bright()
+
+    def count(what):
+        calls[what] += 1
+        return batches() if what == "batches" else None
+
+    curve = train(network(), lambda: count("batches"), recipe(steps), lambda: count("progress"))
+    assert len(curve) == steps
+    assert calls == {"batches": steps, "progress": steps}
+    assert all(isinstance(value, float) for value in curve)
+
+
+def test_first_loss_is_the_untrained_networks():
+    model = network()
+    before = copy.deepcopy(model).train()
+    images, labels = bright()()
+    expected = loss(before(images), labels).item()
+    assert train(model, bright(), recipe(2))[0] == pytest.approx(expected)
+
+
+def test_network_is_trained_in_train_mode_and_left_in_eval_mode():
+    model = network().eval()
+    modes = []
+    model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    train(model, bright(), recipe(3))
+    assert modes == [True] * 3
+    assert not any(module.training for module in model.modules())
+    assert model[1].running_mean.abs().sum() > 0
+
+
+def test_same_network_and_batches_give_the_same_weights():
+    def once(seed):
+        model = network()
+        return train(model, bright(seed), recipe(5)), model.state_dict()
+
+    (first, weights), (again, same), (other, _) = once(0), once(0), once(1)
+    assert first == again
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    assert first != other
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_loss_that_is_not_finite_stops_at_its_step(value):
+    batches, taken = bright(), []
+
+    def batch():
+        images, labels = batches()
+        taken.append(len(taken) + 1)
+        return images * value if len(taken) == 3 else images, labels
+
+    with pytest.raises(ArithmeticError, match=r"loss is nan at step 3"):
+        train(network(), batch, recipe(10))
+    assert taken == [1, 2, 3]
+
+
+def test_every_weight_is_trained():
+    model = create_model("unet-tu-test_resnet", "mirror")
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    train(model, bright(), recipe(2))
+    for name, value in model.named_parameters():
+        assert not torch.equal(value, before[name]), name
+
+
+# --- the loss -------------------------------------------------------------------------------------
+
+
+def test_known_losses():
+    target = torch.tensor([1.0, 1.0, 0.0, 0.0]).reshape(1, 1, 2, 2)
+    undecided = torch.zeros(1, 1, 2, 2)  # p = ½ everywhere: BCE ln 2, soft Dice (2 + 1)/(4 + 1)
+    assert float(loss(undecided, target)) == pytest.approx(0.693147 + 1 - 3 / 5, abs=1e-5)
+    assert float(loss(100 * (2 * target - 1), target)) == pytest.approx(0, abs=1e-6)
+    assert float(loss(100 * (1 - 2 * target), target)) > 100
+
+
+def test_empty_target_has_a_loss_that_falls_with_the_prediction():
+    nothing = torch.zeros(1, 1, 4, 4)
+    losses = [float(loss(torch.full_like(nothing, level), nothing)) for level in (3, 0, -3, -100)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] == pytest.approx(0, abs=1e-6)
