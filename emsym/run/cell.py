@@ -26,7 +26,7 @@ from emsym.scores.symmetry import flip_error, mirror, symmetry
 from emsym.train import train
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def load_splits(card: Card, slices: int, patch: int) -> tuple[Split, Split, np.ndarray]:
     """The training and the test split, and the true instances (N, H, W) of the test stacks.
 
