@@ -1,5 +1,6 @@
 """Dataset cards: one TOML file that says where a volume is and what is asked of it."""
 
+import glob
 import operator
 import re
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pooch
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from emsym.errors import UserError
 from emsym.files import cards_folder, read_toml
@@ -25,7 +26,6 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
 }
 Comparison = Annotated[str, Field(pattern=f"^{_COMPARISON.pattern}$")]
-Range = Annotated[tuple[int, int], BeforeValidator(lambda value: tuple(value))]
 
 
 class Files(Strict):
@@ -74,8 +74,8 @@ class Task(Strict):
 class Split(Strict):
     """Sections as half-open ranges [start, stop) along z, which may not overlap."""
 
-    train: Range
-    test: Range
+    train: tuple[int, int]
+    test: tuple[int, int]
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -120,8 +120,8 @@ class Card(Strict):
         """The files on disk, sections in natural order. Raises `UserError` when there are none."""
         path = self._folder / files.path
         if any(sign in files.path for sign in "*?["):
-            anchor = Path(path.anchor or ".")
-            found = sorted(anchor.glob(str(path.relative_to(path.anchor))), key=_natural)
+            names = glob.glob(files.path, root_dir=self._folder)  # the folder is no pattern
+            found = sorted((self._folder / name for name in names), key=_natural)
         else:
             found = [path] if path.is_file() else []
         if not found:

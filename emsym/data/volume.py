@@ -54,15 +54,19 @@ def open_volume(card: Card, slices: int, patch: int) -> Volume:
                 f"The {name} of '{card.name}' have the shape {array.shape}, its image has "
                 f"{image.shape}: they must be the same (Z, Y, X)."
             )
+    for name, array in (("labels", labels), ("instances", instances)):
+        if array is not None and not np.isfinite(array).all():
+            raise UserError(f"The {name} of '{card.name}' hold NaN or infinite values.")
     if min(image.shape[1:]) < patch:
         raise UserError(
             f"The sections of '{card.name}' are {image.shape[1]} × {image.shape[2]} pixels, "
             f"smaller than the protocol's patch of {patch} × {patch}."
         )
+    if image.dtype not in (np.uint8, np.uint16):
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
+            image = image.astype(np.float32)
     if not np.isfinite(image).all():
         raise UserError(f"The image of '{card.name}' holds NaN or infinite values.")
-    if image.dtype not in (np.uint8, np.uint16):
-        image = image.astype(np.float32)
     volume = Volume(image, card.task.is_foreground(labels), instances)
     for name, (start, stop) in (("train", card.split.train), ("test", card.split.test)):
         _check_split(card, volume, name, start, stop, slices)
@@ -137,13 +141,15 @@ def _read_hdf5(path: Path, key: str | None) -> np.ndarray:
             raise UserError(
                 f"{path} has no data set at the key {key!r}; it has {', '.join(found) or 'none'}."
             )
-        return file[key][()]
+        return np.asarray(file[key][()])
 
 
 def _read_tiff(path: Path, key: str | None) -> np.ndarray:
     import tifffile
 
-    return tifffile.imread(path)
+    with tifffile.TiffFile(path) as file:
+        # pages that were written one by one are a series each, of which imread reads the first
+        return file.asarray(key=slice(None)) if len(file.series) > 1 else file.asarray()
 
 
 def _read_png(path: Path, key: str | None) -> np.ndarray:

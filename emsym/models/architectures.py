@@ -53,7 +53,12 @@ def _smp(name: str) -> Factory | None:
             raise UserError(
                 f"There is no encoder '{encoder}' for the architecture '{name}'; {hint}"
             )
-        return smp.create_model(decoder, encoder, encoder_weights=None, in_channels=3, classes=1)
+        try:
+            return smp.create_model(
+                decoder, encoder, encoder_weights=None, in_channels=3, classes=1
+            )
+        except ValueError as error:  # not every encoder can be dilated, say
+            raise UserError(f"The architecture '{name}' cannot be built: {error}") from error
 
     return build
 
@@ -64,6 +69,8 @@ ARCHITECTURES: Registry[Factory] = Registry(
 
 for _decoder in DECODERS:
     for _encoder in ENCODERS:
+        if (_decoder, _encoder) == ("deeplabv3plus", "densenet121"):
+            continue  # DenseNets cannot be dilated
         _factory = _smp(f"{_decoder}-{_encoder}")
         assert _factory is not None
         ARCHITECTURES.add(f"{_decoder}-{_encoder}", _factory, summary="segmentation-models-pytorch")

@@ -114,7 +114,7 @@ def random_stem(rgb: Tensor, slices: int) -> Tensor:
     """A fresh Kaiming-normal stem (fan out, ReLU) on the pretrained body."""
     import torch
 
-    fresh = torch.empty(rgb.shape[0], slices, *rgb.shape[2:], dtype=rgb.dtype)
+    fresh = rgb.new_empty(rgb.shape[0], slices, *rgb.shape[2:])
     return torch.nn.init.kaiming_normal_(fresh, mode="fan_out", nonlinearity="relu")
 
 

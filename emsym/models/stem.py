@@ -16,7 +16,8 @@ def find_stem(model: nn.Module, channels: int = 3) -> nn.Conv2d:
     Raises `UserError` where another module, or more than one, reads the raw input.
     """
     readers: list[tuple[str, nn.Module]] = []
-    probe = torch.zeros(1, channels, PROBE, PROBE, device=next(model.parameters()).device)
+    device = next((parameter.device for parameter in model.parameters()), None)
+    probe = torch.zeros(1, channels, PROBE, PROBE, device=device)
 
     def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
         def note(_: nn.Module, inputs: tuple) -> None:
@@ -31,12 +32,13 @@ def find_stem(model: nn.Module, channels: int = 3) -> nn.Conv2d:
         if isinstance(module, nn.Conv2d) or not any(True for _ in module.children())
     ]
     hooks = [watch(name, module) for name, module in leaves]
-    training = model.training
+    training = [(module, module.training) for module in model.modules()]
     try:
         with torch.no_grad():
             model.eval()(probe)
     finally:
-        model.train(training)
+        for module, mode in training:
+            module.training = mode
         for hook in hooks:
             hook.remove()
     if len(readers) != 1 or not isinstance(readers[0][1], nn.Conv2d):

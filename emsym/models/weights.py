@@ -52,7 +52,7 @@ def load_weights(model: "nn.Module", weights: str, folder: Path) -> None:
     else:
         path = weights_path(weights, folder)
         state = read_state_dict(path)
-        if state.keys() != encoder.state_dict().keys() and _is_timm(encoder):
+        if _is_timm(encoder) and not state.keys() & encoder.state_dict().keys():
             _load_timm(encoder, state, path)
         else:
             _load_strictly(encoder, state, path)

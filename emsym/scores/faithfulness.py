@@ -47,30 +47,41 @@ def faithfulness_estimate(
     The pixels of all slices are ranked by attribution and cut into groups; each group alone is
     replaced by the training mean (0), and its summed attribution is correlated with the fall of
     T. Alvarez-Melis and Jaakkola, arXiv 1806.07538; Quantus' `FaithfulnessEstimate`. NaN where
-    the mask is empty, or T or the attribution is the same for all groups.
+    the mask is empty, T or the attribution is the same for all groups, or there is but one group.
     """
     import quantus
 
+    size = group_size(x.shape[-2], x.shape[-1], steps)
+    scores = np.full(len(x), np.nan)
+    flat = attribution.flatten(1)
+    # quantus asserts that attributions differ and are not all negative; groups are of one size,
+    # so that a shift of all pixels does not change the correlation
+    least = flat.amin(1)
+    scorable = mask.flatten(1).any(1) & (flat.amax(1) > least)
+    if x[0].numel() // size < 2:
+        return scores
+    shifted = attribution - least[:, None, None, None]
+    chosen = scorable.nonzero()[:, 0]
     baseline: Any = 0.0  # quantus takes numbers as well as the names that its signature says
     metric = quantus.FaithfulnessEstimate(
-        features_in_step=group_size(x.shape[-2], x.shape[-1], steps),
+        features_in_step=size,
         perturb_baseline=baseline,
         abs=False,
         normalise=False,
         disable_warnings=True,
     )
-    scores: list[float] = []
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # scipy's on a constant input, which is answered by NaN
-        for part in chunks(x):
-            scores += metric(
+        for chunk in chunks(x[chosen]):
+            part = chosen[chunk]
+            scores[part.numpy()] = metric(
                 model=MaskedLogit(dense, mask[part]).eval(),
                 x_batch=x[part].numpy(),
-                y_batch=np.zeros(len(x[part]), dtype=int),
-                a_batch=attribution[part].numpy(),
+                y_batch=np.zeros(len(part), dtype=int),
+                a_batch=shifted[part].numpy(),
                 channel_first=True,
                 softmax=False,
                 device="cpu",
-                batch_size=len(x[part]),
+                batch_size=len(part),
             )
-    return np.asarray(scores, dtype=np.float64)
+    return scores

@@ -29,7 +29,8 @@ class DenseLogits(nn.Module):
         """See the class."""
         height, width = x.shape[-2:]
         below, right = -height % STRIDE, -width % STRIDE
-        padded = nn.functional.pad(x, (0, right, 0, below), mode="reflect") if below + right else x
+        mode = "reflect" if below < height and right < width else "replicate"
+        padded = nn.functional.pad(x, (0, right, 0, below), mode=mode) if below + right else x
         logits = self.model(padded)
         expected = (len(x), 1, *padded.shape[-2:])
         if not isinstance(logits, Tensor) or logits.shape != expected:

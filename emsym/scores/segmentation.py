@@ -49,7 +49,9 @@ def components(foreground: np.ndarray, instances: Instances) -> np.ndarray:
 
 
 def arand(predicted: np.ndarray, truth: np.ndarray) -> float | None:
-    """The adapted Rand error, 1 − F of the pair counts, in 0..1; None without true instances.
+    """The adapted Rand error, 1 − F of the pair counts, in 0..1.
+
+    None without true instances, and where no segment has two pixels to make a pair of.
 
     Both are integer labels of one shape. Pixels whose true label is 0 do not count; among the
     others a predicted 0 is one more segment. Arganda-Carreras et al. 2015,
@@ -57,7 +59,9 @@ def arand(predicted: np.ndarray, truth: np.ndarray) -> float | None:
     """
     if not truth.any():
         return None
-    return float(adapted_rand_error(truth, predicted, ignore_labels=(0,))[0])
+    with np.errstate(invalid="ignore"):
+        error = float(adapted_rand_error(truth, predicted, ignore_labels=(0,))[0])
+    return None if np.isnan(error) else error
 
 
 def arand_2d(predicted: np.ndarray, truth: np.ndarray) -> list[float | None]:
@@ -73,4 +77,7 @@ def arand_3d(predicted: np.ndarray, truth: np.ndarray) -> float | None:
 
     scikit-image counts pairs in a table as large as the largest id.
     """
-    return arand(predicted, np.unique(truth, return_inverse=True)[1].reshape(truth.shape))
+    dense = np.zeros(truth.shape, np.int64)
+    labelled = truth != 0
+    dense[labelled] = np.unique(truth[labelled], return_inverse=True)[1] + 1
+    return arand(predicted, dense)

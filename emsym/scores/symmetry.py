@@ -23,7 +23,7 @@ def slice_share(attribution: np.ndarray) -> np.ndarray:
     [[0.25, 0.5, 0.25]]
     """
     mass = np.abs(attribution).sum((2, 3), dtype=np.float64)
-    total = mass.sum(1, keepdims=True)
+    total = np.sort(mass, axis=1).sum(1, keepdims=True)  # the same bits for mirrored slices
     return np.divide(mass, total, out=np.full_like(mass, np.nan), where=total > 0)
 
 
@@ -49,7 +49,8 @@ def neighbour_asymmetry(share: np.ndarray) -> np.ndarray:
     [-0.5]
     """
     centre = share.shape[1] // 2
-    before, after = share[:, :centre].sum(1), share[:, centre + 1 :].sum(1)
+    # both from the outside in, so that mirrored shares add up to the very same bits
+    before, after = share[:, :centre].sum(1), share[:, : -centre - 1 : -1].sum(1)
     total = before + after
     return np.divide(after - before, total, out=np.full_like(total, np.nan), where=total > 0)
 
