@@ -1,6 +1,7 @@
 """Where emsym's own data files lie, and how a file that a person wrote is read."""
 
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,21 @@ def protocols_folder() -> Path:
 
 def _first(*folders: Path) -> Path:
     return next((folder for folder in folders if folder.is_dir()), folders[-1])
+
+
+def find_toml(kind: str, name_or_path: str, shipped: Path, folder: Path = Path()) -> Path:
+    """The file of a name that ships with emsym in `shipped`, or a path relative to `folder`.
+
+    Raises `UserError`, with the nearest name, where the name is unknown.
+    """
+    if name_or_path.endswith(".toml"):
+        return folder / name_or_path
+    known = sorted(path.stem for path in shipped.glob("*.toml"))
+    if name_or_path not in known:
+        near = get_close_matches(name_or_path, known, n=1, cutoff=0.4)
+        hint = f"did you mean '{near[0]}'?" if near else f"`emsym-bench list {kind}s` shows them."
+        raise UserError(f"There is no {kind} '{name_or_path}'; {hint}")
+    return shipped / f"{name_or_path}.toml"
 
 
 def read_toml(path: Path, model: type[Model], **extra: Any) -> Model:

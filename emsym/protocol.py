@@ -4,14 +4,12 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from emsym.errors import UserError
-from emsym.files import protocols_folder, read_toml
+from emsym.files import find_toml, protocols_folder, read_toml
 
 Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
@@ -188,14 +186,7 @@ def load_protocol(name_or_path: str) -> Protocol:
 
     Raises `UserError` for an unknown name and for a file that is not a valid protocol.
     """
-    if name_or_path.endswith(".toml"):
-        path = Path(name_or_path)
-    else:
-        path = protocols_folder() / f"{name_or_path}.toml"
-        if not path.is_file():
-            near = get_close_matches(name_or_path, list_protocols(), n=1, cutoff=0.4)
-            hint = f"did you mean '{near[0]}'?" if near else "`emsym-bench list protocols`."
-            raise UserError(f"There is no protocol '{name_or_path}'; {hint}")
+    path = find_toml("protocol", name_or_path, protocols_folder())
     protocol = read_toml(path, Protocol)
     protocol._folder = path.parent
     return protocol

@@ -4,7 +4,6 @@ import glob
 import operator
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -13,7 +12,7 @@ import pooch
 from pydantic import Field, PrivateAttr, model_validator
 
 from emsym.errors import UserError
-from emsym.files import cards_folder, read_toml
+from emsym.files import cards_folder, find_toml, read_toml
 from emsym.protocol import Name, Positive, Strict, digest
 
 _COMPARISON = re.compile(r"(==|!=|<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)")
@@ -160,14 +159,7 @@ def load_card(name_or_path: str, folder: Path = Path()) -> Card:
     A path is relative to `folder`. Raises `UserError` for an unknown name and a file that is not
     a valid card.
     """
-    if name_or_path.endswith(".toml"):
-        path = folder / name_or_path
-    else:
-        path = cards_folder() / f"{name_or_path}.toml"
-        if not path.is_file():
-            near = get_close_matches(name_or_path, list_cards(), n=1, cutoff=0.4)
-            hint = f"did you mean '{near[0]}'?" if near else "`emsym-bench list datasets`."
-            raise UserError(f"There is no dataset '{name_or_path}'; {hint}")
+    path = find_toml("dataset", name_or_path, cards_folder(), folder)
     card = read_toml(path, Card)
     if card.name != path.stem:
         raise UserError(f"{path}: 'name' is '{card.name}', but must be the file's, '{path.stem}'.")

@@ -9,6 +9,8 @@ from emsym.leaderboard.table import BOARD, GROUP, Score, aggregate, cells, headl
 from emsym.models.weights import ORIGINS
 from emsym.run.record import Record
 
+SUMMARY = "Summary: mean ± sd over data sets and architectures"
+
 
 @dataclass(frozen=True)
 class Board:
@@ -52,6 +54,7 @@ class Board:
         first = self.records[0]
         weights = first.weights
         origin = ORIGINS.get(weights.origin, f"a local file, {weights.identity[:19]}…")
+        from_scratch = any(record.init == "random" for record in self.records)
         seeds = sorted({record.seed for record in self.records})
         licences = dict.fromkeys(
             f"{record.dataset.name} ({record.dataset.modality}; {record.dataset.licence})"
@@ -60,7 +63,7 @@ class Board:
         processors = dict.fromkeys(str(r.environment["processor"]) for r in self.records)
         return [
             ("Protocol", f"{self.title}, digest {first.protocol.digest[:12]}"),
-            ("Weights", f"{weights.origin}: {origin}; `random` uses none"),
+            ("Weights", f"{weights.origin}: {origin}" + "; random uses none" * from_scratch),
             ("Stacks", f"{first.slices} slices; colour planes copied, not rescaled"),
             ("Attribution", f"gradient saliency of the {self.target} logits"),
             ("Cells", f"{len(self.cells)}, seeds {', '.join(map(str, seeds))}"),
@@ -69,13 +72,19 @@ class Board:
         ]
 
     def groups(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        """(heading, rows): first the summary where there is more than one group, then each."""
-        rows = aggregate(self.cells, [*GROUP, "init"])
-        groups = list(dict.fromkeys((dataset, network) for dataset, network, _ in rows.index))
+        """(heading, rows): first the summary where there is more than one group, then each.
+
+        Strategies stand in one order in all of them, by their asymmetry in the whole board.
+        """
+        asymmetry = aggregate(self.cells, ["init"])[f"{self.target}/abs_model_asymmetry", "mean"]
+        order = asymmetry.sort_values(kind="stable").index
+        groups = list(self.cells.groupby(GROUP, sort=False))
         if len(groups) > 1 and len(over := summary(self.cells)):
-            yield "Summary: mean ± sd over data sets and architectures", over
-        for dataset, network in groups:
-            yield f"{dataset} · {network}", rows.loc[(dataset, network)]
+            yield SUMMARY, over.reindex([init for init in order if init in over.index])
+        for (dataset, network), part in groups:
+            rows = aggregate(part, ["init"])
+            kept = [init for init in order if init in rows.index]
+            yield f"{dataset} · {network}", rows.reindex(kept)
 
     def _has(self, target: str) -> bool:
         return any(name.startswith(f"{target}/slice_share") for name in self.cells)
@@ -85,7 +94,13 @@ def boards(records: Iterable[Record]) -> list[Board]:
     """The finished records, apart by protocol version, weights and number of slices."""
     done = sorted(
         (record for record in records if record.status == "done"),
-        key=lambda record: (record.protocol.name, record.protocol.version, record.seed),
+        key=lambda record: (
+            record.protocol.name,
+            record.protocol.version,
+            record.dataset.name,
+            record.architecture,
+            record.seed,
+        ),
     )
     if not done:
         return []

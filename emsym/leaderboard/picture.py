@@ -23,14 +23,12 @@ def draw(board: Board, path: Path) -> None:
 
     _, rows = next(board.groups())
     names = [str(name) for name in rows.index]
-    panels = [
-        score
-        for score in board.scores
-        if score.title.split(" ↓")[0] in ("|model asym.|", "flip error", "Dice ↑")
-    ]
+    panels = [score for score in board.scores if score.glance and score.key in rows]
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9.5, 1.3 + 0.34 * len(names)), dpi=140, layout="constrained")
-        axes = figure.subplots(1, 1 + len(panels), sharey=True, width_ratios=[1.6, 1, 1, 1])
+        axes = figure.subplots(
+            1, 1 + len(panels), sharey=True, width_ratios=[1.6] + [1] * len(panels)
+        )
         _draw_shares(axes[0], board, rows)
         for axis, score in zip(axes[1:], panels, strict=True):
             mean, sd = rows[score.key, "mean"], rows[score.key, "sd"].fillna(0)

@@ -10,14 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 from tabulate import tabulate
 
-from emsym.leaderboard.board import Board, boards
+from emsym.leaderboard.board import SUMMARY, Board, boards
 from emsym.leaderboard.picture import draw
 from emsym.leaderboard.table import BOARD, GROUP, Score, aggregate
 from emsym.run.record import Record
 from emsym.run.store import write_atomically
 
-NARROW = {"Dice ↑", "|model asym.| ↓", "flip error ↓"}
-"""The columns that fit a terminal of 80 characters."""
+WIDE = 160
+"""Characters of a terminal that all columns fit in; the few at a glance fit in 80."""
 
 
 def markdown(records: Iterable[Record]) -> str:
@@ -59,7 +59,8 @@ def show(records: Iterable[Record], console: Console) -> None:
         console.print(f"\n[bold]Leaderboard: {escape(board.title)}[/bold]")
         for word, text in board.facts():
             console.print(f"[dim]{word}: {escape(text)}[/dim]", highlight=False)
-        for heading, rows in board.groups():
+        # the summary last: it is what stays on the screen
+        for heading, rows in sorted(board.groups(), key=lambda group: group[0] == SUMMARY):
             console.print(_terminal_table(board, heading, rows, console.width))
 
 
@@ -100,11 +101,17 @@ def _markdown_table(board: Board, rows: pd.DataFrame) -> str:
 
 
 def _terminal_table(board: Board, heading: str, rows: pd.DataFrame, width: int) -> Table:
-    table = Table(title=escape(heading), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=escape(heading),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     table.add_column("init", no_wrap=True)
     columns = [[escape(str(name)) for name in rows.index]]
     for score, texts, best in _columns(board, rows):
-        if width >= 150 or score.title in NARROW:
+        if score.glance or width >= WIDE:
             table.add_column(score.title, justify="right")
             columns.append(
                 [f"[bold green]{t}[/]" if b else t for t, b in zip(texts, best, strict=True)]
@@ -121,9 +128,9 @@ Does a network that sees a stack of adjacent slices treat the slices on either s
 Values are mean ± sd over seeds; the best of a column is bold. Definitions are in the docstrings of
 `emsym.scores`.
 
-- **|model asym.|**: the network's own preference for the slices on one side, 0 … 1; exactly 0
-  for a mirror-symmetric network. **flip error**: how far the predicted probability moves when the
-  stack is reversed, 0 … 1.
+- **model asym.**: |model asymmetry|, the network's own preference for the slices on one side,
+  0 … 1; exactly 0 for a mirror-symmetric network. **flip error**: how far the predicted probability
+  moves when the stack is reversed, 0 … 1.
 - **neighbour asym.**: negative when the slices before the centre count more, positive when
   those after it do. **imbalance**: 0 when all slices count alike (the centre may deserve more).
 - **Dice, IoU**: pooled over the test sections. **ARAND**: adapted Rand error of the instances.

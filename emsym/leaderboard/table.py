@@ -21,6 +21,8 @@ class Score:
     title: str
     better: Literal["high", "low", "zero", None]
     digits: int = 3
+    glance: bool = False
+    """Whether it is among the few that a narrow terminal and the picture show."""
 
     def best(self, values: pd.Series) -> pd.Series:
         """Which of the means are the best, as they are printed: ties are all best. Bool."""
@@ -33,13 +35,13 @@ class Score:
 def headline(target: str, threshold: float) -> list[Score]:
     """The columns that are shown, for one attribution target and the headline threshold."""
     return [
-        Score(f"dice@{threshold}", "Dice ↑", "high"),
+        Score(f"dice@{threshold}", "Dice ↑", "high", glance=True),
         Score(f"iou@{threshold}", "IoU ↑", "high"),
         Score("arand_2d", "ARAND 2D ↓", "low"),
         Score("arand_3d", "ARAND 3D ↓", "low"),
-        Score(f"{target}/abs_model_asymmetry", "|model asym.| ↓", "low"),
+        Score(f"{target}/abs_model_asymmetry", "model asym. ↓", "low", glance=True),
         Score(f"{target}/neighbour_asymmetry", "neighbour asym.", None),
-        Score("flip_error", "flip error ↓", "low", 4),
+        Score("flip_error", "flip error ↓", "low", 4, glance=True),
         Score(f"{target}/imbalance", "imbalance", None),
         Score(f"{target}/faithfulness_estimate", "faithfulness ↑", "high", 2),
     ]
