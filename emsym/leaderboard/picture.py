@@ -1,6 +1,6 @@
 """The leaderboard at a glance: slice shares, bias and accuracy of each strategy in one picture."""
 
-from pathlib import Path
+import io
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _ON_EITHER_SIDE, _CENTRE = ("#3b6fb6", "#d1793b"), "#c9ccd1"
 
 
-def draw(board: Board, path: Path) -> None:
-    """Write a PNG with a row per strategy and a panel per score: mean ± sd as in the tables.
+def draw(board: Board) -> bytes:
+    """A PNG with a row per strategy and a panel per score: mean ± sd as in the tables.
 
     Over all data sets and architectures that the strategies share.
     """
@@ -48,8 +48,9 @@ def draw(board: Board, path: Path) -> None:
         axes[0].set_yticks(range(len(names)), names)
         axes[0].invert_yaxis()
         figure.suptitle(f"{board.title} · weights {board.records[0].weights.origin}", fontsize=10)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Software": None})
+        png = io.BytesIO()
+        figure.savefig(png, metadata={"Software": None})
+    return png.getvalue()
 
 
 def _draw_shares(axis: "Axes", board: Board, rows: pd.DataFrame) -> None:

@@ -49,7 +49,7 @@ def write(records: list[Record], folder: Path) -> list[Path]:
     for path, text in zip(paths, (markdown(records), csv(records)), strict=True):
         write_atomically(path, text)
     for board in boards(records):
-        draw(board, folder / board.picture)
+        write_atomically(folder / board.picture, draw(board))
     return paths
 
 
