@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,9 +19,15 @@ class Normalisation:
     sd: float
 
     @classmethod
-    def of(cls, image: Tensor) -> Self:
-        """From the grey levels of a training split, float of any shape."""
-        return cls(float(image.mean()), max(float(image.std()), 1e-6))
+    def of(cls, image: np.ndarray) -> Self:
+        """From the grey levels of a training split.
+
+        By NumPy, whose sums do not depend on the number of threads as torch's do: the last bit
+        that they would change is enough to send a training another way.
+        """
+        return cls(
+            float(image.mean(dtype=np.float64)), max(float(image.std(dtype=np.float64)), 1e-6)
+        )
 
     def __call__(self, image: Tensor) -> Tensor:
         """Grey levels → zero mean and unit variance over the training split."""
@@ -96,7 +103,7 @@ def splits(card: Card, volume: Volume, slices: int) -> tuple[Split, Split]:
         return image, torch.from_numpy(part.foreground.astype("float32"))
 
     train, test = tensors(*card.split.train), tensors(*card.split.test)
-    scale = Normalisation.of(train[0])
+    scale = Normalisation.of(volume.range(*card.split.train).image)
     return (
         Split(scale(train[0]), train[1], slices, card.split.train[0]),
         Split(scale(test[0]), test[1], slices, card.split.test[0]),
