@@ -76,9 +76,14 @@ _CELLS = [
     click.option(
         "--protocol", "protocol_name", default="quick", show_default=True, help="Name or TOML file."
     ),
-    click.option("--dataset", "datasets", multiple=True, help="Only this one (repeatable)."),
+    click.option("--dataset", "datasets", multiple=True, help="Only this one."),
     click.option("--architecture", "architectures", multiple=True, help="Only this one."),
-    click.option("--init", "inits", multiple=True, help="Only this one; any registered strategy."),
+    click.option(
+        "--init",
+        "inits",
+        multiple=True,
+        help="Only this one ; any registered strategy.",
+    ),
     click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), help="Only this one."),
     _PLUGIN,
     _OUTPUT,
@@ -114,7 +119,11 @@ def run(
     output: Path,
     **choice: Any,
 ) -> int:
-    """Train and score what is not stored yet, then print the leaderboard."""
+    """Train and score what is not stored yet, then rank.
+
+    --dataset, --architecture, --init and --seed choose cells, and may be given several times.
+    EMSYM_DATA_DIR moves the folder of what is made once per machine.
+    """
     from rich.console import Console
 
     from emsym.run.plan import jobs, split_stored
@@ -157,7 +166,7 @@ def run(
 @cli.command()
 @_cell_options
 def plan(plugins: tuple[Path, ...], output: Path, **choice: Any) -> None:
-    """What would run, what is stored, and how long the rest should take."""
+    """What would run, what is stored, and how long."""
     from emsym.run.plan import jobs, split_stored
     from emsym.run.runner import default_workers
     from emsym.run.store import Store
@@ -184,18 +193,25 @@ def plan(plugins: tuple[Path, ...], output: Path, **choice: Any) -> None:
 @click.argument("pattern", default="*")
 @_PLUGIN
 def list_(what: str, pattern: str, plugins: tuple[Path, ...]) -> None:
-    """Names that may be used, those that match a shell PATTERN."""
+    """Names that may be used, all or those like PATTERN."""
     from fnmatch import fnmatch
 
-    for name, summary in _named(what):
-        if fnmatch(name, pattern):
-            click.echo(f"{name:<32}{summary}".rstrip())
+    found = [(name, summary) for name, summary in _named(what) if fnmatch(name, pattern)]
+    if not found:
+        raise UserError(f"None of the {what} matches '{pattern}'.")
+    width = max(len(name) for name, _ in found) + 2
+    for name, summary in found:
+        click.echo(f"{name:<{width}}{summary}".rstrip())
+    if what == "architectures":
+        click.echo(
+            "Any other encoder of segmentation-models-pytorch works, and after 'tu-' any of timm."
+        )
 
 
 @cli.command()
 @_OUTPUT
 def leaderboard(output: Path) -> None:
-    """Write the leaderboard again from the stored records, and print it."""
+    """Write and print the leaderboard of what is stored."""
     from rich.console import Console
 
     from emsym.run.store import Store

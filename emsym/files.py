@@ -63,12 +63,13 @@ def describe(error: pydantic.ValidationError) -> str:
     """The first mistakes of a validation error as half a sentence."""
     told = []
     for mistake in error.errors()[:3]:
-        key = ".".join(str(part) for part in mistake["loc"]) or "the file"
+        key = ".".join(str(part) for part in mistake["loc"])
         if mistake["type"] == "extra_forbidden":
             told.append(f"unknown key '{key}'")
         elif mistake["type"] == "missing":
             told.append(f"the key '{key}' is missing")
         else:
-            told.append(f"'{key}': {mistake['msg'].removeprefix('Value error, ')}")
+            said = mistake["msg"].removeprefix("Value error, ")
+            told.append(f"'{key}': {said}" if key else said)
     more = error.error_count() - len(told)
     return "; ".join(told) + (f" (and {more} more)" if more > 0 else "")

@@ -67,6 +67,8 @@ def test_plan_tells_every_cell_and_writes_nothing(tmp_path: Path) -> None:
         (("run", "--seed", "x"), "--seed"),
         (("leaderboard",), "There are no finished records"),
         (("list", "nonsense"), "nonsense"),
+        (("list", "inits", "zzz*"), "None of the inits matches 'zzz*'"),
+        (("run", "--seed", 0, "--output", "/proc/none"), "cannot be written"),
     ],
 )
 def test_a_mistake_is_one_sentence_with_exit_code_2(

@@ -50,6 +50,13 @@ def test_a_command_of_the_readme_works(line: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_card_of_the_readme_is_valid(tmp_path: Path) -> None:
+    from emsym.data.cards import load_card
+
+    (tmp_path / "my-volume.toml").write_text(blocks("toml")[0])
+    assert load_card("my-volume.toml", tmp_path).task.name == "mitochondria"
+
+
 def test_every_path_of_the_readme_exists() -> None:
     for path in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / path).exists(), path

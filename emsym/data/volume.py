@@ -139,7 +139,8 @@ def _read_hdf5(path: Path, key: str | None) -> np.ndarray:
                 lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
             )
             raise UserError(
-                f"{path} has no data set at the key {key!r}; it has {', '.join(found) or 'none'}."
+                f'{path} has no data set at the key {key!r}: write key = "…" beside its path in '
+                f"the card; the file has {', '.join(found) or 'none'}."
             )
         return np.asarray(file[key][()])
 

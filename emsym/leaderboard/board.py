@@ -7,9 +7,10 @@ import pandas as pd
 
 from emsym.leaderboard.table import BOARD, GROUP, Score, aggregate, cells, headline, summary
 from emsym.models.weights import ORIGINS
+from emsym.protocol import digest
 from emsym.run.record import Record
 
-SUMMARY = "Summary: mean ± sd over data sets and architectures"
+SUMMARY = "Summary"
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class Board:
     def title(self) -> str:
         """The protocol's name and version."""
         stamp = self.records[0].protocol
-        return f"{stamp.name}, version {stamp.version}"
+        return f"{stamp.name}, version {stamp.version} ({stamp.digest[:8]})"
 
     @property
     def picture(self) -> str:
         """The name of its picture's file."""
-        stamp, weights = self.records[0].protocol, self.records[0].weights
-        return f"{stamp.name}-{stamp.version}-{weights.identity[-8:]}.png"
+        shared = {name: str(self.cells[name].iloc[0]) for name in BOARD}
+        return f"{shared['protocol']}-{shared['version']}-{digest(shared)[:8]}.png"
 
     def facts(self) -> list[tuple[str, str]]:
         """What a reader must know before comparing: (word, text)."""
@@ -62,7 +63,7 @@ class Board:
         )
         processors = dict.fromkeys(str(r.environment["processor"]) for r in self.records)
         return [
-            ("Protocol", f"{self.title}, digest {first.protocol.digest[:12]}"),
+            ("Protocol", f"{first.protocol.name}, digest {first.protocol.digest}"),
             ("Weights", f"{weights.origin}: {origin}" + "; random uses none" * from_scratch),
             ("Stacks", f"{first.slices} slices; colour planes copied, not rescaled"),
             ("Attribution", f"gradient saliency of the {self.target} logits"),
@@ -74,13 +75,18 @@ class Board:
     def groups(self) -> Iterator[tuple[str, pd.DataFrame]]:
         """(heading, rows): first the summary where there is more than one group, then each.
 
-        Strategies stand in one order in all of them, by their asymmetry in the whole board.
+        Strategies stand in one order in all of them: by the summary's model asymmetry, or by that
+        of all cells where no data set and architecture has them all.
         """
-        asymmetry = aggregate(self.cells, ["init"])[f"{self.target}/abs_model_asymmetry", "mean"]
+        over = summary(self.cells)
+        ranked = over if len(over) else aggregate(self.cells, ["init"])
+        asymmetry = ranked[f"{self.target}/abs_model_asymmetry", "mean"]
         order = asymmetry.sort_values(kind="stable").index
         groups = list(self.cells.groupby(GROUP, sort=False))
-        if len(groups) > 1 and len(over := summary(self.cells)):
-            yield SUMMARY, over.reindex([init for init in order if init in over.index])
+        if len(groups) > 1 and len(over):
+            shared = int(over.xs("n", axis=1, level=1).max(axis=None))
+            told = f"the {shared} of {len(groups)} data set · architecture pairs that all rows have"
+            yield f"{SUMMARY}: mean ± sd over {told}", over.reindex(order)
         for (dataset, network), part in groups:
             rows = aggregate(part, ["init"])
             kept = [init for init in order if init in rows.index]

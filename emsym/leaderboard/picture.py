@@ -64,4 +64,4 @@ def _draw_shares(axis: "Axes", board: Board, rows: pd.DataFrame) -> None:
         axis.bar_label(bars, [f"{value:.2f}"[1:] for value in share], label_type="center")
         left = left + share
     axis.set_xlim(0, 1)
-    axis.set_title("share of the attribution: z−, z, z+", fontsize=9)
+    axis.set_title("slice share: before, centre, after", fontsize=9)

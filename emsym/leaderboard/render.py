@@ -37,7 +37,7 @@ def csv(records: Iterable[Record]) -> str:
     found = boards(records)
     tables = []
     for board in found:
-        rows = aggregate(board.cells, [*BOARD, *GROUP, "licence", "init"])
+        rows = aggregate(board.cells, [*BOARD, *GROUP, "data", "licence", "init"])
         rows.columns = [f"{score} {what}" for score, what in rows.columns]
         tables.append(rows.reset_index())
     return pd.concat(tables).to_csv(index=False, float_format="%.6g") if tables else ""
@@ -60,7 +60,7 @@ def show(records: Iterable[Record], console: Console) -> None:
         for word, text in board.facts():
             console.print(f"[dim]{word}: {escape(text)}[/dim]", highlight=False)
         # the summary last: it is what stays on the screen
-        for heading, rows in sorted(board.groups(), key=lambda group: group[0] == SUMMARY):
+        for heading, rows in sorted(board.groups(), key=lambda group: group[0].startswith(SUMMARY)):
             console.print(_terminal_table(board, heading, rows, console.width))
 
 
@@ -125,8 +125,10 @@ def _terminal_table(board: Board, heading: str, rows: pd.DataFrame, width: int) 
 
 _LEGEND = """\
 Does a network that sees a stack of adjacent slices treat the slices on either side alike?
-Values are mean ± sd over seeds; the best of a column is bold. Definitions are in the docstrings of
-`emsym.scores`.
+Values are mean ± sd over seeds; in a summary, over pairs of data set and architecture, each a mean
+over its seeds. Rows are in the order of the summary's model asymmetry; the best of a column is
+bold, however small the difference. A name with a #digest stood for something else in other rows.
+Definitions are in the docstrings of `emsym.scores`.
 
 - **model asym.**: |model asymmetry|, the network's own preference for the slices on one side,
   0 … 1; exactly 0 for a mirror-symmetric network. **flip error**: how far the predicted probability

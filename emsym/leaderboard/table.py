@@ -9,8 +9,22 @@ import pandas as pd
 from emsym.run.record import Record
 
 GROUP = ["dataset", "architecture"]
-BOARD = ["protocol", "version", "digest", "weights", "weights_identity", "slices"]
+BOARD = [
+    "protocol",
+    "version",
+    "digest",
+    "weights",
+    "weights_identity",
+    "slices",
+    "scoring_version",
+]
 """What rows must share to stand on one leaderboard."""
+
+SOURCES = {"dataset": "data", "architecture": "architecture_source", "init": "init_source"}
+"""The digests of what a name stood for when its cell was run."""
+
+FACTS = [*BOARD, *SOURCES, *SOURCES.values(), "licence", "seed"]
+"""The columns that are no scores."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +39,10 @@ class Score:
     """Whether it is among the few that a narrow terminal and the picture show."""
 
     def best(self, values: pd.Series) -> pd.Series:
-        """Which of the means are the best, as they are printed: ties are all best. Bool."""
+        """Which of two or more means are the best, as they are printed: ties all are. Bool."""
         shown = values.round(self.digits)
-        if self.better is None:
-            return shown != shown
+        if self.better is None or len(shown) < 2:
+            return pd.Series(False, index=shown.index)
         return shown == (shown.max() if self.better == "high" else shown.min())
 
 
@@ -71,15 +85,32 @@ def cells(records: Iterable[Record]) -> pd.DataFrame:
                 "weights": record.weights.origin,
                 "weights_identity": record.weights.identity,
                 "slices": record.slices,
+                "scoring_version": record.scoring_version,
                 "dataset": record.dataset.name,
+                "data": record.dataset.digest,
                 "licence": record.dataset.licence,
                 "architecture": record.architecture,
+                "architecture_source": record.architecture_source,
                 "init": record.init,
+                "init_source": record.init_source,
                 "seed": record.seed,
                 **scores,
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    for name, source in SOURCES.items() if rows else ():
+        table[name] = _told_apart(table, name, source)
+    return table
+
+
+def _told_apart(table: pd.DataFrame, name: str, source: str) -> pd.Series:
+    """The names, with the digest's beginning where one name has stood for several things.
+
+    So cells from before and after a change of a plug-in or a card are never averaged.
+    """
+    several = table.groupby([*BOARD, name])[source].transform("nunique", dropna=False) > 1
+    marked = table[name] + " #" + table[source].fillna("emsym").str[:6]
+    return table[name].where(~several, marked)
 
 
 def aggregate(cells: pd.DataFrame, by: list[str]) -> pd.DataFrame:
@@ -88,8 +119,7 @@ def aggregate(cells: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     The sd is the sample's (n − 1), missing for a single cell. Rows keep the order in which they
     first appear.
     """
-    known = {*BOARD, *GROUP, "licence", "init", "seed"}
-    scores = [column for column in cells.columns if column not in known]
+    scores = [column for column in cells.columns if column not in FACTS]
     numbers = cells[by].join(cells[scores].astype(float))
     table = numbers.groupby(by, sort=False)[scores].agg(["mean", "std", "count"])
     return table.rename(columns={"std": "sd", "count": "n"}, level=1)
@@ -98,7 +128,7 @@ def aggregate(cells: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 def summary(cells: pd.DataFrame) -> pd.DataFrame:
     """Like `aggregate` by init strategy, over the data sets and architectures that all share.
 
-    The sd is over these data sets and architectures (each averaged over its seeds), not seeds.
+    The sd is over these pairs (each averaged over its seeds), not over seeds; n is their number.
     """
     means = aggregate(cells, [*GROUP, "init"]).xs("mean", axis=1, level=1).reset_index()
     inits = means["init"].nunique()

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from emsym.errors import UserError
 from emsym.registry import Registry
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def register_init(name: str, *, pretrained: bool = True) -> Callable:
     With ``pretrained=False`` the whole network starts from scratch.
     Raises `UserError` when the name is taken.
     """
+    if not isinstance(name, str):
+        raise UserError('A strategy is registered by its name: write @register_init("my-name").')
 
     def register(fill: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, int], Tensor]:
         summary = (fill.__doc__ or "").strip().split("\n")[0]

@@ -1,5 +1,7 @@
 """The stem: the convolution that reads the raw stack, and filling it for S slices."""
 
+import traceback
+
 import torch
 from torch import Tensor, nn
 
@@ -56,12 +58,17 @@ def find_stem(model: nn.Module, channels: int = 3) -> nn.Conv2d:
 def fill_stem(model: nn.Module, name: str, strategy: InitStrategy, slices: int) -> None:
     """Make the stem of an RGB network read `slices` slices, filled by the strategy `name`.
 
-    Raises `UserError` where the strategy gives another shape or dtype than it must, or values
-    that are not finite.
+    Raises `UserError` where the strategy fails, or gives another shape or dtype than it must, or
+    values that are not finite.
     """
     stem = find_stem(model)
     rgb = stem.weight.detach()
-    filled = strategy.fill(rgb.clone(), slices)
+    try:
+        filled = strategy.fill(rgb.clone(), slices)
+    except Exception as error:  # whatever a stranger's function raises
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        told = f"{type(error).__name__}: {error} ({at.filename}:{at.lineno})"
+        raise UserError(f"The init '{name}' fails: {told}.") from error
     expected = (rgb.shape[0], slices, *rgb.shape[2:])
     if not isinstance(filled, Tensor) or filled.shape != expected or filled.dtype != rgb.dtype:
         told = (

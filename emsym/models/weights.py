@@ -70,9 +70,10 @@ def read_state_dict(path: Path) -> "dict[str, Tensor]":
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file, or one that holds code
+    except Exception as error:  # each kind of damage has its own
         raise UserError(
-            f"{path} cannot be read as a state dict: save one with "
+            f"{path} cannot be read as a state dict: it is damaged, or holds pickled objects, "
+            "which are never loaded because they can run code; save the tensors alone with "
             "`safetensors.torch.save_file(model.state_dict(), path)`."
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
@@ -137,7 +138,10 @@ def _check(network: "nn.Module", state: "dict[str, Tensor]", path: Path) -> None
     ]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise UserError(f"The weights of {path} do not fit: {'; '.join(wrong[:3])}{more}.")
+        raise UserError(
+            f"The weights of {path} do not fit {type(network).__name__}: "
+            f"{'; '.join(wrong[:3])}{more}."
+        )
 
 
 def _published(encoder: str) -> "dict[str, Tensor]":

@@ -6,6 +6,7 @@ from typing import Self
 
 from rich import progress
 from rich.console import Console
+from rich.table import Column
 
 EVERY = 15.0
 """Seconds between two lines where there is no terminal."""
@@ -22,11 +23,18 @@ class Bar:
             progress.BarColumn(bar_width=24),
             progress.MofNCompleteColumn(),
             progress.TimeElapsedColumn(),
-            progress.TextColumn("left"),
+            progress.TextColumn("·"),
             progress.TimeRemainingColumn(),
-            progress.TextColumn("{task.fields[last]}", style="dim", markup=False),
+            progress.TextColumn("left"),
+            progress.TextColumn(  # gets what room there is
+                "{task.fields[last]}",
+                style="dim",
+                markup=False,
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
             console=console,
             disable=not console.is_terminal,
+            expand=True,
             speed_estimate_period=300,
         )
         self._task: progress.TaskID | None = None

@@ -67,6 +67,7 @@ def run_jobs(
     outcome = Outcome()
     if not jobs:
         return outcome
+    store.check()
     with _pool(min(workers, len(jobs)), plugins) as submit:
         with _timed(outcome.seconds, "preparing data and weights"):
             checks = _checks(jobs)
@@ -109,6 +110,9 @@ def _checks(jobs: list[Job]) -> list[tuple[Any, ...]]:
 @contextmanager
 def _pool(workers: int, plugins: tuple[Path, ...]) -> Iterator[Callable[..., Future]]:
     """A pool of fresh processes that ends at once, with its workers, when anything goes wrong."""
+    # Ending a worker that has imported tqdm leaves its lock to Python's tracker, which removes it
+    # and warns of it on the terminal: nothing that a user need know.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),

@@ -32,6 +32,12 @@ class Store:
         record = _read(path)
         return record if record is not None and record.status == "done" else None
 
+    def check(self) -> None:
+        """Raise `UserError` where records could not be written, before anything is computed."""
+        probe = self.folder / ".writable"
+        write_atomically(probe, "")
+        probe.unlink()
+
     def records(self) -> Iterator[Record]:
         """All readable records, in the order of their keys."""
         for path in sorted(self.folder.glob("*.json")):

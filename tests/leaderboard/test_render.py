@@ -43,7 +43,7 @@ def records(tiny: Path) -> list[Record]:
 
 def test_the_head_says_protocol_weights_and_licence(records: list[Record]) -> None:
     text = markdown(records)
-    assert "tiny, version 1, digest" in text
+    assert f"tiny, digest {records[0].protocol.digest}" in text
     assert "encoder.safetensors: a local file, sha256:" in text
     assert "CC0-1.0" in text
     assert "seeds 0, 1" in text
@@ -108,3 +108,44 @@ def test_both_files_are_written(records: list[Record], tmp_path: Path) -> None:
 def test_one_seed_has_no_sd(records: list[Record]) -> None:
     text = markdown([record for record in records if record.seed == 0])
     assert "±" not in text.split("###")[-1]
+
+
+def test_a_changed_plugin_is_a_row_of_its_own(records: list[Record]) -> None:
+    """The same name, seed and data set, but another function: never averaged."""
+    old = [r.model_copy(update={"init_source": "a" * 64}) for r in records if r.init == "rgb"]
+    new = [r.model_copy(update={"init_source": "b" * 64}) for r in records if r.init == "rgb"]
+    text = markdown([*old, *new])
+    assert "`rgb #aaaaaa`" in text
+    assert "`rgb #bbbbbb`" in text
+    assert "| `rgb`" not in text
+
+
+def test_a_changed_card_is_a_table_of_its_own(records: list[Record]) -> None:
+    stamp = records[0].dataset.model_copy(update={"digest": "c" * 64})
+    changed = [record.model_copy(update={"dataset": stamp}) for record in records]
+    assert "### tiny-a #cccccc · " in markdown([*records, *changed])
+
+
+def test_digests_of_one_version_have_pictures_of_their_own(
+    records: list[Record], tmp_path: Path
+) -> None:
+    stamp = records[0].protocol.model_copy(update={"digest": "0" * 64})
+    edited = [record.model_copy(update={"protocol": stamp}) for record in records]
+    write([*records, *edited], tmp_path)
+    assert len(list(tmp_path.glob("*.png"))) == 2
+
+
+def test_the_summary_says_what_it_covers(records: list[Record]) -> None:
+    stamp = records[0].dataset.model_copy(update={"name": "other"})
+    extra = [r.model_copy(update={"dataset": stamp}) for r in records if r.init == "rgb"]
+    assert "the 1 of 2 data set · architecture pairs" in markdown([*records, *extra])
+
+
+def test_rows_are_in_the_order_of_the_asymmetry_they_show(records: list[Record]) -> None:
+    text = markdown(records)
+    assert text.index("| `uniform-green`") < text.index("| `rgb`")
+
+
+def test_a_row_alone_is_not_the_best(records: list[Record]) -> None:
+    tables = markdown([record for record in records if record.init == "rgb"]).split("###")[1:]
+    assert not any("**" in table for table in tables)

@@ -204,3 +204,8 @@ def test_name_taken_twice_shows_both_places():
 def test_unknown_name_gets_the_nearest():
     with pytest.raises(UserError, match=r"no init 'uniform-gren'.*'uniform-green'"):
         INITS.get("uniform-gren")
+
+
+def test_a_decorator_without_a_name_says_how_to_write_it():
+    with pytest.raises(UserError, match="write @register_init"):
+        register_init(lambda rgb, slices: rgb)

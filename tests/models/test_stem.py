@@ -194,3 +194,11 @@ def test_strategy_that_writes_into_its_input_leaves_the_network_alone():
     with pytest.raises(UserError, match="mine"):
         fill_stem(model, "mine", InitStrategy(careless), 3)
     assert torch.equal(model[0].weight, before)
+
+
+def test_a_strategy_that_raises_is_one_sentence_with_the_place():
+    def broken(rgb, slices):
+        return rgb[:, 99]
+
+    with pytest.raises(UserError, match=r"'mine' fails: IndexError: .*test_stem\.py:\d+"):
+        fill_stem(nn.Conv2d(3, 4, 3), "mine", InitStrategy(broken), 3)
