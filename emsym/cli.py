@@ -172,9 +172,10 @@ def plan(plugins: tuple[Path, ...], output: Path, **choice: Any) -> None:
     from emsym.run.store import Store
 
     protocol = _select(**choice)
-    stored, missing = split_stored(jobs(protocol), Store(output / "records"))
+    all_jobs = jobs(protocol)
+    stored, missing = split_stored(all_jobs, Store(output / "records"))
     keys = {job.key for job in missing}
-    for job in jobs(protocol):
+    for job in all_jobs:
         click.echo(f"{'to run' if job.key in keys else 'stored'}  {job.cell}")
     click.echo(f"{len(stored)} stored, {len(missing)} to run.")
     if missing and stored:

@@ -1,9 +1,6 @@
 """One cell, walked through the house: data → model → training → scores → record."""
 
 import math
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
@@ -18,6 +15,7 @@ from emsym.protocol import Protocol
 from emsym.run.environment import environment, peak_memory_mb
 from emsym.run.plan import Job
 from emsym.run.record import Column, Record
+from emsym.run.timing import timed
 from emsym.scores import segmentation
 from emsym.scores.attribution import saliency, target_mask
 from emsym.scores.faithfulness import faithfulness_estimate
@@ -67,11 +65,11 @@ def _measure(job: Job, seconds: dict[str, float]) -> dict[str, object]:
     recipe = protocol.recipe
     torch.set_num_threads(recipe.threads)
     torch.use_deterministic_algorithms(True)
-    with _timed(seconds, "data"):
+    with timed(seconds, "data"):
         train_split, test_split, instances = load_splits(job.card, protocol.slices, recipe.patch)
-    with _timed(seconds, "model"):
+    with timed(seconds, "model"):
         model = create_model(cell.architecture, cell.init, protocol.slices, job.weights, cell.seed)
-    with _timed(seconds, "train"):
+    with timed(seconds, "train"):
         # strategies that share a seed see the same batches, so that they compare in pairs
         generator = torch.Generator().manual_seed(cell.seed)
         curve = train(
@@ -119,7 +117,7 @@ def score_model(
     scores, scoring = Scores(), protocol.scoring
     stacks, labels = test.stacks()
     truth = labels.numpy() > 0.5
-    with _timed(seconds, "segmentation"):
+    with timed(seconds, "segmentation"):
         probability = probabilities(dense, stacks)
         if not probability.isfinite().all():
             raise ArithmeticError("the network's output is not finite")
@@ -134,14 +132,14 @@ def score_model(
                 scores.images[f"{name}@{threshold}"] = [getattr(c, name) for c in counts]
                 scores.pooled[f"{name}@{threshold}"] = value
         predicted = probability.numpy() > scoring.thresholds[0]
-    with _timed(seconds, "arand"):
+    with timed(seconds, "arand"):
         rule = card.task.instances
         flat = np.stack([segmentation.components(section, rule) for section in predicted])
         scores.images["arand_2d"] = segmentation.arand_2d(flat, instances)
         scores.pooled["arand_3d"] = segmentation.arand_3d(
             segmentation.components(predicted, rule), instances
         )
-    with _timed(seconds, "symmetry"):
+    with timed(seconds, "symmetry"):
         mirrored = mirror(stacks)
         scores.add(
             "flip_error",
@@ -161,7 +159,7 @@ def score_model(
             for name in ("imbalance", "neighbour_asymmetry", "model_asymmetry", "data_asymmetry"):
                 scores.add(f"{target}/{name}", getattr(found, name))
             scores.images[f"{target}/pixels"] = masks[target].sum((1, 2)).tolist()
-    with _timed(seconds, "faithfulness"):
+    with timed(seconds, "faithfulness"):
         chosen = scoring.faithfulness
         few = np.unique(np.linspace(0, len(stacks) - 1, chosen.sections).round().astype(int))
         values = np.full(len(stacks), np.nan)
@@ -190,12 +188,3 @@ def summarise(images: dict[str, Column]) -> tuple[dict[str, float | None], dict[
         if len(values) < len(column):
             missing[name] = len(column) - len(values)
     return scores, missing
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds[phase] = round(time.perf_counter() - start, 3)

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +16,7 @@ from emsym.run import tasks
 from emsym.run.plan import Job
 from emsym.run.record import Record
 from emsym.run.store import Store
+from emsym.run.timing import timed
 
 
 class Progress(Protocol):
@@ -69,14 +69,14 @@ def run_jobs(
         return outcome
     store.check()
     with _pool(min(workers, len(jobs)), plugins) as submit:
-        with _timed(outcome.seconds, "preparing data and weights"):
+        with timed(outcome.seconds, "preparing data and weights"):
             checks = _checks(jobs)
             progress.phase("preparing", len(checks))
             pending = {submit(check, *args): name for check, *args, name in checks}
             for future in _finished(pending):
                 future.result()
                 progress.advance(pending[future])
-        with _timed(outcome.seconds, "training and scoring"):
+        with timed(outcome.seconds, "training and scoring"):
             progress.phase("cells", len(jobs))
             running = {submit(tasks.run_cell, job): job for job in jobs}
             for future in _finished(running):
@@ -151,10 +151,3 @@ def _finished(pending: dict[Future, Any]) -> Iterator[Future]:
     while left:
         done, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
         yield from done
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[phase] = time.perf_counter() - start
