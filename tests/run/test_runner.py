@@ -187,7 +187,7 @@ def test_a_cell_that_fails_is_told_and_the_rest_goes_on(ended: Path) -> None:
     words = ("--protocol", "tiny.toml", "--seed", 0, "--plugin", "flaky.py", "--workers", 1)
     done = bench("run", *words, "--init", "flaky", "--init", "rgb", cwd=ended)
     assert done.returncode == 1
-    assert "flaky · 0: ValueError: not this time" in done.stderr
+    assert "flaky · 0: The init 'flaky' fails: ValueError: not this time" in done.stderr
     assert "Traceback" not in done.stderr
     assert "rgb" in done.stdout
 
