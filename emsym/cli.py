@@ -82,7 +82,7 @@ _CELLS = [
         "--init",
         "inits",
         multiple=True,
-        help="Only this one ; any registered strategy.",
+        help="Only this one; any registered strategy.",
     ),
     click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), help="Only this one."),
     _PLUGIN,

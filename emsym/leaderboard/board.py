@@ -80,8 +80,10 @@ class Board:
         """
         over = summary(self.cells)
         ranked = over if len(over) else aggregate(self.cells, ["init"])
-        asymmetry = ranked[f"{self.target}/abs_model_asymmetry", "mean"]
-        order = asymmetry.sort_values(kind="stable").index
+        asymmetry = (f"{self.target}/abs_model_asymmetry", "mean")
+        if asymmetry in ranked:  # a stack of one slice has none
+            ranked = ranked.sort_values([asymmetry], kind="stable")
+        order = ranked.index
         groups = list(self.cells.groupby(GROUP, sort=False))
         if len(groups) > 1 and len(over):
             shared = int(over.xs("n", axis=1, level=1).max(axis=None))

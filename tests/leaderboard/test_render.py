@@ -149,3 +149,17 @@ def test_rows_are_in_the_order_of_the_asymmetry_they_show(records: list[Record])
 def test_a_row_alone_is_not_the_best(records: list[Record]) -> None:
     tables = markdown([record for record in records if record.init == "rgb"]).split("###")[1:]
     assert not any("**" in table for table in tables)
+
+
+def test_stacks_of_one_slice_have_a_leaderboard_without_asymmetry(
+    records: list[Record], tmp_path: Path
+) -> None:
+    def single(record: Record) -> Record:
+        scores = {name: v for name, v in record.scores.items() if "asymmetry" not in name}
+        missing = {f"true-foreground/{kind}_asymmetry": None for kind in ("neighbour", "model")}
+        return record.model_copy(update={"slices": 1, "scores": {**scores, **missing}})
+
+    write([single(record) for record in records], tmp_path)
+    text = (tmp_path / "leaderboard.md").read_text()
+    assert "| `rgb`" in text
+    assert "asym. |" not in text.split("###")[1]
