@@ -61,7 +61,9 @@ def _draw_shares(axis: "Axes", board: Board, rows: pd.DataFrame) -> None:
         side = index - slices // 2
         colour = _CENTRE if side == 0 else _ON_EITHER_SIDE[side > 0]
         bars = axis.barh(range(len(rows)), share, left=left, color=colour, edgecolor="white")
-        axis.bar_label(bars, [f"{value:.2f}"[1:] for value in share], label_type="center")
+        axis.bar_label(
+            bars, [f"{value:.2f}".removeprefix("0") for value in share], label_type="center"
+        )
         left = left + share
     axis.set_xlim(0, 1)
     axis.set_title("slice share: before, centre, after", fontsize=9)

@@ -82,7 +82,9 @@ def _number(mean: float, sd: float, digits: int) -> str:
 
 def _share_texts(board: Board, rows: pd.DataFrame) -> list[str]:
     means = rows[board.shares].xs("mean", axis=1, level=1)
-    return [" / ".join(f"{share:.2f}"[1:] for share in row) for row in means.to_numpy()]
+    return [
+        " / ".join(f"{share:.2f}".removeprefix("0") for share in row) for row in means.to_numpy()
+    ]
 
 
 def _share_title(board: Board) -> str:

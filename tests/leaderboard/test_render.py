@@ -163,3 +163,9 @@ def test_stacks_of_one_slice_have_a_leaderboard_without_asymmetry(
     text = (tmp_path / "leaderboard.md").read_text()
     assert "| `rgb`" in text
     assert "asym. |" not in text.split("###")[1]
+
+
+def test_a_whole_share_reads_as_one(records: list[Record]) -> None:
+    shares = {f"true-foreground/slice_share[{s:+d}]": float(s == -1) for s in SHARES}
+    one_sided = [r.model_copy(update={"scores": {**r.scores, **shares}}) for r in records]
+    assert "1.00 / .00 / .00" in markdown(one_sided)
