@@ -1,5 +1,8 @@
-"""Where emsym's own data files lie, and how a file that a person wrote is read."""
+"""Where emsym's own data files lie; how files that people wrote are read, and ours written."""
 
+import errno
+import os
+import tempfile
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -57,6 +60,29 @@ def read_toml(path: Path, model: type[Model], **extra: Any) -> Model:
         return model.model_validate({**content, **extra})
     except pydantic.ValidationError as error:
         raise UserError(f"{path}: {describe(error)}.") from error
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that it is never seen half-written. Raises `UserError` where it cannot be."""
+    partial: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
+            partial = Path(file.name)
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.chmod(0o644)  # temporary files are private, results are to be read
+        partial.replace(path)
+    except OSError as error:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"The disk is full at {path.parent}: free some space and run the same command "
+                "again; whatever is finished is kept."
+            ) from error
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def describe(error: pydantic.ValidationError) -> str:

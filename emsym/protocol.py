@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Target = Literal["foreground", "true-foreground"]
+Augmentation = Literal["flip", "turn", "brightness", "elastic"]
+Border = Literal["skip", "mirror"]
 
 
 class Strict(BaseModel):
@@ -33,8 +36,9 @@ class Recipe(Strict):
     learning_rate: Annotated[float, Field(gt=0)]
     """The schedule's peak."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    augment: tuple[Literal["flip", "turn", "brightness"], ...] = ("flip", "turn", "brightness")
-    """In-plane flips, quarter turns; brightness and contrast, alike for all slices of a stack."""
+    augment: tuple[Augmentation, ...] = ("flip", "turn", "brightness")
+    """In-plane flips; quarter turns; brightness and contrast; ``elastic``, a smooth random bend.
+    Alike for all slices of a stack."""
     threads: Positive = 1
     """CPU threads of a cell. Part of the recipe because they decide the order of additions, so
     that a cell gives the same numbers whatever else runs beside it."""
@@ -92,6 +96,9 @@ class Protocol(Strict):
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     weights: str
     slices: Annotated[int, Field(ge=1, le=31)] = 3
+    border: Border = "skip"
+    """What becomes of a split's first and last sections, which lack neighbours: no stack is centred
+    on them, or the sections on their other side stand in for those that lack."""
     recipe: Recipe
     scoring: Scoring = Scoring()
     _folder: Path = PrivateAttr(default=Path())
@@ -119,7 +126,9 @@ class Protocol(Strict):
 
         Which cells it lists decides none, so a protocol that grows keeps its digest.
         """
-        deciding = self.model_dump(include={"name", "version", "slices", "recipe", "scoring"})
+        deciding = self.model_dump(
+            include={"name", "version", "slices", "border", "recipe", "scoring"}
+        )
         return digest(deciding)
 
     @property
@@ -160,10 +169,22 @@ class Protocol(Strict):
 def dataset_name(entry: str) -> str:
     """The data set that an entry of a protocol's `datasets` stands for.
 
-    >>> dataset_name("cards/isbi2012.toml"), dataset_name("phantom-fibres")
-    ('isbi2012', 'phantom-fibres')
+    >>> dataset_name("cards/isbi2012.toml"), dataset_name("cards/vnc.toml:synapses")
+    ('isbi2012', 'vnc:synapses')
     """
-    return Path(entry).stem if entry.endswith(".toml") else entry
+    name, task = split_task(entry)
+    stem = Path(name).stem if name.endswith(".toml") else name
+    return f"{stem}:{task}" if task else stem
+
+
+def split_task(entry: str) -> tuple[str, str]:
+    """A card's name or path, and the task chosen of it, or nothing.
+
+    >>> split_task("vnc:synapses"), split_task("C:/cards/vnc.toml")
+    (('vnc', 'synapses'), ('C:/cards/vnc.toml', ''))
+    """
+    name, colon, task = entry.rpartition(":")
+    return (name, task) if colon and re.fullmatch(r"[\w-]*", task) else (entry, "")
 
 
 def digest(content: Any) -> str:

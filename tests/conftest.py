@@ -19,10 +19,12 @@ kind = "neurites"
 shape = [12, 48, 48]
 seed = {seed}
 
-[task]
-name = "membranes"
-foreground = "== 1"
+[tasks.membranes]
+labels = "semantic"
+classes = {{ inside = "== 0", membrane = "== 1" }}
+foreground = "membrane"
 instances = "between"
+ids = "instances"
 
 [split]
 train = [0, 7]
@@ -83,7 +85,7 @@ def tiny(tmp_path: Path, tiny_files: dict[str, bytes]) -> Path:
     return tmp_path / "tiny.toml"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real images and weights."""
     if not SHARED.is_dir():

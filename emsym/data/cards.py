@@ -1,19 +1,20 @@
-"""Dataset cards: one TOML file that says where a volume is and what is asked of it."""
+"""Dataset cards: one TOML file that says where a volume is and what is asked of it.
 
-import glob
+`datasets/README.md` is the page for people who write one.
+"""
+
 import operator
 import re
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-import pooch
 from pydantic import Field, PrivateAttr, model_validator
 
 from emsym.errors import UserError
 from emsym.files import cards_folder, find_toml, read_toml
-from emsym.protocol import Name, Positive, Strict, digest
+from emsym.protocol import Name, Positive, Strict, split_task
 
 _COMPARISON = re.compile(r"(==|!=|<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)")
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
@@ -25,48 +26,137 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
 }
 Comparison = Annotated[str, Field(pattern=f"^{_COMPARISON.pattern}$")]
+Checksum = Annotated[str, Field(pattern="^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")]
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
+BOUNDARY = "boundary"
 
 
 class Files(Strict):
-    """A volume (Z, Y, X) on disk."""
+    """An array on disk: a volume, or several that follow each other along z."""
 
-    path: str
-    """A file (.tif, .tiff, .npy, .h5, .hdf5, .hdf) or a pattern (``image/*.png``) whose files
-    are sections in natural order (2 before 10). Relative to the card."""
+    path: str | Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files whose kind `emsym.data.readers` knows. A pattern (``image/*.png``) stands for sections
+    in natural order (2 before 10), and a path may lead into an archive (``data.zip/image/*.png``).
+    Several are put one after the other along z. Relative to the source's folder."""
     key: str | None = None
-    """The data set inside an HDF5 file."""
+    """The array inside an HDF5 file or a Zarr group."""
+    axes: Literal["zyx", "zxy", "yzx", "yxz", "xzy", "xyz"] = "zyx"
+    """The order of the axes as stored; a stack's slices are along z."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """`path`, always as a tuple."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+
+class RemoteFile(Strict):
+    """A file that is downloaded."""
+
+    url: Annotated[str, Field(pattern=r"^(https?://|doi:)\S+$")] | None = None
+    """``http(s)://…`` or ``doi:10.…/file name``; by default the source's `url` and the name."""
+    checksum: Checksum | None = None
+    """``sha256:…`` or ``md5:…``. Without it that of a DOI's record counts; else the first download
+    decides and is remembered."""
+    size: Positive | None = None
+    """About how many bytes: what a person is told, and the room that must be free."""
+
+
+class Source(Strict):
+    """One place that a volume can be had from, in the format in which it lies there."""
+
+    url: Annotated[str, Field(pattern=r"^https?://\S+/$")] | None = None
+    """Where the files lie that give no address of their own."""
+    files: dict[str, RemoteFile] = {}
+    """What is downloaded, by name (a path within the source's folder). Archives are unpacked into
+    the source's folder, but for `.zarr.zip`. None: the data lies where the card is."""
+    image: Files
+    labels: Annotated[dict[Word, Files], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if not self.files and self.url is not None:
+            raise ValueError("'url' is given, but no [files]")
+        for name in self.files:
+            if not is_inside(name):
+                raise ValueError(f"the file name '{name}' leads out of the folder")
+            if self.remote(name).url is None:
+                raise ValueError(f"the file '{name}' has no url, and the source has none either")
+        paths = (path for files in (self.image, *self.labels.values()) for path in files.paths)
+        if self.files and (outside := [path for path in paths if not is_inside(path)]):
+            raise ValueError(f"the path '{outside[0]}' leads out of the folder")
+        return self
+
+    def remote(self, name: str) -> RemoteFile:
+        """The file of that name, with its full address."""
+        file = self.files[name]
+        if file.url is None and self.url is not None:
+            from urllib.parse import quote
+
+            return file.model_copy(update={"url": self.url + quote(name)})
+        return file
 
 
 class PhantomSource(Strict):
-    """A synthetic volume that emsym makes: see `emsym.data.phantoms`."""
+    """A synthetic volume that emsym makes: see `emsym.data.phantoms`.
+
+    Its label layers are called `semantic` and `instances`.
+    """
 
     kind: Literal["neurites", "mitochondria", "fibres"]
     shape: tuple[Positive, Positive, Positive]
     seed: Annotated[int, Field(ge=0)]
 
 
+PHANTOM_LAYERS = ("semantic", "instances")
+
+
 class Task(Strict):
     """What is segmented, and how instances come from it."""
 
-    name: str
-    foreground: Comparison
-    """Which label values are foreground, such as ``"== 0"`` or ``"> 0"``."""
+    labels: Word
+    """The label layer."""
+    classes: dict[Word, Comparison] = {}
+    """What the layer's values mean, such as ``{matrix = "== 0", fibre = "== 1"}``. A value that
+    belongs to none is an error. Empty for a layer of object ids."""
+    foreground: Word
+    """The class to be segmented; or ``boundary``: the borders between the ids of the layer, by
+    `emsym.data.labels.boundaries`."""
+    boundary_width: Positive = 1
+    """With ``boundary``: how many pixels on either side of a border belong to it."""
     instances: Literal["foreground", "between"]
     """Whether an instance is a connected component of the foreground (a mitochondrion) or of
     what lies between foreground (a neurite between membranes)."""
+    ids: Word | None = None
+    """The label layer of the true instances, 0 none; without it they are derived, as those of a
+    prediction are."""
 
-    def is_foreground(self, labels: np.ndarray) -> np.ndarray:
-        """Labels of any integer dtype → bool of the same shape.
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.foreground == BOUNDARY and self.classes:
+            raise ValueError("a layer whose boundaries are the foreground holds ids, not classes")
+        if self.foreground != BOUNDARY and self.foreground not in self.classes:
+            known = ", ".join(f"'{name}'" for name in self.classes) or "none"
+            raise ValueError(f"foreground = '{self.foreground}' is not one of the classes: {known}")
+        return self
 
-        >>> Task(name="membranes", foreground="== 0", instances="between").is_foreground(
-        ...     np.array([0, 255], np.uint8)
-        ... ).tolist()
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The label layers that the task needs."""
+        return tuple(dict.fromkeys(layer for layer in (self.labels, self.ids) if layer))
+
+    def class_mask(self, name: str, labels: np.ndarray) -> np.ndarray:
+        """Where numeric labels belong to a class: bool of the same shape.
+
+        >>> task = Task(labels="cells", classes={"membrane": "== 0", "inside": "> 0"},
+        ...             foreground="membrane", instances="between")
+        >>> task.class_mask("membrane", np.array([0, 255], np.uint8)).tolist()
         [True, False]
         """
-        match = _COMPARISON.fullmatch(self.foreground)
+        match = _COMPARISON.fullmatch(self.classes[name])
         assert match is not None  # the field's pattern
         sign, number = match.groups()
-        mask: np.ndarray = _OPERATORS[sign](labels, float(number))
+        # a whole number keeps 64-bit labels from being rounded to floats
+        mask: np.ndarray = _OPERATORS[sign](labels, float(number) if "." in number else int(number))
         return mask
 
 
@@ -78,74 +168,122 @@ class Split(Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        for name, (start, stop) in (("train", self.train), ("test", self.test)):
+        for name, (start, stop) in self.ranges().items():
             if not 0 <= start < stop:
                 raise ValueError(f"{name} = [{start}, {stop}] is not a range [start, stop)")
         if max(self.train[0], self.test[0]) < min(self.train[1], self.test[1]):
             raise ValueError("the train and test ranges overlap")
         return self
 
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """Both ranges by name."""
+        return {"train": self.train, "test": self.test}
+
 
 class Card(Strict):
-    """A data set: its source (a phantom, or image and label files), provenance, task and split."""
+    """A data set: provenance, sources (mirrors, in the order they are tried), tasks and split."""
 
     name: Name
     title: str
     modality: str
     voxel_size_nm: tuple[float, float, float]
     """Along z, y, x."""
+    stacked_along: str = "z"
+    """What a stack's slices are along, in words."""
+    shape: tuple[Positive, Positive, Positive] | None = None
+    """(Z, Y, X) of the volume, checked when it is opened; known before it is fetched."""
     licence: str
     citation: str = ""
+    homepage: str = ""
     phantom: PhantomSource | None = None
-    image: Files | None = None
-    labels: Files | None = None
-    instances: Files | None = None
-    """Integer labels, 0 none; without them instances are derived from the foreground."""
-    task: Task
+    sources: dict[Word, Source] = {}
+    tasks: Annotated[dict[Word, Task], Field(min_length=1)]
     split: Split
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.phantom is None) == (self.image is None):
-            raise ValueError("a card has either [phantom] or [image] and [labels]")
-        if (self.image is None) != (self.labels is None):
-            raise ValueError("[image] and [labels] go together")
-        if self.phantom is not None and self.instances is not None:
-            raise ValueError("a phantom brings its own instances")
+    def _sound(self) -> Self:
+        if (self.phantom is None) == (not self.sources):
+            raise ValueError("a card has either [phantom] or [sources.…]")
+        layers = {name: set(source.labels) for name, source in self.sources.items()}
+        for name, known in (layers or {"phantom": set(PHANTOM_LAYERS)}).items():
+            for task_name, task in self.tasks.items():
+                for layer in task.layers:
+                    if layer not in known:
+                        raise ValueError(
+                            f"the task '{task_name}' needs the labels '{layer}', which the source "
+                            f"'{name}' does not have: it has {', '.join(sorted(known))}"
+                        )
         return self
 
-    def paths(self, files: Files) -> list[Path]:
-        """The files on disk, sections in natural order. Raises `UserError` when there are none."""
-        path = self._folder / files.path
-        if any(sign in files.path for sign in "*?["):
-            names = glob.glob(files.path, root_dir=self._folder)  # the folder is no pattern
-            found = sorted((self._folder / name for name in names), key=_natural)
-        else:
-            found = [path] if path.is_file() else []
-        if not found:
+    def __hash__(self) -> int:
+        """Of what tells cards apart in one process; the tables that they hold have no hash."""
+        return hash((self.name, self._folder))
+
+    @property
+    def card_name(self) -> str:
+        """The name without a task."""
+        return split_task(self.name)[0]
+
+    @property
+    def extent(self) -> tuple[int, int, int] | None:
+        """(Z, Y, X) where it is known without opening the volume."""
+        return self.phantom.shape if self.phantom else self.shape
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the card was read from."""
+        return self._folder
+
+    @property
+    def task(self) -> Task:
+        """The task of a card that has one, or of which one was chosen.
+
+        Raises `UserError` where there are several.
+        """
+        if len(self.tasks) > 1:
+            names = " or ".join(f"'{card.name}'" for card in self.each_task())
+            raise UserError(f"The data set '{self.name}' has several tasks: say {names}.")
+        return next(iter(self.tasks.values()))
+
+    def choose(self, task: str) -> "Card":
+        """The same card with one of its several tasks, which its name then tells.
+
+        Raises `UserError` for an unknown one, and where there is no choice.
+        """
+        if len(self.tasks) == 1:
+            raise UserError(f"The data set '{self.name}' has one task: leave out ':{task}'.")
+        if task not in self.tasks:
             raise UserError(
-                f"The data set '{self.name}' has no file at {path}: correct 'path' in its card."
+                f"The data set '{self.name}' has no task '{task}': it has {', '.join(self.tasks)}."
             )
-        return found
+        update = {"name": f"{self.name}:{task}", "tasks": {task: self.tasks[task]}}
+        chosen = self.model_copy(update=update)
+        chosen._folder = self._folder
+        return chosen
 
-    def digest(self) -> str:
-        """Of everything in the card that decides a number, and of the bytes of its files."""
-        deciding = self.model_dump(
-            include={"name", "phantom", "image", "labels", "instances", "task", "split"}
-        )
-        present = [files for files in (self.image, self.labels, self.instances) if files]
-        sums = [[pooch.file_hash(path) for path in self.paths(files)] for files in present]
-        return digest([deciding, sums])
+    def each_task(self) -> "list[Card]":
+        """The data sets that this card stands for: one for each task."""
+        return [self] if len(self.tasks) == 1 else [self.choose(task) for task in self.tasks]
+
+    def layers(self) -> list[str]:
+        """The label layers that the tasks need."""
+        return list(dict.fromkeys(layer for task in self.tasks.values() for layer in task.layers))
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
-    """A sort key in which 2.png comes before 10.png."""
-    return [
-        (0, int(part), "") if part.isdigit() else (1, 0, part)
-        for part in re.split(r"(\d+)", str(path))
-        if part
-    ]
+def is_inside(path: str) -> bool:
+    """Whether a relative path, or an archive's member, stays inside its folder.
+
+    >>> [is_inside(path) for path in ("image/0.png", "../0.png", "/etc/passwd", "C:/x")]
+    [True, False, False, False]
+    """
+    parts = PurePosixPath(path).parts
+    return (
+        bool(parts)
+        and not path.startswith("/")
+        and ".." not in parts
+        and not re.search(r"[\\\0]|^[A-Za-z]:", path)
+    )
 
 
 def list_cards() -> list[str]:
@@ -156,12 +294,14 @@ def list_cards() -> list[str]:
 def load_card(name_or_path: str, folder: Path = Path()) -> Card:
     """A card that ships with emsym, by name, or any other, by the path of its TOML file.
 
-    A path is relative to `folder`. Raises `UserError` for an unknown name and a file that is not
-    a valid card.
+    After a colon follows the task, where a card has several: ``vnc:mitochondria``,
+    ``cards/mine.toml:synapses``. A path is relative to `folder`. Raises `UserError` for an unknown
+    name or task and for a file that is not a valid card.
     """
-    path = find_toml("dataset", name_or_path, cards_folder(), folder)
+    entry, task = split_task(name_or_path)
+    path = find_toml("dataset", entry, cards_folder(), folder)
     card = read_toml(path, Card)
     if card.name != path.stem:
         raise UserError(f"{path}: 'name' is '{card.name}', but must be the file's, '{path.stem}'.")
     card._folder = path.parent
-    return card
+    return card.choose(task) if task else card

@@ -61,6 +61,7 @@ class Board:
             f"{record.dataset.name} ({record.dataset.modality}; {record.dataset.licence})"
             for record in self.records
         )
+        citations = dict.fromkeys(r.dataset.citation for r in self.records if r.dataset.citation)
         processors = dict.fromkeys(str(r.environment["processor"]) for r in self.records)
         return [
             ("Protocol", f"{first.protocol.name}, digest {first.protocol.digest}"),
@@ -69,6 +70,7 @@ class Board:
             ("Attribution", f"gradient saliency of the {self.target} logits"),
             ("Cells", f"{len(self.cells)}, seeds {', '.join(map(str, seeds))}"),
             ("Data", "; ".join(licences)),
+            *([("Cite", "; ".join(citations))] if citations else []),
             ("Made on", "; ".join(processors)),
         ]
 

@@ -10,11 +10,11 @@ from rich.markup import escape
 from rich.table import Table
 from tabulate import tabulate
 
+from emsym.files import write_atomically
 from emsym.leaderboard.board import SUMMARY, Board, boards
 from emsym.leaderboard.picture import draw
 from emsym.leaderboard.table import BOARD, GROUP, Score, aggregate
 from emsym.run.record import Record
-from emsym.run.store import write_atomically
 
 WIDE = 160
 """Characters of a terminal that all columns fit in; the few at a glance fit in 80."""

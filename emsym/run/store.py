@@ -1,15 +1,12 @@
 """The store: a folder of records, one JSON file each, named by their keys."""
 
-import errno
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from emsym.errors import UserError
+from emsym.files import write_atomically
 from emsym.run.record import Record
 
 
@@ -50,29 +47,6 @@ class Store:
         Raises `UserError` where the folder cannot be written; other records are untouched.
         """
         write_atomically(self.path(record.key), record.model_dump_json(indent=1))
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that it is never seen half-written. Raises `UserError` where it cannot be."""
-    partial: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-            partial = Path(file.name)
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.chmod(0o644)  # temporary files are private, results are to be read
-        partial.replace(path)
-    except OSError as error:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"The disk is full at {path.parent}: free some space and run the same command "
-                "again; every finished record is kept."
-            ) from error
-        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 def _read(path: Path) -> Record | None:

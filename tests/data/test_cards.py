@@ -1,6 +1,4 @@
-"""A dataset card is checked, found by name, and its digest follows what decides a number."""
-
-import shutil
+"""A dataset card is checked, and found by name; its tasks are chosen."""
 
 import numpy as np
 import pytest
@@ -16,20 +14,28 @@ modality = "TEM"
 voxel_size_nm = [40, 4, 4]
 licence = "CC0-1.0"
 
-[image]
-path = "image/*.png"
+[sources.mine]
+image = { path = "image/*.png" }
+labels.cells = { path = "labels.npy" }
 
-[labels]
-path = "labels.npy"
-
-[task]
-name = "cells"
-foreground = "> 0"
+[tasks.cells]
+labels = "cells"
+classes = { rest = "== 0", cell = "> 0" }
+foreground = "cell"
 instances = "foreground"
 
 [split]
 train = [0, 8]
 test = [8, 12]
+"""
+
+REMOTE = """
+[sources.web]
+url = "https://example.org/cells/"
+image = { path = "raw.tif" }
+labels.cells = { path = "cells.zip/*.png" }
+files."raw.tif" = { checksum = "md5:0123456789abcdef0123456789abcdef" }
+files."cells.zip" = { url = "doi:10.5281/zenodo.1/cells.zip" }
 """
 
 
@@ -59,8 +65,35 @@ def test_every_shipped_card_loads_by_its_name(name):
     assert card.licence
 
 
-def test_three_phantoms_ship():
-    assert {"phantom-neurites", "phantom-mitochondria", "phantom-fibres"} <= set(list_cards())
+def test_the_data_sets_of_the_paper_and_their_kin_ship():
+    assert set(list_cards()) >= {
+        "phantom-neurites",
+        "phantom-mitochondria",
+        "phantom-fibres",
+        "snemi3d",
+        "lucchi",
+        "lucchi++",
+        "gf-pa66",
+        "isbi2012",
+        "vnc",
+        "cremi-a",
+        "cremi-b",
+        "cremi-c",
+    }
+
+
+def test_gf_pa66_is_said_to_be_no_electron_microscopy():
+    assert "X-ray" in load_card("gf-pa66").modality
+
+
+@pytest.mark.parametrize("name", list_cards())
+def test_a_downloaded_card_says_how_to_check_cite_and_license_it(name):
+    card = load_card(name)
+    if card.sources:
+        assert card.citation
+        assert card.homepage.startswith("https://")
+        assert card.shape is not None
+        assert max(card.split.train[1], card.split.test[1]) <= card.shape[0]
 
 
 def test_unknown_name_gets_the_nearest():
@@ -92,24 +125,38 @@ def test_path_is_relative_to_the_given_folder(tmp_path):
     [
         (("title =", "titel ="), "unknown key 'titel'"),
         (('licence = "CC0-1.0"\n', ""), "the key 'licence' is missing"),
-        (('[image]\npath = "image/*.png"\n', "[image]\n"), "the key 'image.path' is missing"),
+        (('image = { path = "image/*.png" }\n', ""), "'sources.mine.image' is missing"),
+        (('{ path = "labels.npy" }', "{}"), "'sources.mine.labels.cells.path' is missing"),
+        (('labels.cells = { path = "labels.npy" }\n', "labels = {}\n"), "'sources.mine.labels'"),
         (("test = [8, 12]", "test = [7, 12]"), "'split': .*overlap"),
         (("train = [0, 8]", "train = [8, 8]"), r"'split': train = \[8, 8\]"),
         (("train = [0, 8]", "train = [-1, 8]"), r"'split': train = \[-1, 8\]"),
         (("train = [0, 8]", "train = [0, 8, 9]"), "'split.train'"),
         (("train = [0, 8]", "train = 8"), "'split.train'"),
-        (("> 0", "=> 0"), "'task.foreground'"),
-        (("> 0", "> zero"), "'task.foreground'"),
-        (("> 0", "label > 0"), "'task.foreground'"),
-        (('instances = "foreground"', 'instances = "all"'), "'task.instances'"),
-        (('[labels]\npath = "labels.npy"\n', ""), r"\[image\] and \[labels\] go together"),
+        (('"> 0"', '"=> 0"'), "'tasks.cells.classes.cell'"),
+        (('"> 0"', '"> zero"'), "'tasks.cells.classes.cell'"),
+        (('"> 0"', '"label > 0"'), "'tasks.cells.classes.cell'"),
+        (('foreground = "cell"', 'foreground = "cel"'), "'cel' is not one of the classes"),
+        (('foreground = "cell"', 'foreground = "boundary"'), "holds ids, not classes"),
+        (('instances = "foreground"', 'instances = "all"'), "'tasks.cells.instances'"),
+        (
+            ('labels = "cells"', 'labels = "cell"'),
+            "needs the labels 'cell', which the source 'mine'",
+        ),
+        (('path = "labels.npy"', 'path = "labels.npy", axes = "zzx"'), "labels.cells.axes"),
         (("[40, 4, 4]", "[40, 4]"), "'voxel_size_nm.2' is missing|'voxel_size_nm'"),
         (('name = "cells"\ntitle', 'name = "cell"\ntitle'), "'name' is 'cell'"),
         (("[split]", "[split"), "not valid TOML"),
+        (("md5:01", "md5:0x"), r"'sources.web.files.raw.tif.checksum'"),
+        (("doi:10", "ftp:10"), r"'sources.web.files.cells.zip.url'"),
+        (('url = "https://example.org/cells/"\n', ""), "the file 'raw.tif' has no url"),
+        (('files."raw.tif"', 'files."../raw.tif"'), "'../raw.tif' leads out of the folder"),
+        (('path = "raw.tif"', 'path = "/etc/raw.tif"'), "'/etc/raw.tif' leads out of the folder"),
     ],
 )
 def test_mistake_is_one_sentence_with_the_file_and_the_key(tmp_path, change, told):
-    path = write(tmp_path, change)
+    remote = () if change[0] in CARD else (("[tasks.cells]", REMOTE + "[tasks.cells]"),)
+    path = write(tmp_path, *remote, change)
     with pytest.raises(UserError, match=told) as caught:
         load_card(str(path))
     message = str(caught.value)
@@ -118,50 +165,15 @@ def test_mistake_is_one_sentence_with_the_file_and_the_key(tmp_path, change, tol
 
 
 def test_card_with_a_phantom_and_files_is_refused(tmp_path):
-    phantom = '[phantom]\nkind = "fibres"\nshape = [8, 32, 32]\nseed = 0\n\n[task]'
-    path = write(tmp_path, ("[task]", phantom))
-    with pytest.raises(UserError, match=r"either \[phantom\] or \[image\]"):
+    phantom = '[phantom]\nkind = "fibres"\nshape = [8, 32, 32]\nseed = 0\n\n[tasks.cells]'
+    path = write(tmp_path, ("[tasks.cells]", phantom))
+    with pytest.raises(UserError, match=r"either \[phantom\] or \[sources"):
         load_card(str(path))
 
 
 def test_absent_card_names_its_path(tmp_path):
     with pytest.raises(UserError, match=r"absent\.toml cannot be read"):
         load_card(str(tmp_path / "absent.toml"))
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-def test_sections_come_in_natural_order(tmp_path):
-    card = load_card(str(write(tmp_path)))
-    assert [path.stem for path in card.paths(card.image)] == [str(z) for z in range(12)]
-
-
-def test_pattern_may_be_absolute(tmp_path):
-    write(tmp_path / "files")
-    pattern = tmp_path / "files" / "image" / "*.png"
-    path = write(tmp_path, ("image/*.png", str(pattern)))
-    card = load_card(str(path))
-    assert {file.parent for file in card.paths(card.image)} == {pattern.parent}
-
-
-def test_pattern_may_climb(tmp_path):
-    write(tmp_path)
-    path = write(tmp_path / "cards", ("image/*.png", "../image/*.png"))
-    card = load_card(str(path))
-    assert len(card.paths(card.image)) == 12
-
-
-def test_folder_of_the_card_is_no_pattern(tmp_path):
-    card = load_card(str(write(tmp_path / "sample [A]")))
-    assert len(card.paths(card.image)) == 12
-
-
-@pytest.mark.parametrize("pattern", ["image/*.tif", "image/0.tif"])
-def test_absent_files_are_named(tmp_path, pattern):
-    card = load_card(str(write(tmp_path, ("image/*.png", pattern))))
-    with pytest.raises(UserError, match=r"'cells' has no file at .*0?\.tif"):
-        card.paths(card.image)
 
 
 @pytest.mark.parametrize(
@@ -175,62 +187,46 @@ def test_absent_files_are_named(tmp_path, pattern):
         ("<= 1.5", [True, True, False]),
     ],
 )
-def test_foreground_is_what_the_comparison_says(tmp_path, rule, expected):
+def test_a_class_is_what_its_comparison_says(tmp_path, rule, expected):
     card = load_card(str(write(tmp_path, ("> 0", rule))))
-    assert card.task.is_foreground(np.array([0, 1, 255], np.uint8)).tolist() == expected
+    found = card.task.class_mask("cell", np.array([0, 1, 255], np.uint8))
+    assert found.tolist() == expected
 
 
-# --- digest ---------------------------------------------------------------------------------------
+def test_ids_of_64_bits_are_compared_exactly():
+    task = load_card("cremi-a:clefts").task
+    labels = np.array([0, 2**64 - 2, 2**64 - 1], np.uint64)
+    assert task.class_mask("cleft", labels).tolist() == [True, True, False]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        ("[8, 12]", "[9, 12]"),
-        ("> 0", "> 1"),
-        ('instances = "foreground"', 'instances = "between"'),
-    ],
-)
-def test_digest_follows_what_decides_a_number(tmp_path, change):
-    before = load_card(str(write(tmp_path))).digest()
-    assert load_card(str(write(tmp_path, change))).digest() != before
+# --- tasks ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "change", [('"Cells"', '"Other cells"'), ("CC0-1.0", "MIT"), ("[40, 4, 4]", "[30, 4, 4]")]
-)
-def test_digest_does_not_follow_descriptions(tmp_path, change):
-    before = load_card(str(write(tmp_path))).digest()
-    assert load_card(str(write(tmp_path, change))).digest() == before
+def test_a_task_is_chosen_after_a_colon():
+    card = load_card("vnc:mitochondria")
+    assert (card.name, card.card_name) == ("vnc:mitochondria", "vnc")
+    assert card.task.foreground == "mitochondrion"
+    assert card.layers() == ["mitochondria"]
 
 
-@pytest.mark.parametrize("file", ["image/7.png", "labels.npy"])
-def test_digest_follows_every_byte_of_the_files(tmp_path, file):
-    card = load_card(str(write(tmp_path)))
-    before = card.digest()
-    content = bytearray((tmp_path / file).read_bytes())
-    content[-1] ^= 1
-    (tmp_path / file).write_bytes(content)
-    assert card.digest() != before
+def test_a_task_is_chosen_of_a_file_too(tmp_path):
+    second = CARD[CARD.index("[tasks.cells]") : CARD.index("[split]")].replace(".cells", ".holes")
+    path = write(tmp_path, ("[split]", f"{second}[split]"))
+    assert load_card(f"{path}:holes").name == "cells:holes"
 
 
-def test_digest_follows_the_order_of_sections(tmp_path):
-    card = load_card(str(write(tmp_path)))
-    before = card.digest()
-    image = tmp_path / "image"
-    (image / "3.png").rename(image / "20.png")
-    assert card.digest() != before
+def test_a_card_with_several_tasks_asks_which():
+    with pytest.raises(UserError, match=r"'cremi-a' has several tasks: say 'cremi-a:membranes' or"):
+        _ = load_card("cremi-a").task
 
 
-def test_digest_does_not_follow_the_place(tmp_path):
-    here = load_card(str(write(tmp_path / "here")))
-    shutil.copytree(tmp_path / "here", tmp_path / "there")
-    assert load_card(str(tmp_path / "there" / "cells.toml")).digest() == here.digest()
+def test_an_unknown_task_is_told_the_known_ones():
+    with pytest.raises(
+        UserError, match="no task 'axons': it has membranes, mitochondria, synapses"
+    ):
+        load_card("vnc:axons")
 
 
-def test_digest_of_a_phantom_follows_its_seed(tmp_path):
-    card = load_card("phantom-fibres")
-    assert card.phantom is not None
-    other = card.model_copy(update={"phantom": card.phantom.model_copy(update={"seed": 99})})
-    assert card.digest() != other.digest()
-    assert card.digest() == load_card("phantom-fibres").digest()
+def test_the_only_task_is_not_chosen():
+    with pytest.raises(UserError, match="'snemi3d' has one task: leave out ':membranes'"):
+        load_card("snemi3d:membranes")
