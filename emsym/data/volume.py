@@ -1,174 +1,221 @@
-"""A card's volume in memory: read, checked, and told in one sentence where it is wrong."""
+"""A card's volume: opened lazily, read as sections, told in one sentence where it is wrong."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from emsym.data.cards import Card, Files
-from emsym.data.phantoms import generate
+from emsym.data.cards import BOUNDARY, Card, Files, Task
+from emsym.data.labels import boundaries
+from emsym.data.layers import Layer, layer_of, locate, open_layer, put
 from emsym.errors import UserError
 
 
 @dataclass(frozen=True)
-class Volume:
-    """A grey volume with its labels, all (Z, Y, X)."""
+class Sections:
+    """Sections of a volume with their labels, all (n, Y, X) and contiguous."""
 
     image: np.ndarray
-    """uint8, uint16 or float32, finite."""
+    """uint8 or uint16 as stored, else float32; finite."""
     foreground: np.ndarray
     """bool."""
     instances: np.ndarray | None
-    """Integer, 0 none; None where the data set has none of its own."""
-
-    def range(self, start: int, stop: int) -> "Volume":
-        """The sections [start, stop) as views."""
-        instances = None if self.instances is None else self.instances[start:stop]
-        return Volume(self.image[start:stop], self.foreground[start:stop], instances)
+    """Integer ids as stored, 0 none; None where they were not asked for or the task has none."""
 
 
-def open_volume(card: Card, slices: int, patch: int) -> Volume:
-    """Read a card's volume; check that it has stacks of `slices` sections and square patches.
+@dataclass(frozen=True)
+class Volume:
+    """A card's image and the label layers of its task; nothing of them is in memory."""
 
-    Raises `UserError` where a file cannot be read, is not a (Z, Y, X) array or not finite, shapes
-    do not match, a section is smaller than a patch, a split has fewer than `slices` sections or
-    lies outside of the volume, or one of the splits holds nothing but foreground or none.
+    card: Card
+    image: Layer
+    labels: dict[str, Layer]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X)."""
+        return self.image.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the image as it is read: uint8, uint16 or float32."""
+        kept = self.image.dtype in (np.uint8, np.uint16)
+        return self.image.dtype if kept else np.dtype(np.float32)
+
+    def read(self, start: int, stop: int, instances: bool = False) -> Sections:
+        """The sections [start, stop), with the true instances if asked for.
+
+        Beyond the result it takes the memory of some blocks, however large the volume is. Raises
+        `ValueError` for sections that there are not, and `UserError` where a file cannot be read,
+        the image or labels hold NaN or infinite values, labels belong to no class or to several,
+        or ids are not whole numbers.
+        """
+        if not 0 <= start < stop <= self.shape[0]:
+            raise ValueError(f"[{start}, {stop}) is not a range of {self.shape[0]} sections")
+        image = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        for box, block in self.image.blocks(start, stop):
+            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
+                put(image[box], block)
+            _require_finite(self.image, image[box])
+        return Sections(image, *self.read_labels(start, stop, instances))
+
+    def read_labels(
+        self, start: int, stop: int, instances: bool = False
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The foreground and the instances of `read`, which raises the same, without the image."""
+        task, shape = self.card.task, (stop - start, *self.shape[1:])
+        foreground, ids = np.empty(shape, bool), None
+        if instances and task.ids is not None:
+            ids = np.empty(shape, _id_type(self.labels[task.ids].dtype))
+        for name in dict.fromkeys([task.labels] if ids is None else task.layers):
+            layer, is_boundary = self.labels[name], task.foreground == BOUNDARY
+            for box, block in layer.blocks(start, stop, whole=is_boundary and name == task.labels):
+                _require_finite(layer, block)
+                if name == task.labels and is_boundary:
+                    foreground[box] = boundaries(_whole_numbers(layer, block), task.boundary_width)
+                elif name == task.labels:
+                    put(foreground[box], self._foreground(layer, block))
+                if name == task.ids and ids is not None:
+                    put(ids[box], _whole_numbers(layer, block))
+        return foreground, ids
+
+    def _foreground(self, layer: Layer, block: np.ndarray) -> np.ndarray:
+        task, low, high = self.card.task, block.min(), block.max()
+        if block.dtype.kind != "f" and int(high) - int(low) < 256:
+            # Mostly all numbers between the least and the greatest have their class: then there
+            # is no need to count each voxel's, which takes far longer.
+            between = low + np.arange(int(high) - int(low) + 1, dtype=block.dtype)
+            if (_count_classes(task, between) == 1).all():
+                return task.class_mask(task.foreground, block)
+        count = _count_classes(task, block)
+        for what, wrong in (("none", count == 0), ("several", count > 1)):
+            if wrong.any():
+                values = ", ".join(str(value) for value in np.unique(block[wrong])[:5])
+                classes = ", ".join(f"{name} ({rule})" for name, rule in task.classes.items())
+                raise UserError(
+                    f"The {layer.name} holds {values}, which belongs to {what} of the classes "
+                    f"{classes}: correct 'classes' in its card."
+                )
+        return task.class_mask(task.foreground, block)
+
+
+def open_volume(card: Card) -> Volume:
+    """The volume of a card with one task, without reading it.
+
+    Raises `UserError` where the data is not on this machine, a file cannot be opened, shapes are
+    not alike or not the card's, and where a split leaves the volume.
     """
-    if card.phantom is not None:
-        try:
-            phantom = generate(card.phantom.kind, card.phantom.shape, card.phantom.seed)
-        except ValueError as error:
-            raise UserError(f"The card of '{card.name}': {error}.") from error
-        image, labels = phantom.image, phantom.semantic
-        instances: np.ndarray | None = phantom.instances
-    else:
-        assert card.image is not None  # the card's validator
-        assert card.labels is not None
-        image = _read(card, card.image, "image")
-        labels = _read(card, card.labels, "labels")
-        instances = None if card.instances is None else _read(card, card.instances, "instances")
-    for name, array in (("labels", labels), ("instances", instances)):
-        if array is not None and array.shape != image.shape:
+    image, labels = _phantom(card) if card.phantom else _stored(card)
+    for layer in labels.values():
+        if layer.shape != image.shape:
             raise UserError(
-                f"The {name} of '{card.name}' have the shape {array.shape}, its image has "
-                f"{image.shape}: they must be the same (Z, Y, X)."
+                f"The {layer.name} has the shape {layer.shape}, its image has {image.shape}: they "
+                "must be the same (Z, Y, X)."
             )
-    for name, array in (("labels", labels), ("instances", instances)):
-        if array is not None and not np.isfinite(array).all():
-            raise UserError(f"The {name} of '{card.name}' hold NaN or infinite values.")
-    if min(image.shape[1:]) < patch:
+    if card.shape not in (None, image.shape):
         raise UserError(
-            f"The sections of '{card.name}' are {image.shape[1]} × {image.shape[2]} pixels, "
-            f"smaller than the protocol's patch of {patch} × {patch}."
+            f"The {image.name} has the shape {image.shape}, but its card says {card.shape}: it is "
+            "another volume, or stored with other 'axes'."
         )
-    if image.dtype not in (np.uint8, np.uint16):
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
-            image = image.astype(np.float32)
-    if not np.isfinite(image).all():
-        raise UserError(f"The image of '{card.name}' holds NaN or infinite values.")
-    volume = Volume(image, card.task.is_foreground(labels), instances)
-    for name, (start, stop) in (("train", card.split.train), ("test", card.split.test)):
-        _check_split(card, volume, name, start, stop, slices)
-    return volume
+    for name, (_, stop) in card.split.ranges().items():
+        if stop > image.shape[0]:
+            raise UserError(
+                f"The {name} split of '{card.name}' ends at section {stop}, but the volume has "
+                f"{image.shape[0]} sections."
+            )
+    return Volume(card, image, labels)
 
 
-def _check_split(card: Card, volume: Volume, name: str, start: int, stop: int, slices: int) -> None:
-    if stop > len(volume.image):
+def _stored(card: Card) -> tuple[Layer, dict[str, Layer]]:
+    from emsym.data.fetch import require
+
+    located = require(card)
+    source = card.sources[located.source]
+    image = open_layer(f"image of '{card.name}'", located.folder, source.image)
+    return image, {
+        name: open_layer(_label_name(card, name), located.folder, source.labels[name])
+        for name in card.task.layers
+    }
+
+
+def _phantom(card: Card) -> tuple[Layer, dict[str, Layer]]:
+    from emsym.data.phantoms import generate
+
+    assert card.phantom is not None
+    try:
+        phantom = generate(card.phantom.kind, card.phantom.shape, card.phantom.seed)
+    except ValueError as error:
+        raise UserError(f"The card of '{card.name}': {error}.") from error
+    return layer_of(f"image of '{card.name}'", phantom.image), {
+        name: layer_of(_label_name(card, name), getattr(phantom, name)) for name in card.task.layers
+    }
+
+
+def _label_name(card: Card, layer: str) -> str:
+    return f"label layer '{layer}' of '{card.name}'"
+
+
+def check(card: Card, volume: Volume, slices: int, patch: int) -> None:
+    """Whether a volume has stacks of `slices` sections in both splits, and square patches.
+
+    Raises `UserError` where it has not.
+    """
+    _, height, width = volume.shape
+    if min(height, width) < patch:
         raise UserError(
-            f"The {name} split of '{card.name}' ends at section {stop}, but the volume has "
-            f"{len(volume.image)} sections."
+            f"The sections of '{card.name}' are {height} × {width} pixels, smaller than the "
+            f"protocol's patch of {patch} × {patch}."
         )
-    if stop - start < slices:
-        raise UserError(
-            f"The {name} split of '{card.name}' has {stop - start} sections, fewer than the "
-            f"{slices} of one slice stack: widen the split or use fewer slices."
-        )
-    share = volume.foreground[start:stop].mean()
+    for name, (start, stop) in card.split.ranges().items():
+        if stop - start < slices:
+            raise UserError(
+                f"The {name} split of '{card.name}' has {stop - start} sections, fewer than the "
+                f"{slices} of one slice stack: widen the split or use fewer slices."
+            )
+
+
+def check_split(card: Card, share: float, name: str) -> None:
+    """Raise `UserError` for a split, called `name`, without foreground or with nothing else."""
     if share in (0, 1):
         raise UserError(
             f"The {name} split of '{card.name}' is {'all' if share else 'without'} foreground "
-            f"({card.task.foreground}): correct 'foreground' in its card."
+            f"('{card.task.foreground}'): correct its card."
         )
 
 
-def _read(card: Card, files: Files, role: str) -> np.ndarray:
-    paths = card.paths(files)
-    sections = []
-    for path in paths:
-        array = _read_file(path, files.key)
-        if len(paths) == 1:
-            sections = [array]
-            break
-        if array.ndim != 2 or (sections and array.shape != sections[0].shape):
-            raise UserError(
-                f"{path} has the shape {array.shape}; the sections of '{card.name}' must be grey "
-                f"and alike{f', {sections[0].shape}' if sections else ''}."
-            )
-        sections.append(array)
-    volume = sections[0] if len(paths) == 1 else np.stack(sections)
-    if volume.ndim != 3:
-        raise UserError(
-            f"The {role} of '{card.name}' at {paths[0]} is {volume.ndim}-dimensional, "
-            f"{volume.shape}; it must be (Z, Y, X)."
-        )
-    if volume.dtype.kind not in "uifb":
-        raise UserError(f"The {role} of '{card.name}' at {paths[0]} does not hold numbers.")
-    return volume
+def paths(folder: Path, files: Files) -> list[Path]:
+    """The files on disk that hold an array: an archive itself, and all files of a Zarr folder.
+
+    Raises `UserError` for a path that has none.
+    """
+    found = []
+    for location in locate(folder, files):
+        path = location if isinstance(location, Path) else Path(str(location.root.filename))
+        found += sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [path for path in dict.fromkeys(found) if path.is_file()]
 
 
-def _read_file(path: Path, key: str | None) -> np.ndarray:
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        raise UserError(f"{path} is of an unknown kind; known are {', '.join(_READERS)}.")
-    try:
-        return reader(path, key)
-    except UserError:
-        raise
-    except Exception as error:  # each library has its own kinds for a damaged file
-        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}.") from error
+def _require_finite(layer: Layer, block: np.ndarray) -> None:
+    if block.dtype.kind == "f" and not np.isfinite(block).all():
+        raise UserError(f"The {layer.name} holds NaN or infinite values.")
 
 
-def _read_hdf5(path: Path, key: str | None) -> np.ndarray:
-    import h5py
-
-    with h5py.File(path) as file:
-        if key is None or not isinstance(file.get(key), h5py.Dataset):
-            found: list[str] = []
-            file.visititems(
-                lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None
-            )
-            raise UserError(
-                f'{path} has no data set at the key {key!r}: write key = "…" beside its path in '
-                f"the card; the file has {', '.join(found) or 'none'}."
-            )
-        return np.asarray(file[key][()])
+def _count_classes(task: Task, values: np.ndarray) -> np.ndarray:
+    """To how many classes each value belongs; it should be one."""
+    count = np.zeros_like(values, np.uint8)
+    for name in task.classes:
+        count += task.class_mask(name, values)
+    return count
 
 
-def _read_tiff(path: Path, key: str | None) -> np.ndarray:
-    import tifffile
-
-    with tifffile.TiffFile(path) as file:
-        # pages that were written one by one are a series each, of which imread reads the first
-        return file.asarray(key=slice(None)) if len(file.series) > 1 else file.asarray()
-
-
-def _read_png(path: Path, key: str | None) -> np.ndarray:
-    from skimage.io import imread
-
-    return imread(path)
+def _whole_numbers(layer: Layer, block: np.ndarray) -> np.ndarray:
+    """Ids as integers; those that are stored as floats must be whole."""
+    with np.errstate(invalid="ignore"):  # of floats too large for any integer
+        ids = block.astype(_id_type(block.dtype), copy=False)
+    if ids is not block and (ids != block).any():
+        raise UserError(f"The {layer.name} holds ids that are not whole numbers.")
+    return ids
 
 
-def _read_npy(path: Path, key: str | None) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
-
-
-_READERS: dict[str, Callable[[Path, str | None], np.ndarray]] = {
-    ".png": _read_png,
-    ".tif": _read_tiff,
-    ".tiff": _read_tiff,
-    ".h5": _read_hdf5,
-    ".hdf5": _read_hdf5,
-    ".hdf": _read_hdf5,
-    ".npy": _read_npy,
-}
+def _id_type(stored: np.dtype) -> np.dtype:
+    return np.dtype(np.int64) if stored.kind == "f" else stored

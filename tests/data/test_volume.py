@@ -1,103 +1,115 @@
-"""The same array comes back from every format, and each bad input is one plain sentence."""
+"""What a card says is what is read, in any order and any number of files; or one plain sentence."""
 
-import pickle
-from pathlib import Path
+import itertools
+import json
+import subprocess
+import sys
+import zipfile
 
 import h5py
 import numpy as np
 import pytest
 import tifffile
+import zarr
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from emsym.data.cards import Card, load_card
-from emsym.data.volume import open_volume
+from emsym.data import layers
+from emsym.data.cards import Card, Files, load_card
+from emsym.data.labels import boundaries
+from emsym.data.layers import boxes, layer_of, open_layer, put
+from emsym.data.phantoms import generate
+from emsym.data.readers import Rows
+from emsym.data.volume import check, check_split, open_volume, paths
 from emsym.errors import UserError
 
 SHAPE = (12, 40, 36)
-PATCH = 32
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, SHAPE).astype(np.uint8)
 LABELS = RNG.integers(0, 3, SHAPE).astype(np.uint8)
+IDS = RNG.integers(0, 9, SHAPE).astype(np.uint32)
+CLASSES = {"matrix": "== 0", "fibre": "== 1", "pore": "== 2"}
+AXES = ["".join(order) for order in itertools.permutations("zyx")]
 
 
-def png_series(folder, array):
-    folder.mkdir()
+def npy(path, array):
+    np.save(path.with_suffix(".npy"), array)
+    return f"{path.name}.npy"
+
+
+def hdf5(path, array, **how):
+    with h5py.File(path.with_suffix(".h5"), "w") as file:
+        file.create_dataset("raw", data=array, **how)
+    return {"path": f"{path.name}.h5", "key": "raw"}
+
+
+def tiff(path, array):
+    tifffile.imwrite(path.with_suffix(".tif"), array)
+    return f"{path.name}.tif"
+
+
+def png_series(path, array):
+    path.mkdir()
     for z, section in enumerate(array):
-        Image.fromarray(section).save(folder / f"s{z}.png")
-    return f"{folder.name}/*.png"
+        Image.fromarray(section).save(path / f"s{z}.png")
+    return f"{path.name}/*.png"
 
 
-def tiff_series(folder, array):
-    folder.mkdir()
+def tiff_series(path, array):
+    path.mkdir()
     for z, section in enumerate(array):
-        tifffile.imwrite(folder / f"s{z}.tif", section)
-    return f"{folder.name}/*.tif"
+        tifffile.imwrite(path / f"s{z}.tif", section)
+    return f"{path.name}/*.tif"
 
 
-def tiff_stack(folder, array):
-    tifffile.imwrite(folder.with_suffix(".tif"), array)
-    return f"{folder.name}.tif"
+def zip_of_png(path, array):
+    png_series(path, array)
+    with zipfile.ZipFile(path.with_suffix(".zip"), "w") as archive:
+        for file in path.iterdir():
+            archive.write(file, f"data/{file.name}")
+    return f"{path.name}.zip/data/*.png"
 
 
-def tiff_pages(folder, array):
-    first, *others = (Image.fromarray(section) for section in array)
-    first.save(folder.with_suffix(".tiff"), save_all=True, append_images=others)
-    return f"{folder.name}.tiff"
-
-
-def tiff_appended(folder, array):
-    for section in array:
-        tifffile.imwrite(folder.with_suffix(".tif"), section, append=True)
-    return f"{folder.name}.tif"
-
-
-def npy(folder, array):
-    np.save(folder.with_suffix(".npy"), array)
-    return f"{folder.name}.npy"
-
-
-def hdf5(folder, array, key="volumes/raw"):
-    with h5py.File(folder.with_suffix(".h5"), "w") as file:
-        file[key] = array
-    return f"{folder.name}.h5"
-
-
-def make(folder, image, labels, *, instances=None, foreground="> 0", train=(0, 7), test=(7, 12)):
-    """A card over files in `folder`; files are a path or a dict with path and key."""
+def make(folder, arrays=None, write=npy, task=None, **card) -> Card:
+    """A card over files in `folder`: of `arrays` by name, which are what to write or say."""
+    arrays = {"image": IMAGE, "labels": LABELS} | (arrays or {})
+    stored = {
+        name: write(folder / name, value) if isinstance(value, np.ndarray) else value
+        for name, value in arrays.items()
+    }
+    files = {
+        name: value if isinstance(value, dict) else {"path": value}
+        for name, value in stored.items()
+    }
+    rule = {"classes": CLASSES, "foreground": "fibre", "instances": "foreground"}
+    if "ids" in files:
+        rule["ids"] = "ids"
     content = {
         "name": "cells",
         "title": "Cells",
         "modality": "TEM",
         "voxel_size_nm": [40, 4, 4],
         "licence": "CC0-1.0",
-        "task": {"name": "cells", "foreground": foreground, "instances": "foreground"},
-        "split": {"train": list(train), "test": list(test)},
-    }
-    sources = {"image": image, "labels": labels, "instances": instances}
-    for role, files in sources.items():
-        if files is not None:
-            content[role] = {"path": files} if isinstance(files, str) else files
-    lines = [f"{key} = {_toml(value)}" for key, value in content.items() if _plain(value)]
-    for key, value in content.items():
-        if not _plain(value):
-            lines += [f"[{key}]", *(f"{inner} = {_toml(v)}" for inner, v in value.items())]
+        "split": {"train": [0, 7], "test": [7, 12]},
+        "tasks": {"fibres": {"labels": "labels", **rule, **(task or {})}},
+        "sources": {"here": {"image": files.pop("image"), "labels": files}},
+    } | card
     path = folder / "cells.toml"
-    path.write_text("\n".join(lines))
+    path.write_text("\n".join(f"{key} = {_toml(value)}" for key, value in content.items()))
     return load_card(str(path))
 
 
-def _plain(value):
-    return not isinstance(value, dict)
-
-
 def _toml(value):
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    return json.dumps(value)
 
 
-def refusal(card: Card, slices=3, patch=PATCH) -> str:
-    """The one sentence with which a card's volume is refused."""
+def refusal(card: Card) -> str:
+    """The one sentence with which a card's volume is refused, at once or when it is read."""
     with pytest.raises(UserError) as caught:
-        open_volume(card, slices, patch)
+        open_volume(card).read(0, 12, instances=True)
     message = str(caught.value)
     assert "\n" not in message
     assert message.endswith(".")
@@ -107,239 +119,498 @@ def refusal(card: Card, slices=3, patch=PATCH) -> str:
 # --- reading --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("write", [png_series, tiff_series, tiff_stack, tiff_pages, npy])
-def test_every_format_gives_the_array_back(tmp_path, write):
-    card = make(tmp_path, write(tmp_path / "image", IMAGE), write(tmp_path / "labels", LABELS))
-    volume = open_volume(card, 3, PATCH)
-    np.testing.assert_array_equal(volume.image, IMAGE)
-    assert volume.image.dtype == np.uint8
-    np.testing.assert_array_equal(volume.foreground, LABELS > 0)
-    assert volume.foreground.dtype == bool
-    assert volume.instances is None
+@pytest.mark.parametrize("write", [png_series, tiff_series, zip_of_png, tiff, npy, hdf5])
+def test_what_is_stored_is_read(tmp_path, write):
+    volume = open_volume(make(tmp_path, write=write))
+    assert volume.shape == SHAPE
+    assert volume.dtype == np.uint8
+    part = volume.read(2, 9)
+    np.testing.assert_array_equal(part.image, IMAGE[2:9])
+    np.testing.assert_array_equal(part.foreground, LABELS[2:9] == 1)
+    assert part.image.dtype == np.uint8
+    assert part.foreground.dtype == bool
+    assert part.image.flags.c_contiguous
+    assert part.foreground.flags.c_contiguous
+    assert part.instances is None
 
 
-def test_tiff_written_section_by_section_is_read_whole(tmp_path):
-    labels = npy(tmp_path / "labels", LABELS)
-    card = make(tmp_path, tiff_appended(tmp_path / "image", IMAGE), labels)
-    np.testing.assert_array_equal(open_volume(card, 3, PATCH).image, IMAGE)
+@pytest.mark.parametrize("write", [npy, hdf5])
+@pytest.mark.parametrize("axes", AXES)
+@pytest.mark.parametrize("block", [60, 1000, 1 << 24])
+def test_any_order_of_the_axes_is_brought_to_zyx(tmp_path, monkeypatch, axes, write, block):
+    monkeypatch.setattr(layers, "_READ", block)
+    order = ["zyx".index(axis) for axis in axes]
+    arrays = {}
+    for name, array in (("image", IMAGE), ("labels", LABELS), ("ids", IDS)):
+        how = {"chunks": (5, 7, 9)} if write is hdf5 and name != "ids" else {}
+        said = write(tmp_path / name, array.transpose(order).copy(), **how)
+        arrays[name] = (said if isinstance(said, dict) else {"path": said}) | {"axes": axes}
+    volume = open_volume(make(tmp_path, arrays))
+    assert volume.shape == SHAPE
+    part = volume.read(3, 5, instances=True)
+    np.testing.assert_array_equal(part.image, IMAGE[3:5])
+    np.testing.assert_array_equal(part.foreground, LABELS[3:5] == 1)
+    np.testing.assert_array_equal(part.instances, IDS[3:5])
+    assert part.image.flags.c_contiguous
 
 
-@pytest.mark.parametrize("key", ["raw", "volumes/raw"])
-def test_hdf5_gives_the_data_set_at_the_key(tmp_path, key):
-    image = {"path": hdf5(tmp_path / "image", IMAGE, key), "key": key}
-    card = make(tmp_path, image, npy(tmp_path / "labels", LABELS))
-    np.testing.assert_array_equal(open_volume(card, 3, PATCH).image, IMAGE)
+@st.composite
+def cut_volumes(draw):
+    """An array, cut along z, the order of the axes, and a range of sections."""
+    shape = [draw(st.integers(2, 9)), *(draw(st.integers(1, 6)) for _ in "yx")]
+    cuts = draw(st.sets(st.integers(1, shape[0] - 1), max_size=3))
+    start = draw(st.integers(0, shape[0] - 1))
+    stop = draw(st.integers(start + 1, shape[0]))
+    array = np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
+    return array, sorted(cuts), draw(st.sampled_from(AXES)), start, stop
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(case=cut_volumes(), block=st.sampled_from([8, 100, 1 << 20]))
+def test_volumes_follow_each_other_along_z(tmp_path, monkeypatch, case, block):
+    array, cuts, axes, start, stop = case
+    monkeypatch.setattr(layers, "_READ", block)
+    order = ["zyx".index(axis) for axis in axes]
+    names = []
+    for number, part in enumerate(np.split(array, cuts)):
+        names.append(npy(tmp_path / f"part{number}", part.transpose(order).copy()))
+    layer = open_layer("image", tmp_path, Files(path=tuple(names), axes=axes))
+    assert layer.shape == array.shape
+    found = np.full((stop - start, *array.shape[1:]), -1)
+    for box, piece in layer.blocks(start, stop):
+        assert (found[box] == -1).all()
+        found[box] = piece
+    np.testing.assert_array_equal(found, array[start:stop])
+
+
+@pytest.mark.parametrize("axes", ["zyx", "zxy"])
+def test_sections_of_two_patterns_follow_each_other(tmp_path, axes):
+    turned = IMAGE if axes == "zyx" else IMAGE.transpose(0, 2, 1)
+    path = [png_series(tmp_path / "b", turned[:5]), zip_of_png(tmp_path / "a", turned[5:])]
+    volume = open_volume(make(tmp_path, {"image": {"path": path, "axes": axes}}))
+    np.testing.assert_array_equal(volume.read(1, 11).image, IMAGE[1:11])
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9), st.integers(1, 7)), min_size=1),
+    st.integers(1, 200),
+    st.integers(0, 3),
+)
+def test_boxes_tile_the_whole_between_chunks(sides, limit, long):
+    sides = sides[:4]
+    ranges = [(start, start + length) for start, length, _ in sides]
+    seen = np.zeros([stop for _, stop in ranges], int)
+    for box in boxes(ranges, [chunk for _, _, chunk in sides], limit, long):
+        seen[box] += 1
+        for side, (low, high), (_, _, chunk) in zip(box, ranges, sides, strict=True):
+            assert side.start % chunk == 0 or side.start == low
+            assert side.stop % chunk == 0 or side.stop == high
+    inside = tuple(slice(*ends) for ends in ranges)
+    assert (seen[inside] == 1).all()
+    assert seen.sum() == seen[inside].size
+
+
+@pytest.mark.parametrize("axes", AXES)
+def test_putting_is_assigning(axes):
+    shape = (3, 300, 270) if axes[-1] != "z" else (270, 9, 300)
+    array = np.arange(np.prod(shape)).reshape(shape)
+    order = ["zyx".index(axis) for axis in axes]
+    block = array.transpose(order).copy().transpose(np.argsort(order))
+    target = np.zeros(array.shape, np.float32)
+    put(target, block)
+    np.testing.assert_array_equal(target, array)
 
 
 @pytest.mark.parametrize(
     ("dtype", "kept"),
-    [("uint8", "uint8"), ("uint16", "uint16"), ("int16", "float32"), ("float64", "float32")],
+    [("uint8", "uint8"), ("uint16", "uint16"), ("int16", "float32"), (">f8", "float32")],
 )
 def test_grey_values_survive_whatever_their_type(tmp_path, dtype, kept):
     image = IMAGE.astype(dtype) * (7 if dtype != "uint8" else 1)
-    card = make(tmp_path, npy(tmp_path / "image", image), npy(tmp_path / "labels", LABELS))
-    volume = open_volume(card, 3, PATCH)
-    np.testing.assert_array_equal(volume.image, image)
-    assert volume.image.dtype == kept
+    volume = open_volume(make(tmp_path, {"image": image}))
+    np.testing.assert_array_equal(volume.read(0, 12).image, image)
+    assert volume.dtype == volume.read(0, 1).image.dtype == kept
 
 
-def test_masks_of_mixed_bit_depth_are_read_alike(tmp_path):
+def test_16_bits_of_the_other_byte_order_survive(tmp_path):
+    image = IMAGE.astype(">u2") * 257
+    part = open_volume(make(tmp_path, {"image": image})).read(0, 12)
+    np.testing.assert_array_equal(part.image, image)
+    assert part.image.dtype == np.uint16
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_masks_of_mixed_bit_depth_are_read_alike(tmp_path, first):
     mask = LABELS > 0
     (tmp_path / "labels").mkdir()
     for z, section in enumerate(mask):
-        grey = section if z % 2 else section.astype(np.uint8) * (255 if z % 3 else 1)
+        grey = section if z % 2 == first else section.astype(np.uint8) * (255 if z % 3 else 1)
         Image.fromarray(grey).save(tmp_path / "labels" / f"{z}.png")
     depths = {Image.open(path).mode for path in (tmp_path / "labels").iterdir()}
     assert depths == {"1", "L"}
-    card = make(tmp_path, npy(tmp_path / "image", IMAGE), "labels/*.png")
-    np.testing.assert_array_equal(open_volume(card, 3, PATCH).foreground, mask)
+    classes = {"rest": "== 0", "cell": "> 0"}
+    task = {"classes": classes, "foreground": "cell"}
+    volume = open_volume(make(tmp_path, {"labels": "labels/*.png"}, task=task))
+    np.testing.assert_array_equal(volume.read(0, 12).foreground, mask)
 
 
-def test_instances_of_the_card_are_kept(tmp_path):
-    instances = RNG.integers(0, 9, SHAPE).astype(np.uint32)
-    files = [npy(tmp_path / n, a) for n, a in (("i", IMAGE), ("l", LABELS), ("n", instances))]
-    volume = open_volume(make(tmp_path, files[0], files[1], instances=files[2]), 3, PATCH)
-    np.testing.assert_array_equal(volume.instances, instances)
-    np.testing.assert_array_equal(volume.range(3, 5).instances, instances[3:5])
-    np.testing.assert_array_equal(volume.range(3, 5).foreground, LABELS[3:5] > 0)
+@pytest.mark.parametrize("values", [[0, 1, 2], [0, 1, 2, 2**63 + 1], [-3, 0, 1], [0.0, 1.5, 2.0]])
+def test_foreground_is_the_class_whatever_the_numbers(tmp_path, values):
+    values = np.array(values)
+    labels = values[RNG.integers(0, len(values), SHAPE)]
+    classes = {"low": "< 1", "one": "== 1", "high": "> 1"}
+    card = make(tmp_path, {"labels": labels}, task={"classes": classes, "foreground": "high"})
+    np.testing.assert_array_equal(open_volume(card).read(0, 12).foreground, labels > 1)
 
 
-def test_phantom_comes_with_its_instances():
+def test_largest_64_bit_label_is_told_from_the_next(tmp_path):
+    top = 2**64 - 1
+    labels = np.where(LABELS == 1, np.uint64(top), np.uint64(top - 1))
+    ids = np.where(LABELS == 2, np.uint64(top - 1), np.uint64(top - 2))
+    task = {"classes": {"cleft": f"!= {top}", "none": f"== {top}"}, "foreground": "cleft"}
+    part = open_volume(make(tmp_path, {"labels": labels, "ids": ids}, task=task)).read(
+        0, 12, instances=True
+    )
+    np.testing.assert_array_equal(part.foreground, LABELS != 1)
+    np.testing.assert_array_equal(part.instances, ids)
+
+
+def test_instances_are_read_when_asked_for(tmp_path):
+    volume = open_volume(make(tmp_path, {"ids": IDS}))
+    assert volume.read(3, 5).instances is None
+    np.testing.assert_array_equal(volume.read(3, 5, instances=True).instances, IDS[3:5])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_whole_numbers_stored_as_floats_are_ids(tmp_path, dtype):
+    part = open_volume(make(tmp_path, {"ids": IDS.astype(dtype)})).read(0, 12, instances=True)
+    assert part.instances.dtype == np.int64
+    np.testing.assert_array_equal(part.instances, IDS)
+
+
+@pytest.mark.parametrize("axes", ["zyx", "yxz", "xyz"])
+@pytest.mark.parametrize("block", [100, 1 << 24])
+def test_boundaries_are_the_foreground_of_ids(tmp_path, monkeypatch, axes, block):
+    monkeypatch.setattr(layers, "_READ", block)
+    order = ["zyx".index(axis) for axis in axes]
+    ids = np.repeat(np.repeat(IDS[:, ::8, ::6], 8, 1), 6, 2)
+    stored = hdf5(tmp_path / "ids", ids.transpose(order).copy(), chunks=(5, 6, 7)) | {"axes": axes}
+    task = {"labels": "ids", "classes": {}, "foreground": "boundary", "boundary_width": 2}
+    card = make(tmp_path, {"ids": stored}, task=task | {"ids": "ids", "instances": "between"})
+    part = open_volume(card).read(1, 11, instances=True)
+    np.testing.assert_array_equal(part.foreground, boundaries(ids[1:11], 2))
+    np.testing.assert_array_equal(part.instances, ids[1:11])
+
+
+@pytest.mark.parametrize("kind", ["neurites", "fibres"])
+def test_phantom_has_two_label_layers(kind):
+    task = {"labels": "semantic", "classes": CLASSES, "foreground": "fibre", "ids": "instances"}
+    card = Card(
+        name="phantom",
+        title="A phantom",
+        modality="none",
+        voxel_size_nm=(1, 1, 1),
+        licence="CC0-1.0",
+        phantom={"kind": kind, "shape": (8, 48, 40), "seed": 3},
+        tasks={"one": task | {"instances": "foreground"}},
+        split={"train": (0, 4), "test": (4, 8)},
+    )
+    phantom = generate(kind, (8, 48, 40), 3)
+    part = open_volume(card).read(2, 8, instances=True)
+    np.testing.assert_array_equal(part.image, phantom.image[2:])
+    np.testing.assert_array_equal(part.foreground, phantom.semantic[2:] == 1)
+    np.testing.assert_array_equal(part.instances, phantom.instances[2:])
+
+
+def test_phantom_that_is_too_small_is_refused():
     card = load_card("phantom-neurites")
-    volume = open_volume(card, 3, 128)
-    assert volume.image.shape == card.phantom.shape
-    np.testing.assert_array_equal(volume.foreground, volume.instances == 0)
+    small = card.phantom.model_copy(update={"shape": (2, 32, 32)})
+    with pytest.raises(UserError, match="at least"):
+        open_volume(card.model_copy(update={"phantom": small}))
+
+
+# --- laziness -------------------------------------------------------------------------------------
+
+
+def test_opening_reads_no_values(tmp_path, monkeypatch):
+    card = make(tmp_path)
+    monkeypatch.setattr(Rows, "__getitem__", lambda self, box: pytest.fail("it reads"))
+    assert open_volume(card).shape == SHAPE
+
+
+def test_of_a_series_just_the_sections_asked_for_are_opened(tmp_path, monkeypatch):
+    card = make(tmp_path, write=png_series)
+    volume = open_volume(card)
+    for z in range(12):
+        if z not in (3, 4):
+            (tmp_path / "image" / f"s{z}.png").write_bytes(b"")
+            (tmp_path / "labels" / f"s{z}.png").unlink()
+    np.testing.assert_array_equal(volume.read(3, 5).image, IMAGE[3:5])
+
+
+def test_each_chunk_is_read_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(layers, "_READ", 1)
+    asked = []
+
+    class Chunked:
+        shape, dtype, chunks = SHAPE, IMAGE.dtype, (5, 16, 9)
+
+        def __getitem__(self, box):
+            asked.append(box)
+            return IMAGE[box]
+
+    for box, block in layer_of("image", Chunked()).blocks(3, 7):
+        np.testing.assert_array_equal(block, IMAGE[3:7][box])
+    chunks = [
+        tuple(side.start // n for side, n in zip(box, (5, 16, 9), strict=True)) for box in asked
+    ]
+    assert len(chunks) == len(set(chunks)) == 2 * 3 * 4
+
+
+MEASURE = """
+import sys
+from emsym.data.cards import load_card
+from emsym.data.volume import open_volume
+
+def peak():
+    # getrusage would count what the parent process had, too
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+volume = open_volume(load_card(sys.argv[1]))
+volume.read(0, 1)  # imports
+before = peak()
+part = volume.read(0, 64)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory differently")
+@pytest.mark.parametrize("kind", ["npy", "tif", "h5", "chunked h5", "turned npy", "turned h5"])
+def test_memory_is_the_result_and_little_more(tmp_path, kind):
+    shape = (200, 800, 1000)
+    axes = "yxz" if "turned" in kind else "zyx"
+    stored = tuple(shape["zyx".index(axis)] for axis in axes)
+    suffix = kind.split()[-1]
+    for name in ("image", "labels"):
+        zeros, path = np.zeros(stored, np.uint8), tmp_path / f"{name}.{suffix}"
+        if suffix == "npy":
+            np.save(path, zeros)
+        elif suffix == "tif":
+            tifffile.imwrite(path, zeros)
+        else:
+            how = {"chunks": (50, 100, 100)} if kind == "chunked h5" else {}
+            hdf5(tmp_path / name, zeros, **how)
+    names = {"image": f"image.{suffix}", "labels": f"labels.{suffix}"}
+    arrays = {role: {"path": path, "key": "raw", "axes": axes} for role, path in names.items()}
+    card = make(tmp_path, arrays, split={"train": [0, 64], "test": [64, 128]})
+    command = [sys.executable, "-c", MEASURE, str(card.folder / "cells.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1.5 * 2 * 64 * 800 * 1000
 
 
 # --- refusing: shapes and values ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("role", ["labels", "instances"])
+@pytest.mark.parametrize("role", ["labels", "ids"])
 def test_other_shape_than_the_image_is_refused(tmp_path, role):
-    arrays = {"image": IMAGE, "labels": LABELS, "instances": LABELS}
-    arrays[role] = LABELS[:, 1:]
-    files = {name: npy(tmp_path / name, array) for name, array in arrays.items()}
-    message = refusal(make(tmp_path, **files))
-    assert role in message
+    message = refusal(make(tmp_path, {"ids": IDS} | {role: LABELS[:, 1:]}))
+    assert f"'{role}'" in message
     assert "(12, 39, 36)" in message
     assert "(12, 40, 36)" in message
+
+
+def test_other_shape_than_the_card_says_is_refused(tmp_path):
+    assert open_volume(make(tmp_path, shape=SHAPE)).shape == SHAPE
+    message = refusal(make(tmp_path, shape=[40, 36, 12]))
+    assert "(40, 36, 12)" in message
+    assert "(12, 40, 36)" in message
+    assert "axes" in message
 
 
 @pytest.mark.parametrize("write", [png_series, tiff_series, npy])
 def test_flat_file_is_refused(tmp_path, write):
     flat = IMAGE[0] if write is npy else IMAGE[:1]  # a series of one section is one flat file
-    card = make(tmp_path, write(tmp_path / "image", flat), npy(tmp_path / "labels", LABELS))
-    assert "2-dimensional, (40, 36)" in refusal(card)
+    message = refusal(make(tmp_path, {"image": write(tmp_path / "image", flat)}))
+    assert "2-dimensional, (40, 36)" in message
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 3, 4, 5)])
+def test_arrays_of_other_dimensions_are_refused(tmp_path, shape):
+    message = refusal(make(tmp_path, {"image": np.zeros(shape, np.uint8)}))
+    assert f"{len(shape)}-dimensional" in message
 
 
 def test_colour_section_is_refused_by_its_name(tmp_path):
-    image = png_series(tmp_path / "image", IMAGE)
-    Image.fromarray(np.stack([IMAGE[4]] * 3, axis=-1)).save(tmp_path / "image" / "s4.png")
-    message = refusal(make(tmp_path, image, npy(tmp_path / "labels", LABELS)))
+    card = make(tmp_path, write=png_series)
+    Image.fromarray(RNG.integers(0, 99, (40, 36, 3), np.uint8)).save(tmp_path / "image/s4.png")
+    message = refusal(card)
     assert "s4.png" in message
     assert "grey" in message
-
-
-def test_single_colour_section_is_refused(tmp_path):
-    Image.fromarray(np.stack([IMAGE[4]] * 3, axis=-1)).save(tmp_path / "image.png")
-    refusal(make(tmp_path, "image.png", npy(tmp_path / "labels", LABELS)))
 
 
 @pytest.mark.parametrize("write", [png_series, tiff_series])
 def test_sections_of_unlike_shape_are_refused(tmp_path, write):
     sections = [section if z != 10 else section[1:] for z, section in enumerate(IMAGE)]
-    message = refusal(make(tmp_path, write(tmp_path / "image", sections), "image/*"))
+    message = refusal(make(tmp_path, {"image": write(tmp_path / "image", sections)}))
     assert "s10." in message
     assert "(39, 36)" in message
     assert "(40, 36)" in message
 
 
+def test_sections_of_larger_numbers_are_refused(tmp_path):
+    sections = [
+        section if z != 10 else section.astype(np.uint16) for z, section in enumerate(IMAGE)
+    ]
+    message = refusal(make(tmp_path, {"image": tiff_series(tmp_path / "image", sections)}))
+    assert "s10.tif" in message
+    assert "uint16" in message
+
+
+def test_volumes_of_unlike_sections_are_refused(tmp_path):
+    path = [npy(tmp_path / "a", IMAGE[:7]), npy(tmp_path / "b", IMAGE[7:, 1:])]
+    message = refusal(make(tmp_path, {"image": {"path": path}}))
+    assert "b.npy" in message
+    assert "(5, 39, 36)" in message
+
+
+@pytest.mark.parametrize("role", ["image", "labels", "ids"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_refused(tmp_path, value):
-    image = IMAGE.astype(np.float32)
-    image[3, 2, 1] = value
-    card = make(tmp_path, npy(tmp_path / "image", image), npy(tmp_path / "labels", LABELS))
-    assert "NaN or infinite" in refusal(card)
-
-
-@pytest.mark.parametrize("role", ["labels", "instances"])
-def test_labels_that_are_not_finite_are_refused(tmp_path, role):
-    arrays = {"image": IMAGE, "labels": LABELS, "instances": LABELS}
+def test_values_that_are_not_finite_are_refused(tmp_path, role, value):
+    arrays = {"image": IMAGE, "labels": LABELS, "ids": IDS}
     arrays[role] = arrays[role].astype(np.float32)
-    arrays[role][3, 2, 1] = np.nan
-    files = {name: npy(tmp_path / name, array) for name, array in arrays.items()}
-    assert role in refusal(make(tmp_path, **files))
+    arrays[role][3, 2, 1] = value
+    message = refusal(make(tmp_path, arrays))
+    assert "NaN or infinite" in message
+    assert role in message
 
 
 def test_values_too_large_for_single_precision_are_refused(tmp_path):
     image = IMAGE.astype(np.float64)
     image[3, 2, 1] = 1e300
-    card = make(tmp_path, npy(tmp_path / "image", image), npy(tmp_path / "labels", LABELS))
-    refusal(card)
+    assert "infinite" in refusal(make(tmp_path, {"image": image}))
 
 
-def test_text_instead_of_numbers_is_refused(tmp_path):
-    words = np.full(SHAPE, "a")
-    card = make(tmp_path, npy(tmp_path / "image", words), npy(tmp_path / "labels", LABELS))
-    assert "does not hold numbers" in refusal(card)
+@pytest.mark.parametrize("role", ["image", "labels"])
+@pytest.mark.parametrize("values", [np.full(SHAPE, "a"), np.full(SHAPE, 1j)])
+def test_what_is_no_number_is_refused(tmp_path, role, values):
+    message = refusal(make(tmp_path, {role: values}))
+    assert "does not hold numbers" in message
+    assert role in message
 
 
-def test_section_smaller_than_the_patch_is_refused(tmp_path):
-    card = make(tmp_path, npy(tmp_path / "image", IMAGE), npy(tmp_path / "labels", LABELS))
-    message = refusal(card, patch=64)
-    assert "40 × 36" in message
-    assert "64 × 64" in message
+@pytest.mark.parametrize("number", [0.5, 1e30])
+def test_ids_that_are_not_whole_are_refused(tmp_path, number):
+    ids = IDS.astype(np.float64)
+    ids[3, 2, 1] = number
+    message = refusal(make(tmp_path, {"ids": ids}))
+    assert "'ids'" in message
+    assert "whole" in message
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "told"),
+    [
+        ("uint8", [3], "3"),
+        ("uint8", [3, 255], "3, 255"),
+        ("int16", [-1], "-1"),
+        ("uint64", [2**63 + 1], "9223372036854775809"),
+        ("float32", [1.5], "1.5"),
+    ],
+)
+def test_labels_of_no_class_are_told_with_their_classes(tmp_path, dtype, values, told):
+    labels = LABELS.astype(dtype)
+    labels[4, 5, : len(values)] = values
+    message = refusal(make(tmp_path, {"labels": labels}))
+    assert "'labels'" in message
+    assert f"holds {told}, which" in message
+    assert "none of the classes matrix (== 0), fibre (== 1), pore (== 2)" in message
+
+
+def test_labels_of_several_classes_are_told(tmp_path):
+    classes = {"rest": "== 0", "cell": "> 0", "core": "== 2"}
+    message = refusal(make(tmp_path, task={"classes": classes, "foreground": "cell"}))
+    assert "holds 2, which" in message
+    assert "several of the classes" in message
+
+
+def test_labels_outside_of_the_sections_that_are_read_do_not_count(tmp_path):
+    labels = LABELS.copy()
+    labels[11] = 77
+    volume = open_volume(make(tmp_path, {"labels": labels}))
+    np.testing.assert_array_equal(volume.read(0, 11).foreground, labels[:11] == 1)
+
+
+@pytest.mark.parametrize("ends", [(-1, 3), (3, 3), (5, 4), (0, 13)])
+def test_sections_that_there_are_not_cannot_be_read(tmp_path, ends):
+    with pytest.raises(ValueError, match="12 sections"):
+        open_volume(make(tmp_path)).read(*ends)
 
 
 # --- refusing: files ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("key", [None, "raw", "volumes"])
-def test_hdf5_without_the_key_lists_what_is_there(tmp_path, key):
-    path = hdf5(tmp_path / "image", IMAGE, "volumes/grey")
-    with h5py.File(tmp_path / "image.h5", "a") as file:
-        file["other"] = LABELS
-    image = {"path": path} if key is None else {"path": path, "key": key}
-    message = refusal(make(tmp_path, image, npy(tmp_path / "labels", LABELS)))
-    assert "volumes/grey" in message
-    assert "other" in message
+def test_missing_files_are_named(tmp_path):
+    for path in ("none.npy", "none/*.png", "image.zip/none/*.png"):
+        message = refusal(make(tmp_path, {"image": path}))
+        assert message.startswith("There is no file at ")
+        assert path in message
 
 
-def test_hdf5_text_is_refused(tmp_path):
-    image = {"path": hdf5(tmp_path / "image", "some words", "raw"), "key": "raw"}
-    refusal(make(tmp_path, image, npy(tmp_path / "labels", LABELS)))
+def test_damaged_file_is_named(tmp_path):
+    card = make(tmp_path)
+    whole = (tmp_path / "image.npy").read_bytes()
+    (tmp_path / "image.npy").write_bytes(whole[:-9])
+    assert "image.npy cannot be read" in refusal(card)
 
 
-@pytest.mark.parametrize("content", ["empty", "garbage", "half"])
-@pytest.mark.parametrize("suffix", [".png", ".tif", ".npy", ".h5"])
-def test_damaged_file_is_named(tmp_path, suffix, content):
-    whole = tmp_path / f"whole{suffix}"
-    if suffix == ".png":
-        Image.fromarray(IMAGE[0]).save(whole)
-    else:
-        {".tif": tiff_stack, ".npy": npy, ".h5": hdf5}[suffix](tmp_path / "whole", IMAGE)
-    data = whole.read_bytes()
-    damaged = {"empty": b"", "garbage": b"not an image " * 99, "half": data[: len(data) // 2]}
-    (tmp_path / f"image{suffix}").write_bytes(damaged[content])
-    image = {"path": f"image{suffix}", "key": "volumes/raw"}
-    message = refusal(make(tmp_path, image, npy(tmp_path / "labels", LABELS)))
-    assert f"image{suffix} cannot be read" in message
+def test_hdf5_without_the_key_lists_what_is_there(tmp_path):
+    image = hdf5(tmp_path / "image", IMAGE) | {"key": "grey"}
+    assert "the file has raw" in refusal(make(tmp_path, {"image": image}))
 
 
-def test_unknown_kind_of_file_lists_the_known(tmp_path):
-    (tmp_path / "image.mrc").write_bytes(IMAGE.tobytes())
-    message = refusal(make(tmp_path, "image.mrc", npy(tmp_path / "labels", LABELS)))
-    assert "image.mrc" in message
-    assert ".tif" in message
-    assert ".npy" in message
-
-
-class Intruder:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
-def test_pickled_array_is_refused_and_never_run(tmp_path):
-    trace = tmp_path / "trace"
-    array = np.empty(1, object)
-    array[0] = Intruder(trace)
-    np.save(tmp_path / "image.npy", array, allow_pickle=True)
-    assert "image.npy" in refusal(make(tmp_path, "image.npy", npy(tmp_path / "labels", LABELS)))
-    assert not trace.exists()
-    pickle.loads(pickle.dumps(Intruder(trace)))  # it would have been seen
-    assert trace.exists()
+def test_paths_are_files_on_disk(tmp_path):
+    png_series(tmp_path / "b", IMAGE)
+    zip_of_png(tmp_path / "a", IMAGE)
+    zarr.create_array(str(tmp_path / "c.zarr"), data=IMAGE, chunks=(6, 40, 36))
+    found = paths(tmp_path, Files(path=("b/*.png", "a.zip/data/*.png", "c.zarr")))
+    names = [path.relative_to(tmp_path).as_posix() for path in found]
+    assert names[:13] == [f"b/s{z}.png" for z in range(12)] + ["a.zip"]
+    assert sorted(names[13:]) == ["c.zarr/c/0/0/0", "c.zarr/c/1/0/0", "c.zarr/zarr.json"]
+    with pytest.raises(UserError, match="no file at"):
+        paths(tmp_path, Files(path=("b/*.png", "d/*.png")))
 
 
 # --- refusing: splits -----------------------------------------------------------------------------
 
 
 def test_split_past_the_end_is_refused(tmp_path):
-    files = npy(tmp_path / "image", IMAGE), npy(tmp_path / "labels", LABELS)
-    message = refusal(make(tmp_path, *files, test=(7, 13)))
+    message = refusal(make(tmp_path, split={"train": [0, 7], "test": [7, 13]}))
     assert "test split" in message
     assert "section 13" in message
     assert "12 sections" in message
 
 
+def test_section_smaller_than_the_patch_is_refused(tmp_path):
+    card = make(tmp_path)
+    volume = open_volume(card)
+    check(card, volume, slices=3, patch=36)
+    with pytest.raises(UserError, match=r"are 40 × 36 pixels.* 64 × 64"):
+        check(card, volume, slices=3, patch=64)
+
+
 @pytest.mark.parametrize("slices", [1, 3, 5])
 def test_split_of_just_one_stack_is_enough_and_less_is_refused(tmp_path, slices):
-    files = npy(tmp_path / "image", IMAGE), npy(tmp_path / "labels", LABELS)
-    card = make(tmp_path, *files, train=(0, slices), test=(7, 12))
-    assert open_volume(card, slices, PATCH).image.shape == SHAPE
-    message = refusal(card, slices=slices + 2)
-    assert "train split" in message
-    assert f"{slices} sections" in message
+    card = make(tmp_path, split={"train": [0, slices], "test": [7, 12]})
+    volume = open_volume(card)
+    check(card, volume, slices, patch=32)
+    with pytest.raises(UserError, match=f"train split .* {slices} sections"):
+        check(card, volume, slices + 2, patch=32)
 
 
-@pytest.mark.parametrize(("value", "told"), [(0, "without foreground"), (1, "all foreground")])
-@pytest.mark.parametrize("split", ["train", "test"])
-def test_split_of_one_class_is_refused(tmp_path, split, value, told):
-    labels = LABELS.copy()
-    labels[{"train": slice(0, 7), "test": slice(7, 12)}[split]] = value
-    card = make(tmp_path, npy(tmp_path / "image", IMAGE), npy(tmp_path / "labels", labels))
-    message = refusal(card)
-    assert f"{split} split" in message
-    assert told in message
+@pytest.mark.parametrize(("value", "told"), [(False, "without foreground"), (True, "all foregr")])
+def test_split_of_one_class_is_refused(tmp_path, value, told):
+    card = make(tmp_path)
+    with pytest.raises(UserError, match=f"The train split of 'cells' is {told}"):
+        check_split(card, float(value), "train")
+    check_split(card, 0.5, "train")
