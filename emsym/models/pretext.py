@@ -8,13 +8,11 @@ filters must use red, green and blue, and use them differently. It is not ImageN
 called so.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import pooch
 import segmentation_models_pytorch as smp
 import torch
 from filelock import FileLock
@@ -25,6 +23,7 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 from emsym import SCORING_VERSION
+from emsym.data.cache import data_dir
 from emsym.models.stem import find_stem
 
 STEPS, BATCH, PATCH = 400, 8, 64
@@ -39,11 +38,6 @@ SMALL = 0.03
 the noise it started from; a BatchNorm undoes the scale."""
 
 
-def cache_folder() -> Path:
-    """Where what emsym makes once per machine is kept: ``EMSYM_DATA_DIR``, or the user's cache."""
-    return Path(os.environ.get("EMSYM_DATA_DIR") or pooch.os_cache("emsym"))
-
-
 def pretext_weights(encoder: str) -> Path:
     """The weights file of an encoder, trained at the first call and cached.
 
@@ -51,7 +45,7 @@ def pretext_weights(encoder: str) -> Path:
     the state dict of that encoder with three input channels. Of several processes that ask at
     once one trains, and the others wait for its file.
     """
-    path = cache_folder() / f"pretext-{SCORING_VERSION}-{encoder}.safetensors"
+    path = data_dir() / f"pretext-{SCORING_VERSION}-{encoder}.safetensors"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):  # the system frees it when its holder dies

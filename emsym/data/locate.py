@@ -1,0 +1,135 @@
+"""Where a card's data is on this machine, and what is missing. Reads no data and no network."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from emsym.data.archives import is_archive
+from emsym.data.cache import Fetched, read_marker, source_folder
+from emsym.data.cards import Card, Files, Source
+from emsym.errors import UserError
+from emsym.files import cards_folder
+from emsym.protocol import digest as digest_of
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where a card's data is on this machine."""
+
+    source: str
+    folder: Path
+    sums: dict[str, str]
+    """The checksums of the files that the card needs; none for those that lie beside the card."""
+
+
+def needed(card: Card, source: Source) -> list[str]:
+    """The files that the card's tasks need: all archives, and those that its paths name."""
+    patterns = [
+        PurePosixPath(path).parts for files in _arrays(card, source) for path in files.paths
+    ]
+
+    def is_named(name: str) -> bool:
+        parts = PurePosixPath(name).parts  # may be longer: an array can be a folder
+        return any(
+            len(pattern) <= len(parts) and all(map(fnmatchcase, parts, pattern))
+            for pattern in patterns
+        )
+
+    return [name for name in source.files if is_archive(name) or is_named(name)]
+
+
+def _arrays(card: Card, source: Source) -> list[Files]:
+    return [source.image, *(source.labels[layer] for layer in card.layers())]
+
+
+def locate(card: Card) -> Located | None:
+    """The first source that lies beside the card or is complete on this machine."""
+    if not card.sources:
+        return Located("phantom", card.folder, {})
+    for name, source in card.sources.items():
+        folder = source_folder(card, name)
+        files = read_marker(folder) if source.files else {}
+        if not missing(card, source, folder, files):
+            sums = {needs: files[needs].checksum for needs in needed(card, source)}
+            return Located(name, folder, sums)
+    return None
+
+
+def missing(card: Card, source: Source, folder: Path, files: dict[str, Fetched]) -> list[str]:
+    """The needed files of a source that are not there whole, or are not those of the card.
+
+    `files` is what the folder's marker tells.
+    """
+    return [
+        name
+        for name in needed(card, source)
+        if name not in files
+        or source.remote(name).checksum not in (None, files[name].checksum)
+        or not files[name].is_whole(folder, name)
+    ]
+
+
+def require(card: Card) -> Located:
+    """Where the data is. Raises `UserError` that tells what is missing and how it is got."""
+    if located := locate(card):
+        return located
+    name, source = next(iter(card.sources.items()))
+    folder = source_folder(card, name)
+    names = missing(card, source, folder, read_marker(folder))
+    raise UserError(
+        f"The data set '{card.name}' is not on this machine, {few(names)} "
+        f"{'is' if len(names) == 1 else 'are'} missing{_weight(source, names)}: "
+        f"`{command(card)}` downloads it, and with `--from DIR` it takes files that you have."
+    )
+
+
+def few(names: list[str]) -> str:
+    """The first of many names."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _weight(source: Source, names: list[str]) -> str:
+    from rich.filesize import decimal
+
+    sizes = [source.remote(name).size or 0 for name in names]
+    return f" ({'' if all(sizes) else 'over '}{decimal(sum(sizes))})" if any(sizes) else ""
+
+
+def command(card: Card) -> str:
+    """The command that fetches a card."""
+    name = card.name
+    if card.folder != cards_folder():  # found by its path only
+        name = f"{card.folder / card.card_name}.toml{name.removeprefix(card.card_name)}"
+    return f"emsym-bench data fetch {name}"
+
+
+def digest(card: Card) -> str:
+    """Of everything in a card with one task that decides a number, and of the bytes of its files.
+
+    Of a source that is not on this machine, the published checksums stand for the bytes.
+    """
+    deciding: list[Any] = [card.name, card.task.model_dump(), card.split.model_dump()]
+    if card.phantom is not None:
+        return digest_of([*deciding, card.phantom.model_dump()])
+    located = locate(card)
+    source = card.sources[located.source if located else next(iter(card.sources))]
+    layers = {layer: source.labels[layer].model_dump() for layer in card.layers()}
+    sums: Any
+    if not source.files:
+        sums = _sums(card.folder, _arrays(card, source))
+    elif located:
+        sums = located.sums
+    else:
+        sums = {name: source.remote(name).checksum for name in needed(card, source)}
+    return digest_of([*deciding, source.image.model_dump(), layers, sums])
+
+
+def _sums(folder: Path, arrays: list[Files]) -> list[list[str]]:
+    import pooch
+
+    from emsym.data.volume import paths
+
+    found = [paths(folder, files) for files in arrays]
+    sums = {path: pooch.file_hash(path) for path in {path for each in found for path in each}}
+    return [[sums[path] for path in each] for each in found]
