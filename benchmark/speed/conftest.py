@@ -24,7 +24,8 @@ def quick() -> Protocol:
 @pytest.fixture(scope="session")
 def neurites(quick: Protocol) -> tuple:
     """The splits of a phantom, and its true test instances."""
-    return load_splits(load_card("phantom-neurites"), quick.slices, quick.recipe.patch)
+    card = load_card("phantom-neurites")
+    return load_splits(card, quick.slices, quick.recipe.patch, quick.border)
 
 
 @pytest.fixture

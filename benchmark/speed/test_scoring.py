@@ -22,7 +22,7 @@ def test_scoring_one_image(
     architecture: str,
 ) -> None:
     _, test, instances = neurites
-    one = replace(test, image=test.image[:3], foreground=test.foreground[:3])
+    one = replace(test, image=test.image[:3], foreground=test.foreground[:3])  # one stack
     dense = DenseLogits(create_model(architecture, "random").eval())
     card, seconds = load_card("phantom-neurites"), {}
     benchmark.pedantic(

@@ -68,7 +68,3 @@ def test_loop_against_fixed_batch(
         f"{statistics.median(ratios):.3f} of a fixed batch "
         f"(min {min(ratios):.3f}, max {max(ratios):.3f}, {PAIRS} pairs)",
     )
-
-
-def test_sampling_a_batch(benchmark: BenchmarkFixture, quick: Protocol, neurites: tuple) -> None:
-    benchmark(sampler(quick, neurites))

@@ -8,10 +8,10 @@ import torch
 
 from emsym.data.cards import Card
 from emsym.data.stacks import Split, splits
-from emsym.data.volume import open_volume
+from emsym.data.volume import check, open_volume
 from emsym.errors import UserError
 from emsym.models.architectures import create_model
-from emsym.protocol import Protocol
+from emsym.protocol import Border, Protocol
 from emsym.run.environment import environment, peak_memory_mb
 from emsym.run.plan import Job
 from emsym.run.record import Column, Record
@@ -25,21 +25,23 @@ from emsym.train import train
 
 
 @lru_cache(maxsize=4)
-def load_splits(card: Card, slices: int, patch: int) -> tuple[Split, Split, np.ndarray]:
+def load_splits(
+    card: Card, slices: int, patch: int, border: Border
+) -> tuple[Split, Split, np.ndarray]:
     """The training and the test split, and the true instances (N, H, W) of the test stacks.
 
     A worker runs many cells of one data set, so the last ones are kept.
     """
-    volume = open_volume(card, slices, patch)
-    train_split, test_split = splits(card, volume, slices)
-    test = volume.range(test_split.sections[0], test_split.sections[-1] + 1)
+    volume = open_volume(card)
+    check(card, volume, slices, patch)
+    train_split, test_split, test = splits(card, volume, slices, border)
+    stacked = slice(test_split.centres.start, test_split.centres.stop)
+    foreground, rule = test.foreground[stacked], card.task.instances
     if test.instances is None:
-        return (
-            train_split,
-            test_split,
-            segmentation.components(test.foreground, card.task.instances),
-        )
-    return train_split, test_split, test.instances
+        return train_split, test_split, segmentation.components(foreground, rule)
+    instances = test.instances[stacked].copy()
+    instances[foreground if rule == "between" else ~foreground] = 0
+    return train_split, test_split, instances
 
 
 def run_cell(job: Job) -> Record:
@@ -66,7 +68,9 @@ def _measure(job: Job, seconds: dict[str, float]) -> dict[str, object]:
     torch.set_num_threads(recipe.threads)
     torch.use_deterministic_algorithms(True)
     with timed(seconds, "data"):
-        train_split, test_split, instances = load_splits(job.card, protocol.slices, recipe.patch)
+        train_split, test_split, instances = load_splits(
+            job.card, protocol.slices, recipe.patch, protocol.border
+        )
     with timed(seconds, "model"):
         model = create_model(cell.architecture, cell.init, protocol.slices, job.weights, cell.seed)
     with timed(seconds, "train"):
@@ -116,7 +120,7 @@ def score_model(
     """
     scores, scoring = Scores(), protocol.scoring
     stacks, labels = test.stacks()
-    truth = labels.numpy() > 0.5
+    truth = labels.numpy().astype(bool)
     with timed(seconds, "segmentation"):
         probability = probabilities(dense, stacks)
         if not probability.isfinite().all():

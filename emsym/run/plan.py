@@ -5,6 +5,7 @@ from pathlib import Path
 
 from emsym import SCORING_VERSION
 from emsym.data.cards import Card, load_card
+from emsym.data.locate import digest, locate
 from emsym.models.architectures import ARCHITECTURES
 from emsym.models.inits import INITS
 from emsym.models.weights import weights_identity
@@ -22,6 +23,7 @@ class Job:
     protocol: Protocol
     card: Card
     data_digest: str
+    data_source: str
     weights: str
     """``pretext``, ``imagenet`` or an absolute path."""
     weights_identity: str
@@ -41,6 +43,7 @@ class Job:
                 "dataset": DatasetStamp(
                     name=self.card.name,
                     digest=self.data_digest,
+                    source=self.data_source,
                     modality=self.card.modality,
                     licence=self.card.licence,
                     citation=self.card.citation,
@@ -60,13 +63,25 @@ class Job:
         )
 
 
+def cards(protocol: Protocol) -> dict[str, Card]:
+    """The data sets of a protocol by the names that its cells use.
+
+    Raises `UserError` for an unknown one, and for a card of which no task was chosen.
+    """
+    found = {dataset_name(entry): load_card(entry, protocol.folder) for entry in protocol.datasets}
+    for card in found.values():
+        _ = card.task  # a network learns one
+    return found
+
+
 def jobs(protocol: Protocol) -> list[Job]:
     """All cells of a protocol with their keys. Nothing is trained, and torch is not imported.
 
     Raises `UserError` for a name that is not registered and for files that are not there.
     """
-    cards = {dataset_name(entry): load_card(entry, protocol.folder) for entry in protocol.datasets}
-    data = {name: card.digest() for name, card in cards.items()}
+    chosen = cards(protocol)
+    data = {name: digest(card) for name, card in chosen.items()}
+    places = {name: locate(card) for name, card in chosen.items()}
     inits = {name: INITS.source_digest(name) for name in protocol.inits}
     architectures = {name: ARCHITECTURES.source_digest(name) for name in protocol.architectures}
     identity = weights_identity(protocol.weights, protocol.folder)
@@ -85,8 +100,18 @@ def jobs(protocol: Protocol) -> list[Job]:
             architecture=sources[1],
             scoring_version=SCORING_VERSION,
         )
-        card = cards[cell.dataset]
-        return Job(cell, key, protocol, card, data[cell.dataset], weights, identity, *sources)
+        card, place = chosen[cell.dataset], places[cell.dataset]
+        return Job(
+            cell,
+            key,
+            protocol,
+            card,
+            data[cell.dataset],
+            place.source if place else "",
+            weights,
+            identity,
+            *sources,
+        )
 
     return [job(cell) for cell in protocol.cells()]
 

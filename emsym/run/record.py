@@ -22,6 +22,8 @@ class DatasetStamp(Strict):
 
     name: str
     digest: str
+    source: str
+    """The mirror that the data came from, by its name in the card."""
     modality: str
     licence: str
     citation: str

@@ -101,7 +101,14 @@ def _checks(jobs: list[Job]) -> list[tuple[Any, ...]]:
             for (architecture, slices, weights), inits in networks.items()
         ),
         *(
-            (tasks.check_dataset, card, protocol.slices, protocol.recipe.patch, card.name)
+            (
+                tasks.check_dataset,
+                card,
+                protocol.slices,
+                protocol.recipe.patch,
+                protocol.border,
+                card.name,
+            )
             for card, protocol in cards.items()
         ),
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from emsym.data.cards import Card
 from emsym.models.architectures import ARCHITECTURES, create_model
 from emsym.models.inits import INITS
+from emsym.protocol import Border
 from emsym.registry import load_plugin
 from emsym.run.plan import Job
 from emsym.run.record import Record
@@ -20,11 +21,11 @@ def start_worker(plugins: tuple[Path, ...]) -> None:
         load_plugin(path, [ARCHITECTURES, INITS])
 
 
-def check_dataset(card: Card, slices: int, patch: int) -> None:
+def check_dataset(card: Card, slices: int, patch: int, border: Border) -> None:
     """Read a data set's volume. Raises `UserError` where it is not as its card says."""
     from emsym.run.cell import load_splits
 
-    load_splits(card, slices, patch)
+    load_splits(card, slices, patch, border)
 
 
 def check_model(architecture: str, inits: tuple[str, ...], slices: int, weights: str) -> None:

@@ -5,10 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from emsym.data.cards import load_card
 from emsym.data.stacks import Normalisation, Split, splits
-from emsym.data.volume import Volume
+from emsym.data.volume import Sections
 
 SHAPE = (11, 20, 24)
 PATCH = 8
@@ -17,18 +18,32 @@ CODE = torch.from_numpy((Z * 10_000 + Y * 100 + X).astype(np.float32))
 """Each pixel's value says where it is; exact in single precision."""
 
 
-def coded(slices):
-    return Split(CODE, CODE, slices, first=0)
+AS_STORED = Normalisation(0, 1)
 
 
-def sample(slices, augment, seed=0, count=64):
-    return coded(slices).sample(count, PATCH, augment, torch.Generator().manual_seed(seed))
+def coded(slices, border="skip", first=0):
+    return Split(CODE, CODE, AS_STORED, slices, border, first)
+
+
+def sample(slices, augment, seed=0, count=64, border="skip"):
+    generator = torch.Generator().manual_seed(seed)
+    return coded(slices, border).sample(count, PATCH, augment, generator)
 
 
 def places(values):
     """Codes → z, y, x."""
     codes = values.round().long()
     return codes // 10_000, codes // 100 % 100, codes % 100
+
+
+class InMemory:
+    """A volume that is not on disk."""
+
+    def __init__(self, image, foreground):
+        self.image, self.foreground = image, foreground
+
+    def read(self, start, stop, instances=False):
+        return Sections(self.image[start:stop], self.foreground[start:stop], None)
 
 
 def flat():
@@ -39,7 +54,7 @@ def flat():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 60, (16, 8, 8)).astype(np.uint8)
     image[8:] += 150
-    return card, Volume(image, rng.random(image.shape) > 0.5, None)
+    return card, InMemory(image, rng.random(image.shape) > 0.5)
 
 
 # --- sampled patches ------------------------------------------------------------------------------
@@ -97,16 +112,17 @@ def test_patches_reach_every_corner_and_every_centre(augment):
 
 
 def test_patch_as_large_as_the_section_is_the_section():
-    whole = Split(CODE[:, :20, :20], CODE[:, :20, :20], 3, first=0)
+    square = CODE[1:, :20, 2:22]  # a view that does not begin where its memory does
+    whole = Split(square, square, AS_STORED, 3, "skip", first=0)
     images, _ = whole.sample(4, 20, (), torch.Generator().manual_seed(0))
     for stack in images:
-        centre = int(places(stack)[0][1, 0, 0])
+        centre = int(places(stack)[0][1, 0, 0]) - 1
         assert torch.equal(stack, whole.image[centre - 1 : centre + 2])
 
 
 def test_brightness_is_one_scale_and_shift_for_all_slices_and_leaves_the_label():
     image = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
-    images, labels = Split(image, CODE, 3, 0).sample(
+    images, labels = Split(image, CODE, AS_STORED, 3, "skip", 0).sample(
         32, PATCH, ("brightness",), torch.Generator().manual_seed(1)
     )
     fits = []
@@ -145,7 +161,7 @@ def test_sampling_leaves_the_global_generator_alone():
 
 @pytest.mark.parametrize("slices", [1, 3, 5, 7, 11])
 def test_stacks_are_all_windows_along_z_with_the_central_label(slices):
-    split = Split(CODE, CODE, slices, first=30)
+    split = coded(slices, first=30)
     stacks, labels = split.stacks()
     count, half = SHAPE[0] - slices + 1, slices // 2
     assert stacks.shape == (count, slices, *SHAPE[1:])
@@ -156,49 +172,127 @@ def test_stacks_are_all_windows_along_z_with_the_central_label(slices):
     assert split.sections == [30 + half + n for n in range(count)]
 
 
+# --- borders --------------------------------------------------------------------------------------
+
+
+def test_mirror_reflects_at_the_ends_without_repeating_them():
+    split = coded(5, "mirror", first=30)
+    assert split.neighbours(0) == [2, 1, 0, 1, 2]
+    assert split.neighbours(1) == [1, 0, 1, 2, 3]
+    assert split.neighbours(10) == [8, 9, 10, 9, 8]
+    stacks, labels = split.stacks()
+    assert torch.equal(labels, CODE)
+    assert torch.equal(stacks[0], CODE[[2, 1, 0, 1, 2]])
+    assert split.sections == list(range(30, 41))
+
+
+@pytest.mark.parametrize("slices", [1, 3, 5, 7, 11])
+def test_mirrored_patches_are_centred_on_every_section(slices):
+    images, labels = sample(slices, ("flip", "turn"), count=500, border="mirror")
+    centres = places(labels)[0][:, 0, 0, 0]
+    assert set(centres.tolist()) == set(range(SHAPE[0]))
+    split = coded(slices, "mirror")
+    for stack, centre in zip(places(images)[0][:, :, 0, 0].tolist(), centres.tolist(), strict=True):
+        assert stack == split.neighbours(centre)
+
+
+@pytest.mark.parametrize("slices", [1, 3, 5, 7])
+def test_both_borders_agree_on_the_sections_that_have_all_neighbours(slices):
+    skipped, _ = coded(slices).stacks()
+    mirrored, _ = coded(slices, "mirror").stacks()
+    half = slices // 2
+    assert torch.equal(mirrored[half : len(mirrored) - half], skipped)
+
+
+# --- elastic --------------------------------------------------------------------------------------
+
+
+def bent(image, seed=0, patch=64):
+    split = Split(image, (image > 0).byte(), AS_STORED, 3, "skip", 0)
+    plain = split.sample(16, patch, (), torch.Generator().manual_seed(seed))
+    warped = split.sample(16, patch, ("elastic",), torch.Generator().manual_seed(seed))
+    return plain, warped
+
+
+def test_elastic_bends_all_slices_and_the_label_alike():
+    noise = np.random.default_rng(0).normal(size=(80, 80)).astype(np.float32)
+    smooth = torch.from_numpy(gaussian_filter(noise, 4))
+    (_, unbent), (images, labels) = bent(smooth.expand(5, 80, 80).contiguous())
+    assert torch.equal(images[:, 0], images[:, 1])
+    assert torch.equal(images[:, 0], images[:, 2])
+    assert set(labels.unique().tolist()) == {0.0, 1.0}
+    shown = (images[:, 1:2] > 0).float()
+    assert (shown == labels).float().mean() > 0.97  # a label moves to the nearest pixel
+    assert (shown == unbent).float().mean() < 0.95
+
+
+def test_elastic_moves_pixels_a_little():
+    ramp = torch.arange(80.0).expand(5, 80, 80).contiguous()
+    (before, _), (after, _) = bent(ramp)
+    moved = (after - before)[..., 8:-8, 8:-8]  # away from the reflection at the edges
+    assert 0.3 < moved.std() < 3
+    assert moved.abs().max() < 8
+    assert (moved[0] - moved[1]).abs().max() > 0.5  # each sample its own way
+
+
 # --- splits ---------------------------------------------------------------------------------------
 
 
 def test_normalisation_is_of_the_training_split_alone():
     card, volume = flat()
-    train, test = splits(card, volume, 3)
-    assert train.image.mean().item() == pytest.approx(0, abs=1e-5)
-    assert train.image.std(correction=0).item() == pytest.approx(1, abs=1e-5)
+    train, test = (split.stacks()[0] for split in splits(card, volume, 1, "skip")[:2])
+    assert train.mean().item() == pytest.approx(0, abs=1e-5)
+    assert train.std(correction=0).item() == pytest.approx(1, abs=1e-5)
     grey = volume.image[2:8].astype(np.float64)
     expected = (volume.image[8:14] - grey.mean()) / grey.std()
-    np.testing.assert_allclose(test.image.numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(test[:, 0].numpy(), expected, rtol=1e-5)
     changed = volume.image.copy()
     changed[8:] = 255 - changed[8:]
     changed[:2] = 255
-    again, _ = splits(card, Volume(changed, volume.foreground, None), 3)
-    assert torch.equal(again.image, train.image)
+    again = splits(card, InMemory(changed, volume.foreground), 1, "skip")[0]
+    assert torch.equal(again.stacks()[0], train)
 
 
-@pytest.mark.parametrize("slices", [1, 3, 5])
-def test_stacks_never_leave_their_split(slices):
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_the_scale_is_numpys(dtype):
+    image = np.random.default_rng(0).integers(0, 256, (5, 30, 40)).astype(dtype)
+    scale = Normalisation.of(image)
+    assert scale.mean == pytest.approx(image.mean(dtype=np.float64), rel=1e-12)
+    assert scale.sd == pytest.approx(image.std(dtype=np.float64), rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_split_holds_grey_levels_in_as_few_bytes_as_torch_can(dtype):
     card, volume = flat()
-    tagged = Volume(
-        np.broadcast_to(np.arange(16, dtype=np.float32)[:, None, None], (16, 8, 8)),
-        volume.foreground,
-        None,
-    )
-    train, test = splits(card, tagged, slices)
-    scale = Normalisation.of(np.arange(2.0, 8.0)[:, None, None] * np.ones((6, 8, 8)))
+    stored = InMemory(volume.image.astype(dtype), volume.foreground)
+    train, _, _ = splits(card, stored, 3, "skip")
+    assert train.image.element_size() == (1 if dtype is np.uint8 else 4)
+    assert train.foreground.element_size() == 1
+    assert torch.equal(train.stacks()[0], splits(card, volume, 3, "skip")[0].stacks()[0])
+
+
+@pytest.mark.parametrize("border", ["skip", "mirror"])
+@pytest.mark.parametrize("slices", [1, 3, 5])
+def test_stacks_never_leave_their_split(slices, border):
+    card, volume = flat()
+    levels = np.broadcast_to(np.arange(16, dtype=np.float32)[:, None, None], (16, 8, 8))
+    train, test, _ = splits(card, InMemory(levels.copy(), volume.foreground), slices, border)
+    scale = train.scale
     generator = torch.Generator().manual_seed(0)
     for split, (start, stop) in ((train, (2, 8)), (test, (8, 14))):
         patches, _ = split.sample(200, 4, ("flip", "turn"), generator)
         for stacks in (split.stacks()[0], patches):
             sections = (stacks * scale.sd + scale.mean).round().unique().tolist()
             assert sections == list(range(start, stop))
-        half = slices // 2
+        half = slices // 2 if border == "skip" else 0
         assert split.sections == list(range(start + half, stop - half))
 
 
 def test_labels_belong_to_the_sections_that_the_split_names():
     card, volume = flat()
-    for split in splits(card, volume, 5):
+    for split in splits(card, volume, 5, "skip")[:2]:
         _, labels = split.stacks()
-        np.testing.assert_array_equal(labels.numpy() > 0.5, volume.foreground[split.sections])
+        np.testing.assert_array_equal(labels.numpy(), volume.foreground[split.sections])
 
 
 def test_constant_training_image_stays_finite():
@@ -208,17 +302,31 @@ def test_constant_training_image_stays_finite():
 
 def test_the_scale_is_the_same_on_any_number_of_threads():
     """To the last bit: a worker that read the volume on more threads must train alike."""
-    card, _ = flat()
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 255, (16, 300, 300)).astype(np.uint8)
-    volume = Volume(image, image > 99, None)
+    image = np.random.default_rng(0).integers(0, 255, (6, 300, 300)).astype(np.uint8)
     before = torch.get_num_threads()
     try:
-        scaled = []
+        scales = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            scaled.append(splits(card, volume, 3)[0].image)
+            scales.append(Normalisation.of(image))
     finally:
         torch.set_num_threads(before)
-    assert torch.equal(scaled[0], scaled[1])
-    assert torch.equal(scaled[0], scaled[2])
+    assert scales[0] == scales[1] == scales[2]
+
+
+@pytest.mark.gpu
+def test_a_batch_is_made_on_the_device_of_its_split():
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    from dataclasses import replace
+
+    here = coded(3)
+    there = replace(here, image=CODE.cuda(), foreground=CODE.cuda())
+    augment = ("flip", "turn", "brightness", "elastic")
+    for ours, theirs in zip(
+        here.sample(16, PATCH, augment, torch.Generator().manual_seed(0)),
+        there.sample(16, PATCH, augment, torch.Generator().manual_seed(0)),
+        strict=True,
+    ):
+        assert theirs.is_cuda
+        torch.testing.assert_close(ours, theirs.cpu(), rtol=1e-4, atol=1)

@@ -66,7 +66,7 @@ class OneSided(Summed):
 
 
 def scores_of(network: nn.Module, job: Job) -> dict[str, list[float]]:
-    split = load_splits(job.card, 3, 32)
+    split = load_splits(job.card, 3, 32, "skip")
     scores = score_model(DenseLogits(network), split[1], split[2], job.card, job.protocol, {})
     return {name: [v for v in values if v is not None] for name, values in scores.images.items()}
 

@@ -134,7 +134,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(ended: Path) -> None
     said, complained = process.communicate(timeout=30)
     assert process.returncode == 130, complained
     assert complained.strip().count("\n") == 0, "one plain sentence"
-    assert "Every finished record is kept" in complained
+    assert "Whatever is finished is kept" in complained
     assert "Traceback" not in said + complained
     assert before.items() <= records(ended / "results").items()
     assert not _group(process.pid), "no worker is left behind"
