@@ -12,8 +12,11 @@ README = (ROOT / "README.md").read_text()
 BENCH = Path(sys.executable).with_name("emsym-bench")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+CARDS = (ROOT / "datasets" / "README.md").read_text()
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_ci_calls_the_test_command_literally() -> None:
@@ -41,7 +44,7 @@ def test_the_plugin_of_the_readme_runs(tiny: Path) -> None:
         line
         for block in blocks("sh")
         for line in (whole.split("#")[0].strip() for whole in block.splitlines())
-        if line.startswith(("emsym-bench plan", "emsym-bench list"))
+        if line.startswith(("emsym-bench plan", "emsym-bench list", "emsym-bench data list"))
     ],
 )
 def test_a_command_of_the_readme_works(line: str, tmp_path: Path) -> None:
@@ -50,11 +53,28 @@ def test_a_command_of_the_readme_works(line: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_card_of_the_readme_is_valid(tmp_path: Path) -> None:
+def test_the_card_of_the_page_is_valid(tmp_path: Path) -> None:
     from emsym.data.cards import load_card
 
-    (tmp_path / "my-volume.toml").write_text(blocks("toml")[0])
-    assert load_card("my-volume.toml", tmp_path).task.name == "mitochondria"
+    whole, downloaded = blocks("toml", CARDS)
+    (tmp_path / "my-volume.toml").write_text(whole)
+    card = load_card("my-volume.toml", tmp_path)
+    assert list(card.tasks) == ["mitochondria", "membranes"]
+    (tmp_path / "my-volume.toml").write_text(
+        whole[: whole.index("[tasks.mito")]
+        + whole[whole.index("[tasks.membranes") : whole.index("[sources")]
+        + downloaded
+    )
+    assert load_card("my-volume.toml", tmp_path).sources["zenodo"].files["snemi.zip"].checksum
+
+
+def test_the_table_of_data_sets_is_what_the_command_prints() -> None:
+    command = "emsym-bench data list --markdown"
+    table = re.search(rf"<!-- {command} -->\n(.*?)<!-- end -->", README, re.DOTALL)
+    assert table is not None
+    done = subprocess.run([BENCH, *command.split()[1:]], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert table[1].strip() == done.stdout.strip()
 
 
 def test_every_path_of_the_readme_exists() -> None:

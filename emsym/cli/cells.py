@@ -1,13 +1,9 @@
-"""emsym-bench, the command line: words in, calls to the rooms, one plain sentence when wrong.
-
-Everything slow is imported where it is used, so that help and mistakes answer at once.
-"""
+"""`run`, `plan`, `list` and `leaderboard`: the cells of a protocol."""
 
 from __future__ import annotations
 
-import sys
+import os
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,34 +14,6 @@ from emsym.errors import UserError
 
 if TYPE_CHECKING:
     from emsym.protocol import Protocol
-
-INTERRUPTED = 130
-
-
-def main() -> None:
-    """Run the command line and exit: 0 done, 1 some cells failed, 2 a mistake, 130 Ctrl-C."""
-    warnings.showwarning = _one_line
-    debug = "--debug" in sys.argv
-    try:
-        sys.exit(cli(standalone_mode=False))
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except UserError as error:
-        if debug:
-            raise
-        click.echo(f"emsym-bench: {error}", err=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo(
-            "\nStopped. Every finished record is kept: the same command goes on from here.",
-            err=True,
-        )
-        sys.exit(INTERRUPTED)
-
-
-def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"emsym-bench: {message}", err=True)
 
 
 def _plugins(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -96,25 +64,17 @@ def _cell_options(command: Callable) -> Callable:
     return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--debug", is_flag=True, help="Show the traceback of a mistake.")
-@click.version_option(package_name="emsym")
-def cli(debug: bool) -> None:
-    """Benchmark: does a 2.5D network treat the slices on either side alike?
-
-    Start with: emsym-bench run --all
-    """
-
-
-@cli.command()
+@click.command()
 @click.option("--all", "everything", is_flag=True, help="Every cell of the protocol.")
 @click.option(
     "--workers", type=click.IntRange(1), help="Processes; by default as many as the cores."
 )
+@click.option("--offline", is_flag=True, help="Touch no network: say what is missing.")
 @_cell_options
 def run(
     everything: bool,
     workers: int | None,
+    offline: bool,
     plugins: tuple[Path, ...],
     output: Path,
     **choice: Any,
@@ -122,7 +82,8 @@ def run(
     """Train and score what is not stored yet, then rank.
 
     --dataset, --architecture, --init and --seed choose cells, and may be given several times.
-    EMSYM_DATA_DIR moves the folder of what is made once per machine.
+    Data sets that are not on disk are fetched first. EMSYM_DATA_DIR moves the folder of what is
+    fetched or made once per machine.
     """
     from rich.console import Console
 
@@ -139,9 +100,10 @@ def run(
         )
     protocol = _select(**choice)
     store = Store(output / "records")
+    console = Console()
+    _prepare(protocol, offline, console)
     all_jobs = jobs(protocol)
     stored, missing = split_stored(all_jobs, store)
-    console = Console()
     console.print(
         f"Protocol {protocol.name}, version {protocol.version}: {len(all_jobs)} cells, "
         f"{len(stored)} stored, {len(missing)} to run.",
@@ -163,11 +125,13 @@ def run(
     return 1 if outcome.failed else 0
 
 
-@cli.command()
+@click.command()
 @_cell_options
 def plan(plugins: tuple[Path, ...], output: Path, **choice: Any) -> None:
     """What would run, what is stored, and how long."""
-    from emsym.run.plan import jobs, split_stored
+    from emsym.data.describe import download_size
+    from emsym.data.fetch import locate
+    from emsym.run.plan import cards, jobs, split_stored
     from emsym.run.runner import default_workers
     from emsym.run.store import Store
 
@@ -178,6 +142,9 @@ def plan(plugins: tuple[Path, ...], output: Path, **choice: Any) -> None:
     for job in all_jobs:
         click.echo(f"{'to run' if job.key in keys else 'stored'}  {job.cell}")
     click.echo(f"{len(stored)} stored, {len(missing)} to run.")
+    for card in cards(protocol).values():
+        if locate(card) is None:
+            click.echo(f"{card.name} is not on disk: `run` fetches it ({download_size(card)}).")
     if missing and stored:
         workers = default_workers(protocol.recipe.threads)
         mean = sum(sum(record.seconds.values()) for record in stored) / len(stored)
@@ -189,7 +156,7 @@ def plan(plugins: tuple[Path, ...], output: Path, **choice: Any) -> None:
         click.echo("How long is not known before the first cell is done.")
 
 
-@cli.command("list")
+@click.command("list")
 @click.argument("what", type=click.Choice(["datasets", "architectures", "inits", "protocols"]))
 @click.argument("pattern", default="*")
 @_PLUGIN
@@ -209,7 +176,7 @@ def list_(what: str, pattern: str, plugins: tuple[Path, ...]) -> None:
         )
 
 
-@cli.command()
+@click.command()
 @_OUTPUT
 def leaderboard(output: Path) -> None:
     """Write and print the leaderboard of what is stored."""
@@ -245,6 +212,19 @@ def _select(
     return protocol.select(entries, architectures, inits, seeds)
 
 
+def _prepare(protocol: Protocol, offline: bool, console: Any) -> None:
+    """Fetch what the protocol's data sets lack; offline, say what that is."""
+    from emsym.data.fetch import fetch
+    from emsym.data.progress import DownloadBar
+    from emsym.run.plan import cards
+
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # what timm downloads weights with; workers inherit it
+    for card in cards(protocol).values():
+        with DownloadBar(console) as bar:
+            fetch(card, bar, offline=offline)
+
+
 def _report(console: Any, records: list, output: Path, fresh: bool) -> None:
     """Print the leaderboard of `records`; write that of the whole store where it may be new."""
     from emsym.leaderboard.render import show, write
@@ -265,7 +245,9 @@ def _named(what: str) -> list[tuple[str, str]]:
     from emsym.protocol import list_protocols, load_protocol
 
     if what == "datasets":
-        return [(name, load_card(name).title) for name in list_cards()]
+        return [
+            (card.name, card.title) for name in list_cards() for card in load_card(name).each_task()
+        ]
     if what == "protocols":
         return [(name, load_protocol(name).description) for name in list_protocols()]
     registry: Any = INITS if what == "inits" else ARCHITECTURES

@@ -1,4 +1,4 @@
-"""The command line as a user meets it, mistakes above all: real processes."""
+"""`run`, `plan` and `list` as a user meets them, mistakes above all: real processes."""
 
 import subprocess
 import sys
@@ -33,7 +33,7 @@ def test_help_imports_nothing_slow(tmp_path: Path) -> None:
     ("what", "pattern", "expected"),
     [
         ("inits", "uniform-g*", "uniform-green"),
-        ("datasets", "*fibres", "phantom-fibres"),
+        ("datasets", "gf*fibres", "gf-pa66:fibres"),
         ("architectures", "unet-resnet34", "unet-resnet34"),
         ("protocols", "*", "quick"),
     ],
@@ -88,9 +88,12 @@ def write_volume(folder: Path, image: np.ndarray, labels: np.ndarray, **changes:
     np.save(folder / "image.npy", image)
     np.save(folder / "labels.npy", labels)
     text = (folder / "tiny-a.toml").read_text().replace("tiny-a", "own")
-    phantom = text[text.index("[phantom]") : text.index("[task]")]
-    files = '[image]\npath = "image.npy"\n[labels]\npath = "labels.npy"\n\n'
-    text = text.replace(phantom, files)
+    phantom = text[text.index("[phantom]") : text.index("[tasks")]
+    files = (
+        '[sources.own]\nimage = { path = "image.npy" }\n'
+        'labels.semantic = { path = "labels.npy" }\n\n'
+    )
+    text = text.replace(phantom, files).replace('ids = "instances"\n', "")
     for old, new in changes.values():
         assert old in text
         text = text.replace(old, new)
@@ -112,8 +115,9 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (12, 40, 40), dtype=np.uint8)
         (IMAGE[:, :16], IMAGE[:, :16] > 99, {}, "smaller than the protocol's patch"),
         (np.where(IMAGE > 9, np.nan, 1.0), IMAGE > 99, {}, "NaN"),
         (IMAGE, np.zeros_like(IMAGE), {}, "without foreground"),
-        (IMAGE, IMAGE, {"a": ("image.npy", "none.npy")}, "has no file at"),
+        (IMAGE, IMAGE, {"a": ("image.npy", "none.npy")}, "There is no file at"),
         (IMAGE, IMAGE, {"a": ("image.npy", "own.toml")}, "unknown kind"),
+        (IMAGE, IMAGE % 3, {}, "holds 2, which belongs to none of the classes inside (== 0)"),
         (IMAGE, IMAGE, {"a": ("[split]", "[splitt]")}, "'split' is missing"),
     ],
 )

@@ -1,6 +1,7 @@
 """Real sections, real ImageNet weights: the paper's effect, and its price."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,21 +12,41 @@ BENCH = Path(sys.executable).with_name("emsym-bench")
 PROTOCOL = Path(__file__).with_name("real.toml")
 
 
-def run(folder: Path, *words: object) -> dict[str, dict[str, float]]:
-    """Run cells of the real protocol; their scores by strategy."""
-    command = [BENCH, "run", "--protocol", PROTOCOL, "--output", folder, *words]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def kept(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """emsym's folder, with the data sets taken from what lies in ../shared."""
+    kept = tmp_path_factory.mktemp("kept")
+    for names, folder in (
+        (["isbi2012"], "isbi2012"),
+        (["vnc:membranes", "vnc:mitochondria"], "vnc"),
+    ):
+        bench(kept, "data", "fetch", *names, "--from", shared / "data" / folder)
+    return kept
+
+
+def bench(kept: Path, *words: object) -> str:
+    done = subprocess.run(
+        [BENCH, *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "EMSYM_DATA_DIR": str(kept)},
+    )
     assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run(kept: Path, folder: Path, *words: object) -> dict[str, dict[str, float]]:
+    """Run cells of the real protocol; their scores by strategy."""
+    bench(kept, "run", "--offline", "--protocol", PROTOCOL, "--output", folder, *words)
     made = [json.loads(path.read_text()) for path in (folder / "records").glob("*.json")]
     return {record["init"]: record["scores"] for record in made}
 
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_isbi2012_shows_the_effect_at_no_cost(shared: Path, tmp_path: Path) -> None:
-    found = run(
-        tmp_path, "--dataset", "isbi2012", "--seed", 0, "--init", "rgb", "--init", "uniform-green"
-    )
+def test_isbi2012_shows_the_effect_at_no_cost(kept: Path, tmp_path: Path) -> None:
+    inits = ("--init", "rgb", "--init", "uniform-green")
+    found = run(kept, tmp_path, "--dataset", "isbi2012", "--seed", 0, *inits)
     rgb, green = found["rgb"], found["uniform-green"]
     assert rgb["true-foreground/neighbour_asymmetry"] < -0.15
     assert abs(green["true-foreground/neighbour_asymmetry"]) < 0.03
@@ -34,19 +55,37 @@ def test_isbi2012_shows_the_effect_at_no_cost(shared: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("name", ["isbi2012", "vnc-mitochondria"])
-def test_the_cards_fit_their_volumes(shared: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "shape", "share"),
+    [
+        ("isbi2012", (30, 512, 512), 0.220),
+        ("vnc:membranes", (20, 1024, 1024), 0.204),
+        ("vnc:mitochondria", (20, 1024, 1024), 0.054),
+    ],
+)
+def test_the_cards_fit_their_volumes(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, name: str, shape: tuple, share: float
+) -> None:
     from emsym.data.cards import load_card
     from emsym.data.volume import open_volume
 
-    card = load_card(f"{name}.toml", PROTOCOL.parent)
-    volume = open_volume(card, slices=3, patch=128)
-    share = {"isbi2012": 0.220, "vnc-mitochondria": 0.054}[name]
-    assert volume.foreground.mean() == pytest.approx(share, abs=5e-4)
-    assert (
-        volume.image.shape
-        == {
-            "isbi2012": (30, 512, 512),
-            "vnc-mitochondria": (20, 1024, 1024),
-        }[name]
-    )
+    monkeypatch.setenv("EMSYM_DATA_DIR", str(kept))
+    volume = open_volume(load_card(name))
+    assert volume.shape == shape
+    whole = volume.read(0, shape[0])
+    assert whole.image.dtype == "uint8"
+    assert whole.foreground.mean() == pytest.approx(share, abs=5e-4)
+
+
+@pytest.mark.real
+def test_every_byte_is_as_published(kept: Path) -> None:
+    told = bench(kept, "data", "verify", "isbi2012", "vnc:mitochondria")
+    assert told.count("as published") == 60 + 40
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["isbi2012", "vnc"])
+def test_the_picture_is_drawn(kept: Path, tmp_path: Path, name: str) -> None:
+    told = bench(kept, "data", "show", name, "--picture", tmp_path / "seen.png")
+    assert "of test" in told
+    assert (tmp_path / "seen.png").stat().st_size > 100_000

@@ -1,0 +1,56 @@
+"""emsym-bench, the command line: words in, calls to the rooms, one plain sentence when wrong.
+
+Everything slow is imported where it is used, so that help and mistakes answer at once.
+"""
+
+import sys
+import warnings
+from typing import Any
+
+import click
+
+from emsym.cli.cells import leaderboard, list_, plan, run
+from emsym.cli.data import data
+from emsym.errors import UserError
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 some cells failed, 2 a mistake, 130 Ctrl-C."""
+    warnings.showwarning = _one_line
+    debug = "--debug" in sys.argv
+    try:
+        sys.exit(cli(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except UserError as error:
+        if debug:
+            raise
+        click.echo(f"emsym-bench: {error}", err=True)
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(
+            "\nStopped. Whatever is finished is kept: the same command goes on from here.",
+            err=True,
+        )
+        sys.exit(INTERRUPTED)
+
+
+def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"emsym-bench: {message}", err=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--debug", is_flag=True, help="Show the traceback of a mistake.")
+@click.version_option(package_name="emsym")
+def cli(debug: bool) -> None:
+    """Benchmark: does a 2.5D network treat the slices on either side alike?
+
+    Start with: emsym-bench run --all
+    """
+
+
+for command in (run, plan, list_, leaderboard, data):
+    cli.add_command(command)

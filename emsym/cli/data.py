@@ -1,0 +1,176 @@
+"""`data …`: what data sets there are, where they are, and what is in them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from emsym.data.cards import Card
+
+_NAME = click.argument("name")
+_NAMES = click.argument("names", nargs=-1, required=True, metavar="NAME…")
+
+
+@click.group()
+def data() -> None:
+    """Fetch data sets, look at them, describe your own.
+
+    NAME is a data set of `data list`, one task of it (vnc:mitochondria), or the path of a card.
+    EMSYM_DATA_DIR moves the folder in which they are kept.
+    """
+
+
+@data.command("list")
+@click.option("--markdown", is_flag=True, help="The README's table, with licence and citation.")
+def list_(markdown: bool) -> None:
+    """The data sets that ship with emsym, and which are on disk."""
+    from emsym.data.cards import list_cards, load_card
+    from emsym.data.describe import table
+
+    click.echo(table([load_card(name) for name in list_cards()], markdown))
+
+
+@data.command()
+@_NAME
+@click.option("--slices", type=click.IntRange(1), default=3, show_default=True, help="Of a stack.")
+@click.option(
+    "--picture",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the picture is written; by default NAME.png.",
+)
+def show(name: str, slices: int, picture: Path | None) -> None:
+    """Print a card and what is on disk; draw its sections, labels and one stack."""
+    from emsym.data import fetch
+    from emsym.data.cards import load_card
+    from emsym.data.describe import lines
+
+    card = load_card(name)
+    told = lines(card)
+    width = max(len(word) for word, _ in told) + 2
+    click.secho(card.name, bold=True)
+    for word, text in told:
+        click.echo(f"{word:<{width}}{text}" if word else text)
+    there = [each for each in card.each_task() if fetch.locate(each)] if card.sources else [card]
+    if not there:
+        click.echo(f"\nNo picture: first `emsym-bench data fetch {name}`.")
+        return
+    _picture(_only(card, there), slices, picture or Path(f"{card.name.replace(':', '-')}.png"))
+
+
+@data.command()
+@_NAMES
+@click.option(
+    "--from", "origin", metavar="DIR", help="A folder, or the address of one, with the files."
+)
+@click.option("--offline", is_flag=True, help="Touch no network: say what is missing.")
+def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
+    """Download data sets, verify and unpack them; or take the files from --from DIR."""
+    from rich.console import Console
+
+    from emsym.data import fetch as fetching
+    from emsym.data.cards import load_card
+    from emsym.data.progress import DownloadBar
+    from emsym.data.volume import open_volume
+    from emsym.errors import UserError
+
+    cards = [load_card(name) for name in names]
+    for card in cards:
+        if not card.sources:
+            click.echo(f"{card.name}: made on the spot, there is nothing to fetch.")
+            continue
+        with DownloadBar(Console(stderr=True)) as bar:
+            located = fetching.fetch(card, bar, origin=origin, offline=offline)
+        for each in card.each_task():
+            try:
+                volume = open_volume(each)
+            except UserError as error:
+                raise UserError(
+                    f"{card.name} was fetched from '{located.source}' and verified, but cannot be "
+                    f"used: {error}"
+                ) from error
+        shape = " × ".join(map(str, volume.shape))
+        click.echo(f"{card.name}: {shape} voxels in {located.folder}")
+        click.echo(f"  licence: {card.licence}")
+        if card.citation:
+            click.echo(f"  cite: {card.citation}")
+
+
+@data.command()
+@_NAMES
+def verify(names: tuple[str, ...]) -> None:
+    """Read every byte again: are the files those of the card, and the labels as it says?"""
+    from emsym.data import fetch
+    from emsym.data.cards import load_card
+    from emsym.data.fractions import fractions
+    from emsym.errors import UserError
+
+    damaged = []
+    for card in [load_card(name) for name in names]:
+        if card.sources:
+            for file, problem in fetch.verify(card):
+                click.echo(f"{card.name}  {file}  {problem or 'as published'}")
+                damaged += [f"{card.name}: {file}"] if problem else []
+        if not damaged:
+            for task, shares in fractions(card).items():
+                told = ", ".join(f"{share:.3f} of {split}" for split, share in shares.items())
+                click.echo(f"{card.name}  {task}: {told}")
+    if damaged:
+        raise UserError(
+            f"Not as published: {', '.join(damaged[:3])}{' and others' * (len(damaged) > 3)}. "
+            "Fetch the data set again."
+        )
+
+
+@data.command()
+@_NAME
+def path(name: str) -> None:
+    """The folder that a data set lies in."""
+    from emsym.data import fetch
+    from emsym.data.cards import load_card
+    from emsym.errors import UserError
+
+    card = load_card(name)
+    if not card.sources:
+        raise UserError(f"{card.name} is made on the spot and lies nowhere.")
+    click.echo(fetch.require(card).folder)
+
+
+@data.command()
+@click.argument("card", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--image", required=True, help="The volume: a file, a pattern, or FILE.h5:KEY.")
+@click.option("--labels", required=True, help="Its labels, likewise.")
+def new(card: Path, image: str, labels: str) -> None:
+    """Write a card for your own volume after looking at it; say what was guessed."""
+    from emsym.data.guess import write_card
+
+    guesses = write_card(card, image, labels)
+    click.echo(f"Wrote {card}. Guessed, so look at them:")
+    for guess in guesses:
+        click.echo(f"  {guess}")
+    click.echo(f"Then: emsym-bench data show {card}")
+
+
+def _only(card: "Card", there: "list[Card]") -> "Card":
+    """The card with those of its tasks alone that are on disk."""
+    tasks = {task: chosen.tasks[task] for chosen in there for task in chosen.tasks}
+    return card if len(tasks) == len(card.tasks) else card.model_copy(update={"tasks": tasks})
+
+
+def _picture(card: "Card", slices: int, path: Path) -> None:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from emsym.data.fractions import fractions
+    from emsym.data.picture import draw
+    from emsym.files import write_atomically
+
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("reading the splits")
+        shares = fractions(card, lambda done, total: bar.update(task, completed=done, total=total))
+    for name, found in shares.items():
+        told = ", ".join(f"{share:.3f} of {split}" for split, share in found.items())
+        click.echo(f"{name}: {told}")
+    write_atomically(path, draw(card, shares, slices))
+    click.echo(f"Picture: {path}")

@@ -1,0 +1,37 @@
+"""How much of each split is labelled."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from emsym.data.cards import Card
+from emsym.data.volume import open_volume
+
+Fractions = dict[str, dict[str, float]]
+
+_BLOCK = 32_000_000
+"""Voxels that are looked at together."""
+
+
+def fractions(
+    card: Card, advance: Callable[[int, int], None] = lambda done, total: None
+) -> Fractions:
+    """The share of foreground, by task and split.
+
+    Reads both splits once for each task, in blocks; `advance` is told sections done and in all.
+    """
+    total = len(card.tasks) * sum(stop - start for start, stop in card.split.ranges().values())
+    done, found = 0, Fractions()
+    for chosen in card.each_task():
+        volume = open_volume(chosen)
+        step = max(1, _BLOCK // (volume.shape[1] * volume.shape[2]))
+        shares = found.setdefault(next(iter(chosen.tasks)), {})
+        for name, (start, stop) in card.split.ranges().items():
+            labelled = 0
+            for first in range(start, stop, step):
+                foreground, _ = volume.read_labels(first, min(first + step, stop))
+                labelled += int(np.count_nonzero(foreground))
+                done += len(foreground)
+                advance(done, total)
+            shares[name] = labelled / ((stop - start) * volume.shape[1] * volume.shape[2])
+    return found

@@ -1,0 +1,293 @@
+"""`data …` as a user meets it: real processes, real files, and wrong ones."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from emsym.data.cards import list_cards, load_card
+
+BENCH = Path(sys.executable).with_name("emsym-bench")
+RANDOM = np.random.default_rng(0)
+IMAGE = RANDOM.integers(0, 256, (10, 48, 40), np.uint8)
+MASK = np.where(IMAGE > 200, 255, 0).astype(np.uint8)
+
+CARD = """\
+name = "cells"
+title = "Cells of something"
+modality = "TEM"
+voxel_size_nm = [40, 4, 4]
+licence = "CC0-1.0"
+citation = "Someone 2026"
+
+[tasks.cells]
+labels = "cells"
+classes = {{ rest = "== 0", cell = "> 0" }}
+foreground = "cell"
+instances = "foreground"
+
+[split]
+train = [0, 7]
+test = [7, 10]
+
+[sources.web]
+image = {{ path = "raw.tif" }}
+labels.cells = {{ path = "mask/*.png" }}
+
+[sources.web.files."cells.zip"]
+url = "{url}/cells.zip"
+checksum = "sha256:{checksum}"
+"""
+
+
+def bench(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BENCH, "data", *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "EMSYM_DATA_DIR": str(cwd / "kept")},
+    )
+
+
+@pytest.fixture
+def cells(tmp_path: Path):
+    """A card whose archive lies on a server of this machine; (its path, the archive's)."""
+    folder = tmp_path / "served"
+    (folder / "mask").mkdir(parents=True)
+    tifffile.imwrite(folder / "raw.tif", IMAGE, photometric="minisblack")
+    for z, section in enumerate(MASK):
+        Image.fromarray(section).save(folder / "mask" / f"{z}.png")
+    archive = folder / "cells.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        for path in [folder / "raw.tif", *(folder / "mask").iterdir()]:
+            opened.write(path, path.relative_to(folder))
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args) -> None:
+            super().__init__(*args, directory=str(folder))
+
+        def log_message(self, *args) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        card = tmp_path / "cells.toml"
+        checksum = hashlib.sha256(archive.read_bytes()).hexdigest()
+        url = f"http://127.0.0.1:{server.server_port}"
+        card.write_text(CARD.format(url=url, checksum=checksum))
+        yield card, archive
+        server.shutdown()
+
+
+def assert_is_picture(path: Path) -> None:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert np.asarray(image.convert("L")).std() > 20
+
+
+# --- list, show -----------------------------------------------------------------------------------
+
+
+def test_list_shows_every_data_set_and_whether_it_is_here(tmp_path: Path) -> None:
+    done = bench("list", cwd=tmp_path)
+    rows = {line.split()[0]: line for line in done.stdout.splitlines()[2:]}
+    assert set(rows) == set(list_cards())
+    assert rows["snemi3d"].endswith("no")
+    assert rows["phantom-fibres"].endswith("made on the spot")
+
+
+def test_show_of_what_is_not_here_tells_how_to_get_it(tmp_path: Path) -> None:
+    done = bench("show", "gf-pa66", cwd=tmp_path)
+    assert done.returncode == 0
+    for word in ("X-ray CT", "CC BY-SA 4.0", "Bertoldo", "1300 × 1300 × 1300 nm", "doi:10.5281"):
+        assert word in done.stdout
+    assert "`emsym-bench data fetch gf-pa66`" in done.stdout
+    assert not list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.parametrize("slices", [1, 3, 7])
+def test_show_draws_a_phantom(tmp_path: Path, slices: int) -> None:
+    done = bench("show", "phantom-fibres", "--slices", slices, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert_is_picture(tmp_path / "phantom-fibres.png")
+    assert "of train" in done.stdout
+
+
+# --- fetch, verify, path --------------------------------------------------------------------------
+
+
+def test_one_command_fetches_verifies_and_shows_the_licence(cells, tmp_path: Path) -> None:
+    card, _ = cells
+    done = bench("fetch", card, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "10 × 48 × 40 voxels" in done.stdout
+    assert "CC0-1.0" in done.stdout
+    assert "Someone 2026" in done.stdout
+    folder = Path(bench("path", card, cwd=tmp_path).stdout.strip())
+    np.testing.assert_array_equal(tifffile.imread(folder / "raw.tif"), IMAGE)
+    verified = bench("verify", card, cwd=tmp_path)
+    assert verified.returncode == 0, verified.stderr
+    share = (MASK[7:] > 0).mean()
+    assert f"{share:.3f} of test" in verified.stdout
+    shown = bench("show", card, "--picture", "seen.png", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert_is_picture(tmp_path / "seen.png")
+
+
+def test_a_wrong_file_is_named_with_both_sums(cells, tmp_path: Path) -> None:
+    card, archive = cells
+    content = archive.read_bytes()
+    archive.write_bytes(content[:-1] + b"?")
+    done = bench("fetch", card, cwd=tmp_path)
+    assert done.returncode == 2
+    for known in (content, content[:-1] + b"?"):
+        assert hashlib.sha256(known).hexdigest() in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_verify_finds_what_was_damaged_and_fetch_mends_it(cells, tmp_path: Path) -> None:
+    card, _ = cells
+    bench("fetch", card, cwd=tmp_path)
+    section = Path(bench("path", card, cwd=tmp_path).stdout.strip()) / "mask" / "3.png"
+    good, times = section.read_bytes(), section.stat()
+    section.write_bytes(good[:-1] + b"?")
+    os.utime(section, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a failing disk would
+    done = bench("verify", card, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "3.png" in done.stderr
+    assert bench("fetch", card, cwd=tmp_path).returncode == 0
+    assert section.read_bytes() == good
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("fetch", "snemi"), "did you mean 'snemi3d'"),
+        (("fetch", "vnc:axons"), "no task 'axons'"),
+        (("fetch",), "NAME"),
+        (("fetch", "none.toml"), "cannot be read"),
+        (("fetch", "snemi3d", "--offline"), "emsym-bench data fetch snemi3d"),
+        (("fetch", "snemi3d", "--from", "nowhere"), "nowhere"),
+        (("path", "snemi3d"), "is not on this machine"),
+        (("path", "phantom-fibres"), "made on the spot"),
+        (("verify", "snemi3d"), "is not on this machine"),
+        (("show", "snemi3d", "--slices", 0), "--slices"),
+        (("new", "my.card", "--image", "a", "--labels", "b"), "NAME.toml"),
+        (("new", "my.toml", "--image", "a.tif"), "--labels"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_exit_code_2(
+    tmp_path: Path, words: tuple, said: str
+) -> None:
+    done = bench(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_a_phantom_needs_no_fetching(tmp_path: Path) -> None:
+    done = bench("fetch", "phantom-fibres", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "made on the spot" in done.stdout
+
+
+# --- new ------------------------------------------------------------------------------------------
+
+
+def new(folder: Path, image: str, labels: str) -> subprocess.CompletedProcess[str]:
+    return bench("new", "my.toml", "--image", image, "--labels", labels, cwd=folder)
+
+
+def test_new_writes_a_card_that_works(tmp_path: Path) -> None:
+    resolution = {"resolution": (1 / 0.004, 1 / 0.005), "metadata": {"spacing": 0.04, "unit": "um"}}
+    tifffile.imwrite(tmp_path / "vol.tif", IMAGE, imagej=True, **resolution)
+    tifffile.imwrite(tmp_path / "lab.tif", MASK, photometric="minisblack")
+    done = new(tmp_path, "vol.tif", "lab.tif")
+    assert done.returncode == 0, done.stderr
+    card = load_card(str(tmp_path / "my.toml"))
+    assert card.voxel_size_nm == pytest.approx((40, 5, 4))
+    assert card.shape == IMAGE.shape
+    assert card.task.classes[card.task.foreground] == "== 255"
+    assert (card.split.train, card.split.test) == ((0, 8), (8, 10))
+    for word in ("axes", "voxel size", "labels are 0 and 255", "first 8 sections", "licence"):
+        assert word in done.stdout
+    shown = bench("show", "my.toml", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert_is_picture(tmp_path / "my.png")
+
+
+def test_new_takes_series_and_arrays_inside_of_files(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    for z, section in enumerate(IMAGE):
+        Image.fromarray(section).save(tmp_path / "raw" / f"{z}.png")
+    z, y, x = np.indices(IMAGE.shape)
+    with h5py.File(tmp_path / "lab.h5", "w") as file:
+        file["other"], file["labels/ids"] = MASK[:3], (1 + y // 8 * 5 + x // 8).astype(np.uint64)
+    (tmp_path / "cards").mkdir()
+    done = bench(
+        "new",
+        "cards/my.toml",
+        "--image",
+        "raw/*.png",
+        "--labels",
+        "lab.h5:labels/ids",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    card = load_card(str(tmp_path / "cards" / "my.toml"))
+    assert card.task.foreground == "boundary"
+    assert card.task.ids == "own"
+    assert "ids of objects that touch" in done.stdout
+
+
+def test_new_tells_sparse_ids_from_dense_ones(tmp_path: Path) -> None:
+    np.save(tmp_path / "vol.npy", IMAGE)
+    np.save(tmp_path / "lab.npy", np.where(IMAGE > 200, IMAGE, 0))
+    done = new(tmp_path, "vol.npy", "lab.npy")
+    assert done.returncode == 0, done.stderr
+    task = load_card(str(tmp_path / "my.toml")).task
+    assert (task.foreground, task.ids) == ("object", "own")
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "said"),
+    [
+        (IMAGE, MASK[:, :-1], "must be the same"),
+        (IMAGE, np.zeros_like(IMAGE), "nothing to segment"),
+        (IMAGE, IMAGE / 3, "exchanged"),
+        (IMAGE, np.where(np.arange(10)[:, None, None] < 5, MASK, 0), "without foreground"),
+        (IMAGE[0], MASK[0], "(Z, Y, X)"),
+        (IMAGE[:1], MASK[:1], "range"),
+    ],
+    ids=["shapes", "empty", "fractions", "empty split", "section", "one section"],
+)
+def test_new_refuses_what_makes_no_data_set(
+    tmp_path: Path, image: np.ndarray, labels: np.ndarray, said: str
+) -> None:
+    np.save(tmp_path / "vol.npy", image)
+    np.save(tmp_path / "lab.npy", labels)
+    done = new(tmp_path, "vol.npy", "lab.npy")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "my.toml").exists()
+
+
+def test_new_overwrites_nothing(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("mine")
+    done = new(tmp_path, "vol.npy", "lab.npy")
+    assert done.returncode == 2
+    assert "exists" in done.stderr
+    assert (tmp_path / "my.toml").read_text() == "mine"
