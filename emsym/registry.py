@@ -17,6 +17,7 @@ from emsym.errors import UserError
 
 T = TypeVar("T")
 _PACKAGE = Path(__file__).parent
+_REGISTRIES: "list[Registry]" = []
 
 
 class PluginWarning(UserWarning):
@@ -76,6 +77,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, Entry[T]] = {}
         self._entry_points: dict[str, importlib.metadata.EntryPoint] | None = None
         self._lock = threading.RLock()
+        _REGISTRIES.append(self)
 
     def add(self, name: str, value: T, *, summary: str = "", depth: int = 1) -> None:
         """Register `value`; `depth` frames up is the place that a collision will name.
@@ -130,6 +132,11 @@ class Registry(Generic[T]):
         entry = self.entry(name)
         return None if entry.own else hashlib.sha256(entry.file.read_bytes()).hexdigest()
 
+    def _forget(self, file: Path) -> None:
+        """Take back what a file registered."""
+        with self._lock:
+            self._entries = {k: entry for k, entry in self._entries.items() if entry.file != file}
+
     def _found(self) -> dict[str, importlib.metadata.EntryPoint]:
         if self._entry_points is None:
             self._entry_points = {}
@@ -156,7 +163,7 @@ class Registry(Generic[T]):
             _skip(point.value, f"{type(error).__name__}: {error}")
 
 
-def load_plugin(path: Path, registries: list[Registry]) -> bool:
+def load_plugin(path: Path) -> bool:
     """Run a plug-in file so that its decorators register; False, with a warning, where it fails.
 
     Nothing that a failing file had already registered stays. Loading a file again is harmless.
@@ -165,7 +172,6 @@ def load_plugin(path: Path, registries: list[Registry]) -> bool:
     name = f"emsym_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return True
-    before = [(registry, dict(registry._entries)) for registry in registries]
     try:
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
@@ -174,8 +180,8 @@ def load_plugin(path: Path, registries: list[Registry]) -> bool:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a stranger's file raises
         sys.modules.pop(name, None)
-        for registry, entries in before:
-            registry._entries = entries
+        for registry in _REGISTRIES:
+            registry._forget(path)
         _skip(path, f"{type(error).__name__}: {error}")
         return False
     return True

@@ -64,11 +64,11 @@ def test_a_plugin_file_registers_and_its_source_is_digested(tmp_path: Path) -> N
     from emsym.models.inits import INITS
 
     path = write(tmp_path / "mine.py", "test-plugin-mine")
-    assert load_plugin(path, [INITS])
+    assert load_plugin(path)
     assert INITS.summary("test-plugin-mine") == "Mine."
     assert len(INITS.source_digest("test-plugin-mine") or "") == 64
     assert INITS.source_digest("rgb") is None
-    assert load_plugin(path, [INITS]), "a file loaded twice is no collision"
+    assert load_plugin(path), "a file loaded twice is no collision"
 
 
 @pytest.mark.parametrize(
@@ -81,16 +81,15 @@ def test_a_broken_plugin_is_reported_and_leaves_nothing(tmp_path: Path, tail: st
     path.write_text(path.read_text() + "\n" + tail)
     before = INITS.names()
     with pytest.warns(PluginWarning, match=r"broken\.py is skipped"):
-        assert not load_plugin(path, [INITS])
+        assert not load_plugin(path)
     assert INITS.names() == before
 
 
 def test_a_plugin_that_takes_a_name_is_skipped_with_both_places(tmp_path: Path) -> None:
-    from emsym.models.inits import INITS
 
     path = write(tmp_path / "taken.py", "uniform-green")
     with pytest.warns(PluginWarning, match=r"inits\.py:\d+ and at .*taken\.py:\d+"):
-        assert not load_plugin(path, [INITS])
+        assert not load_plugin(path)
 
 
 @pytest.fixture

@@ -10,29 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from emsym.cli.plugins import PLUGIN
 from emsym.errors import UserError
 
 if TYPE_CHECKING:
     from emsym.protocol import Protocol
 
 
-def _plugins(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    from emsym.models.architectures import ARCHITECTURES
-    from emsym.models.inits import INITS
-    from emsym.registry import load_plugin
-
-    return tuple(path for path in paths if load_plugin(path, [ARCHITECTURES, INITS]))
-
-
-_PLUGIN = click.option(
-    "--plugin",
-    "plugins",
-    multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    callback=_plugins,
-    is_eager=True,
-    help="A Python file that registers strategies or architectures.",
-)
 _OUTPUT = click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -53,7 +37,7 @@ _CELLS = [
         help="Only this one; any registered strategy.",
     ),
     click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), help="Only this one."),
-    _PLUGIN,
+    PLUGIN,
     _OUTPUT,
 ]
 
@@ -159,7 +143,7 @@ def plan(plugins: tuple[Path, ...], output: Path, **choice: Any) -> None:
 @click.command("list")
 @click.argument("what", type=click.Choice(["datasets", "architectures", "inits", "protocols"]))
 @click.argument("pattern", default="*")
-@_PLUGIN
+@PLUGIN
 def list_(what: str, pattern: str, plugins: tuple[Path, ...]) -> None:
     """Names that may be used, all or those like PATTERN."""
     from fnmatch import fnmatch

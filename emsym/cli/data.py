@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from emsym.cli.plugins import PLUGIN
+
 if TYPE_CHECKING:
     from emsym.data.cards import Card
 
@@ -13,7 +15,8 @@ _NAMES = click.argument("names", nargs=-1, required=True, metavar="NAME…")
 
 
 @click.group()
-def data() -> None:
+@PLUGIN
+def data(plugins: tuple[Path, ...]) -> None:
     """Fetch data sets, look at them, describe your own.
 
     NAME is a data set of `data list`, one task of it (vnc:mitochondria), or the path of a card.

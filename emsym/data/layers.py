@@ -20,7 +20,8 @@ Box = tuple[slice, ...]
 T = TypeVar("T")
 
 _READ = 16 << 20
-"""About how many bytes are read at once."""
+"""About how many bytes are read at once, but no more than a tenth of what is asked for: with the
+next block, and what is made of one, the memory of some of them is taken beyond the result."""
 _RUN = 400
 """What is read has at least so much along x, as the result wants it; more would mean that reading
 jumps farther, where x is not among the last of the stored axes."""
@@ -68,10 +69,12 @@ class Layer:
 
     def _read(self, start: int, stop: int, whole: bool) -> Iterator[tuple[Box, np.ndarray]]:
         first = 0
+        asked = (stop - start) * math.prod(self.shape[1:])
+        limit = min(_READ // self.dtype.itemsize, asked // 10)
         for part in self.parts:
             low, high = max(start - first, 0), min(stop - first, self._depth(part))
             if low < high:
-                for (z, y, x), block in self._read_part(part, low, high, whole):
+                for (z, y, x), block in self._read_part(part, low, high, limit, whole):
                     yield (slice(z.start + first - start, z.stop + first - start), y, x), block
             first += self._depth(part)
 
@@ -82,7 +85,7 @@ class Layer:
         return part.shape[self.axes.index("z")] if len(part.shape) == 3 else 1
 
     def _read_part(
-        self, part: Part, low: int, high: int, whole: bool
+        self, part: Part, low: int, high: int, limit: int, whole: bool
     ) -> Iterator[tuple[Box, np.ndarray]]:
         _, height, width = self.shape
         ranges = {"z": (low, high), "y": (0, height), "x": (0, width)}
@@ -100,7 +103,7 @@ class Layer:
             for box in boxes(
                 [ranges[axis] for axis in self.axes],
                 [chunks[axis] for axis in self.axes],
-                _READ // self.dtype.itemsize,
+                limit,
                 long=self.axes.index("x") if stored else -1,
             ):
                 block = np.asarray(array[box], self.dtype).transpose(order)

@@ -5,8 +5,7 @@ import warnings
 from pathlib import Path
 
 from emsym.data.cards import Card
-from emsym.models.architectures import ARCHITECTURES, create_model
-from emsym.models.inits import INITS
+from emsym.models.architectures import create_model
 from emsym.protocol import Border
 from emsym.registry import load_plugin
 from emsym.run.plan import Job
@@ -18,7 +17,7 @@ def start_worker(plugins: tuple[Path, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.simplefilter("ignore")  # the parent has shown its own; libraries' are not the user's
     for path in plugins:
-        load_plugin(path, [ARCHITECTURES, INITS])
+        load_plugin(path)
 
 
 def check_dataset(card: Card, slices: int, patch: int, border: Border) -> None:

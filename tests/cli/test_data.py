@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from PIL import Image
 from emsym.data.cards import list_cards, load_card
 
 BENCH = Path(sys.executable).with_name("emsym-bench")
+CARDS_PAGE = Path(__file__).parents[2] / "datasets" / "README.md"
 RANDOM = np.random.default_rng(0)
 IMAGE = RANDOM.integers(0, 256, (10, 48, 40), np.uint8)
 MASK = np.where(IMAGE > 200, 255, 0).astype(np.uint8)
@@ -283,6 +285,21 @@ def test_new_refuses_what_makes_no_data_set(
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "my.toml").exists()
+
+
+def test_a_plugin_reads_a_format_of_one_s_own(tmp_path: Path) -> None:
+    code = re.findall(r"```python\n(.*?)```", CARDS_PAGE.read_text(), re.DOTALL)[0]
+    (tmp_path / "my_reader.py").write_text(code.replace("100, 512, 512", "10, 48, 40"))
+    (tmp_path / "vol.raw").write_bytes(IMAGE.tobytes())
+    (tmp_path / "lab.raw").write_bytes(MASK.tobytes())
+    words = ("new", "my.toml", "--image", "vol.raw", "--labels", "lab.raw")
+    assert "unknown kind" in bench(*words, cwd=tmp_path).stderr
+    plugin = ("--plugin", "my_reader.py")
+    done = bench(*plugin, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    shown = bench(*plugin, "show", "my.toml", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert_is_picture(tmp_path / "my.png")
 
 
 def test_new_overwrites_nothing(tmp_path: Path) -> None:
