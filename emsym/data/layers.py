@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from emsym.errors import UserError
 Box = tuple[slice, ...]
 T = TypeVar("T")
 
-_READ = 16 << 20
+_READ = 4 << 20
 """About how many bytes are read at once, but no more than a tenth of what is asked for: with the
 next block, and what is made of one, the memory of some of them is taken beyond the result."""
 _RUN = 400
@@ -37,6 +37,14 @@ class Part(NamedTuple):
     open: Callable[[], AbstractContextManager[Array]]
     shape: tuple[int, ...]
     """As stored: three-dimensional, or two-dimensional for a single section."""
+
+
+@runtime_checkable
+class SupportsReadDirect(Protocol):
+    """An array that can be read without a copy, as those of h5py can."""
+
+    def read_direct(self, dest: np.ndarray, source_sel: object) -> None:
+        """Read a selection into an array of its shape."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,17 @@ class Layer:
         Raises `UserError` where a file cannot be read or is not like the first.
         """
         return _ahead(self._read(start, stop, whole))
+
+    def read_into(self, target: np.ndarray, start: int) -> None:
+        """Fill an array (n, Y, X) with the sections from `start` on, as `blocks` gives them."""
+        if self.axes == "zyx" and target.dtype == self.dtype and len(self.parts) == 1:
+            with self.parts[0].open() as array:
+                if isinstance(array, SupportsReadDirect) and array.dtype == self.dtype:
+                    array.read_direct(target, np.s_[start : start + len(target)])
+                    return
+        for box, block in self.blocks(start, start + len(target)):
+            with np.errstate(over="ignore"):  # what is too large becomes infinite
+                put(target[box], block)
 
     def _read(self, start: int, stop: int, whole: bool) -> Iterator[tuple[Box, np.ndarray]]:
         first = 0
@@ -124,17 +143,16 @@ def open_layer(name: str, folder: Path, files: Files) -> Layer:
     `UserError` where there is no file, where one cannot be opened, and for what is not an array of
     numbers (Z, Y, X).
     """
-    locations = locate(folder, files)
-    with open_array(locations[0], files.key) as array:
+    found = locations(folder, files)
+    with open_array(found[0], files.key) as array:
         shape, dtype = tuple(array.shape), array.dtype
     if dtype.kind not in "uifb":
-        raise UserError(f"The {name} at {locations[0]} does not hold numbers.")
-    if len(shape) != 3 and (len(shape) != 2 or len(locations) == 1):
+        raise UserError(f"The {name} at {found[0]} does not hold numbers.")
+    if len(shape) != 3 and (len(shape) != 2 or len(found) == 1):
         raise UserError(
-            f"The {name} at {locations[0]} is {len(shape)}-dimensional, {shape}; it must be "
-            "(Z, Y, X)."
+            f"The {name} at {found[0]} is {len(shape)}-dimensional, {shape}; it must be (Z, Y, X)."
         )
-    parts = [Part(str(at), partial(open_array, at, files.key), shape) for at in locations]
+    parts = [Part(str(at), partial(open_array, at, files.key), shape) for at in found]
     if len(shape) == 3:
         parts[1:] = [_sized(name, part, shape, files.axes.index("z")) for part in parts[1:]]
     # masks of one and of eight bits are found side by side
@@ -159,7 +177,7 @@ def layer_of(name: str, array: np.ndarray) -> Layer:
     return Layer(name, (Part(name, lambda: nullcontext(array), array.shape),), array.dtype)
 
 
-def locate(folder: Path, files: Files) -> list[Location]:
+def locations(folder: Path, files: Files) -> list[Location]:
     """The files of an array in order. Raises `UserError` for a path that has none."""
     found: list[Location] = []
     for path in files.paths:

@@ -7,7 +7,7 @@ import numpy as np
 
 from emsym.data.cards import BOUNDARY, Card, Files, Task
 from emsym.data.labels import boundaries
-from emsym.data.layers import Layer, layer_of, locate, open_layer, put
+from emsym.data.layers import Layer, layer_of, locations, open_layer, put
 from emsym.errors import UserError
 
 
@@ -53,10 +53,9 @@ class Volume:
         if not 0 <= start < stop <= self.shape[0]:
             raise ValueError(f"[{start}, {stop}) is not a range of {self.shape[0]} sections")
         image = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        for box, block in self.image.blocks(start, stop):
-            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
-                put(image[box], block)
-            _require_finite(self.image, image[box])
+        self.image.read_into(image, start)
+        for section in image:
+            _require_finite(self.image, section)
         return Sections(image, *self.read_labels(start, stop, instances))
 
     def read_labels(
@@ -189,7 +188,7 @@ def paths(folder: Path, files: Files) -> list[Path]:
     Raises `UserError` for a path that has none.
     """
     found = []
-    for location in locate(folder, files):
+    for location in locations(folder, files):
         path = location if isinstance(location, Path) else Path(str(location.root.filename))
         found += sorted(path.rglob("*")) if path.is_dir() else [path]
     return [path for path in dict.fromkeys(found) if path.is_file()]

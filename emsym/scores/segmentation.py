@@ -6,6 +6,8 @@ import numpy as np
 from skimage.measure import label
 from skimage.metrics import adapted_rand_error
 
+from emsym.data.labels import dense, instances_2d
+
 Instances = Literal["foreground", "between"]
 
 
@@ -66,10 +68,8 @@ def arand(predicted: np.ndarray, truth: np.ndarray) -> float | None:
 
 def arand_2d(predicted: np.ndarray, truth: np.ndarray) -> list[float | None]:
     """`arand` of each section of (Z, Y, X) labels, pieces of an instance counted apart."""
-    return [
-        arand(label(ours, connectivity=1), label(theirs, connectivity=1))
-        for ours, theirs in zip(predicted, truth, strict=True)
-    ]
+    pieces = zip(instances_2d(predicted), instances_2d(truth), strict=True)
+    return [arand(ours, theirs) for ours, theirs in pieces]
 
 
 def arand_3d(predicted: np.ndarray, truth: np.ndarray) -> float | None:
@@ -77,7 +77,4 @@ def arand_3d(predicted: np.ndarray, truth: np.ndarray) -> float | None:
 
     scikit-image counts pairs in a table as large as the largest id.
     """
-    dense = np.zeros(truth.shape, np.int64)
-    labelled = truth != 0
-    dense[labelled] = np.unique(truth[labelled], return_inverse=True)[1] + 1
-    return arand(predicted, dense)
+    return arand(predicted, dense(truth))
