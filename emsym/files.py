@@ -85,17 +85,30 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from error
 
 
+_PLAIN = {
+    "tuple_type": "should be a list, […]",
+    "model_type": "should be a table, {…}",
+    "dict_type": "should be a table, {…}",
+    "too_short": "has too few entries",
+}
+
+
+def _is_of_the_schema(part: int | str) -> bool:
+    """Whether part of a mistake's place is pydantic's word for a type, and no key of the file."""
+    return part == "str" or (isinstance(part, str) and part.startswith(("tuple[", "function-")))
+
+
 def describe(error: pydantic.ValidationError) -> str:
     """The first mistakes of a validation error as half a sentence."""
     told = []
     for mistake in error.errors()[:3]:
-        key = ".".join(str(part) for part in mistake["loc"])
+        key = ".".join(str(part) for part in mistake["loc"] if not _is_of_the_schema(part))
         if mistake["type"] == "extra_forbidden":
             told.append(f"unknown key '{key}'")
         elif mistake["type"] == "missing":
             told.append(f"the key '{key}' is missing")
         else:
-            said = mistake["msg"].removeprefix("Value error, ")
+            said = _PLAIN.get(mistake["type"]) or mistake["msg"].removeprefix("Value error, ")
             told.append(f"'{key}': {said}" if key else said)
     more = error.error_count() - len(told)
     return "; ".join(told) + (f" (and {more} more)" if more > 0 else "")

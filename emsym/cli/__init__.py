@@ -4,6 +4,7 @@ Everything slow is imported where it is used, so that help and mistakes answer a
 """
 
 import sys
+import traceback
 import warnings
 from typing import Any
 
@@ -27,7 +28,7 @@ def main() -> None:
         sys.exit(2)
     except UserError as error:
         if debug:
-            raise
+            traceback.print_exc()
         click.echo(f"emsym-bench: {error}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):

@@ -1,5 +1,9 @@
 """`data …`: what data sets there are, where they are, and what is in them."""
 
+import shlex
+import shutil
+import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,21 +48,24 @@ def list_(markdown: bool) -> None:
 )
 def show(name: str, slices: int, picture: Path | None) -> None:
     """Print a card and what is on disk; draw its sections, labels and one stack."""
-    from emsym.data import fetch
     from emsym.data.cards import load_card
     from emsym.data.describe import lines
 
     card = load_card(name)
     told = lines(card)
-    width = max(len(word) for word, _ in told) + 2
+    indent = max(len(word) for word, _ in told) + 2
+    width = max(shutil.get_terminal_size().columns - indent, 40) if sys.stdout.isatty() else 10**6
     click.secho(card.name, bold=True)
     for word, text in told:
-        click.echo(f"{word:<{width}}{text}" if word else text)
-    there = [each for each in card.each_task() if fetch.locate(each)] if card.sources else [card]
-    if not there:
-        click.echo(f"\nNo picture: first `emsym-bench data fetch {name}`.")
+        first, *others = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+        click.echo(f"{word:<{indent}}{first}" if word else first)
+        for line in others:
+            click.echo(" " * indent + line)
+    there = _on_disk(card)
+    if there is None:
+        click.echo(f"\nNo picture: first `emsym-bench data fetch {shlex.quote(name)}`.")
         return
-    _picture(_only(card, there), slices, picture or Path(f"{card.name.replace(':', '-')}.png"))
+    _picture(there, slices, picture or Path(f"{card.name.replace(':', '-')}.png"))
 
 
 @data.command()
@@ -79,9 +86,12 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
 
     cards = [load_card(name) for name in names]
     for card in cards:
-        if not card.sources:
-            click.echo(f"{card.name}: made on the spot, there is nothing to fetch.")
+        if not any(source.files for source in card.sources.values()):
+            where = "beside its card" if card.sources else "made on the spot"
+            click.echo(f"{card.name}: {where}, there is nothing to fetch.")
             continue
+        if fetching.locate(card):
+            click.echo(f"{card.name}: on disk already.")
         with DownloadBar(Console(stderr=True)) as bar:
             located = fetching.fetch(card, bar, origin=origin, offline=offline)
         for each in card.each_task():
@@ -109,18 +119,19 @@ def verify(names: tuple[str, ...]) -> None:
     from emsym.errors import UserError
 
     damaged = []
-    for card in [load_card(name) for name in names]:
-        if card.sources:
-            for file, problem in fetch.verify(card):
-                click.echo(f"{card.name}  {file}  {problem or 'as published'}")
-                damaged += [f"{card.name}: {file}"] if problem else []
-        if not damaged:
-            for task, shares in fractions(card).items():
+    for card in [_there(load_card(name)) for name in names]:
+        files = fetch.verify(card)
+        wrong = [f"{card.name}: {file} {problem}" for file, problem in files if problem]
+        damaged += wrong
+        if files:
+            click.echo(f"{card.name}  {len(files) - len(wrong)} of {len(files)} files as published")
+        if not wrong:
+            for task, shares in fractions(card, images=True).items():
                 told = ", ".join(f"{share:.3f} of {split}" for split, share in shares.items())
                 click.echo(f"{card.name}  {task}: {told}")
     if damaged:
         raise UserError(
-            f"Not as published: {', '.join(damaged[:3])}{' and others' * (len(damaged) > 3)}. "
+            f"Not as published: {'; '.join(damaged[:3])}{' and others' * (len(damaged) > 3)}. "
             "Fetch the data set again."
         )
 
@@ -136,7 +147,7 @@ def path(name: str) -> None:
     card = load_card(name)
     if not card.sources:
         raise UserError(f"{card.name} is made on the spot and lies nowhere.")
-    click.echo(fetch.require(card).folder)
+    click.echo(fetch.require(_there(card)).folder.resolve())
 
 
 @data.command()
@@ -151,13 +162,30 @@ def new(card: Path, image: str, labels: str) -> None:
     click.echo(f"Wrote {card}. Guessed, so look at them:")
     for guess in guesses:
         click.echo(f"  {guess}")
-    click.echo(f"Then: emsym-bench data show {card}")
+    click.echo(f"Then: emsym-bench data show {shlex.quote(str(card))}")
 
 
-def _only(card: "Card", there: "list[Card]") -> "Card":
-    """The card with those of its tasks alone that are on disk."""
-    tasks = {task: chosen.tasks[task] for chosen in there for task in chosen.tasks}
-    return card if len(tasks) == len(card.tasks) else card.model_copy(update={"tasks": tasks})
+def _on_disk(card: "Card") -> "Card | None":
+    """The card with those of its tasks alone that are on disk; None where none is."""
+    from emsym.data.locate import locate
+
+    tasks = {
+        task: chosen.tasks[task]
+        for chosen in card.each_task()
+        if locate(chosen)
+        for task in chosen.tasks
+    }
+    return card.with_tasks(tasks) if tasks else None
+
+
+def _there(card: "Card") -> "Card":
+    """The same, for a command that needs one. Raises `UserError` where there is none."""
+    from emsym.data.locate import require
+
+    there = _on_disk(card)
+    if there is None:
+        require(card)
+    return there or card
 
 
 def _picture(card: "Card", slices: int, path: Path) -> None:

@@ -1,5 +1,6 @@
 """The folder of what emsym keeps on this machine, and what has been fetched into it."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from emsym.data.cards import Card, Checksum, is_inside
 from emsym.errors import UserError
-from emsym.files import write_atomically
+from emsym.files import cards_folder, write_atomically
 
 MARKER = "fetched.json"
 
@@ -28,11 +29,19 @@ def data_dir() -> Path:
     return Path(pooch.os_cache("emsym"))
 
 
+def card_folder(card: Card) -> Path:
+    """Where what is fetched for a card lies. Cards of one name in two places are two data sets."""
+    name = card.card_name
+    if card.folder != cards_folder():
+        name += f"-{hashlib.sha256(str(card.folder.resolve()).encode()).hexdigest()[:8]}"
+    return data_dir() / "datasets" / name
+
+
 def source_folder(card: Card, source: str) -> Path:
     """Where a source's files lie: beside the card, or in emsym's folder."""
     if not card.sources or not card.sources[source].files:
         return card.folder
-    return data_dir() / "datasets" / card.card_name / source
+    return card_folder(card) / source
 
 
 def check_space(folder: Path, size: int) -> None:

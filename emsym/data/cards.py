@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from emsym.errors import UserError
 from emsym.files import cards_folder, find_toml, read_toml
@@ -25,8 +25,23 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
-Comparison = Annotated[str, Field(pattern=f"^{_COMPARISON.pattern}$")]
-Checksum = Annotated[str, Field(pattern="^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})$")]
+
+
+def _like(pattern: str, what: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"'{text}' is not {what}")
+        return text
+
+    return AfterValidator(check)
+
+
+Length = Annotated[float, Field(gt=0)]
+Comparison = Annotated[str, _like(_COMPARISON.pattern, 'a comparison such as "== 0" or "> 0"')]
+Checksum = Annotated[
+    str,
+    _like("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", "sha256: and 64 hex digits, or md5: and 32"),
+]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
 BOUNDARY = "boundary"
 
@@ -186,7 +201,7 @@ class Card(Strict):
     name: Name
     title: str
     modality: str
-    voxel_size_nm: tuple[float, float, float]
+    voxel_size_nm: tuple[Length, Length, Length]
     """Along z, y, x."""
     stacked_along: str = "z"
     """What a stack's slices are along, in words."""
@@ -257,10 +272,12 @@ class Card(Strict):
             raise UserError(
                 f"The data set '{self.name}' has no task '{task}': it has {', '.join(self.tasks)}."
             )
-        update = {"name": f"{self.name}:{task}", "tasks": {task: self.tasks[task]}}
-        chosen = self.model_copy(update=update)
-        chosen._folder = self._folder
-        return chosen
+        chosen = self.with_tasks({task: self.tasks[task]})
+        return chosen.model_copy(update={"name": f"{self.name}:{task}"})
+
+    def with_tasks(self, tasks: dict[str, Task]) -> "Card":
+        """The same card with these of its tasks."""
+        return self.model_copy(update={"tasks": tasks})
 
     def each_task(self) -> "list[Card]":
         """The data sets that this card stands for: one for each task."""

@@ -12,7 +12,7 @@ from emsym.data.locate import locate
 def download_size(card: Card) -> str:
     """What the first source's files weigh together; ``over …`` where not all is known."""
     if not card.sources:
-        return "made on the spot"
+        return "none"
     source = next(iter(card.sources.values()))
     known = [source.remote(name).size for name in source.files]
     if not any(known):
@@ -25,27 +25,31 @@ def table(cards: Iterable[Card], markdown: bool = False) -> str:
 
     The Markdown is the table of the README.
     """
-    rows = []
-    for card in cards:
-        what = {
-            "name": f"`{card.name}`" if markdown else card.name,
-            "what": card.title,
-        }
-        if markdown:
-            what["modality"] = card.modality
-        what["voxels (z × y × x)"] = _times(card.extent)
-        if markdown:
-            what |= {
+    if markdown:
+        rows = [
+            {
+                "name": f"`{card.name}`",
+                "what": card.title,
+                "modality": card.modality,
+                "voxels (z × y × x)": _times(card.extent),
                 "nm": _times(card.voxel_size_nm),
                 "download": download_size(card),
                 "tasks": ", ".join(card.tasks),
                 "licence": card.licence,
                 "cite": card.citation,
             }
-        else:
-            what |= {"on disk": _on_disk(card)}
-        rows.append(what)
-    return tabulate(rows, headers="keys", tablefmt="github" if markdown else "simple")
+            for card in cards
+        ]
+        return tabulate(rows, headers="keys", tablefmt="github")
+    short = [(card.name, card.title, _on_disk(card).partition(" (")) for card in cards]
+    return tabulate(
+        [
+            (name, what, f"{found[0]}, in part" if found[1] else found[0])
+            for name, what, found in short
+        ],
+        headers=["name", "what", "on disk"],
+        tablefmt="simple",
+    )
 
 
 def lines(card: Card) -> list[tuple[str, str]]:
@@ -92,16 +96,17 @@ def _source(source: Source) -> str:
     if len(names) > 1:
         return f"{source.url or first.url}, {len(names)} files"
     if first.checksum:
-        return f"{first.url}, {first.checksum[:18]}…"
-    return f"{first.url}, no published checksum" * (not str(first.url).startswith("doi:")) or (
-        f"{first.url}, checksum from the record"
-    )
+        vouched = f"{first.checksum[:18]}…"
+    else:
+        by_record = str(first.url).startswith("doi:")
+        vouched = "checksum from the record" if by_record else "no published checksum"
+    return f"{first.url}, {vouched}"
 
 
 def _on_disk(card: Card) -> str:
-    """Where the data is, for each task that it is there for."""
+    """Whether the data is there, and for which tasks if not for all."""
     if not card.sources:
-        return "made on the spot"
+        return "no need"
     found = {next(iter(chosen.tasks)): locate(chosen) for chosen in card.each_task()}
     here = {task: located for task, located in found.items() if located is not None}
     if not here:

@@ -270,7 +270,7 @@ def _retry_after(response: "Response") -> float | None:
 
 
 def _status(response: Any) -> str:
-    return f"{_host(response.url)} answered {response.status_code} {response.reason}"
+    return f"{response.url} answered {response.status_code} {response.reason}"
 
 
 def _host(url: str) -> str:

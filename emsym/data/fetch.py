@@ -12,6 +12,7 @@ from urllib.parse import quote
 from emsym.data.cache import (
     MARKER,
     Fetched,
+    card_folder,
     check_space,
     data_dir,
     read_marker,
@@ -50,7 +51,8 @@ def fetch(
     """
     if located := locate(card):
         return located
-    if offline and (origin is None or _is_address(origin)):
+    is_local = not any(source.files for source in card.sources.values())
+    if is_local or (offline and (origin is None or _is_address(origin))):
         return require(card)
     try:
         with _alone(card, watcher):
@@ -111,7 +113,7 @@ def _alone(card: Card, watcher: Watcher | None = None) -> Iterator[None]:
     """Keep other processes out of a data set's folder."""
     from filelock import FileLock, Timeout
 
-    folder = data_dir() / "datasets" / card.card_name
+    folder = card_folder(card)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")  # the system frees it when its holder dies
     try:
@@ -129,14 +131,16 @@ def _alone(card: Card, watcher: Watcher | None = None) -> Iterator[None]:
 def _fetch(card: Card, watcher: Watcher, origin: str | None, offline: bool) -> Located:
     if origin is not None and not _is_address(origin):
         _check_folder(card, Path(origin))
-    reasons = []
-    for name, source in card.sources.items():
+    reasons: list[str] = []
+    remote = {name: source for name, source in card.sources.items() if source.files}
+    for name, source in remote.items():
         try:
             _fetch_source(card, name, _places(card, source, origin), watcher, offline)
         except UserError as error:
             reason = str(error).rstrip(".")
             reasons.append(f"from '{name}': {reason}")
-            watcher.say(f"'{card.name}' cannot be had from '{name}': {reason}.")
+            if len(reasons) < len(remote):
+                watcher.say(f"'{card.name}' cannot be had from '{name}': {reason}.")
         else:
             return require(card)
     advice = f"; with `{command(card)} --from DIR` it takes files that you have"
@@ -154,11 +158,12 @@ def _check_folder(card: Card, folder: Path) -> None:
     """Raise `UserError`, telling what is lacking, where no source's files are all in a folder."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder.")
+    own = {name: _own_files(card, source, folder) for name, source in card.sources.items()}
     lacking = {
-        name: [file for file, path in _own_files(card, source, folder).items() if path is None]
-        for name, source in card.sources.items()
+        name: [f for f, path in files.items() if path is None] for name, files in own.items()
     }
-    name = min(lacking, key=lambda name: len(lacking[name]))
+    # the closest has all, or else the most
+    name = min(own, key=lambda name: (bool(lacking[name]), len(lacking[name]) - len(own[name])))
     if lacking[name]:
         raise UserError(
             f"{folder} does not hold all files of '{card.name}': of the source '{name}', "

@@ -14,11 +14,16 @@ _BLOCK = 32_000_000
 
 
 def fractions(
-    card: Card, advance: Callable[[int, int], None] = lambda done, total: None
+    card: Card,
+    advance: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    images: bool = False,
 ) -> Fractions:
     """The share of foreground, by task and split.
 
-    Reads both splits once for each task, in blocks; `advance` is told sections done and in all.
+    Reads the labels of both splits once for each task, in blocks, and with `images` the image too,
+    to see that it can be read; `advance` is told sections done and in all. Raises `UserError` as
+    `Volume.read` does.
     """
     total = len(card.tasks) * sum(stop - start for start, stop in card.split.ranges().values())
     done, found = 0, Fractions()
@@ -29,7 +34,11 @@ def fractions(
         for name, (start, stop) in card.split.ranges().items():
             labelled = 0
             for first in range(start, stop, step):
-                foreground, _ = volume.read_labels(first, min(first + step, stop))
+                end = min(first + step, stop)
+                if images:
+                    foreground = volume.read(first, end).foreground
+                else:
+                    foreground, _ = volume.read_labels(first, end)
                 labelled += int(np.count_nonzero(foreground))
                 done += len(foreground)
                 advance(done, total)

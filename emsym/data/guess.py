@@ -15,7 +15,6 @@ from emsym.data.cards import Card, Files
 from emsym.data.fractions import fractions
 from emsym.data.layers import Layer, open_layer
 from emsym.data.readers import find
-from emsym.data.volume import check_split
 from emsym.errors import UserError
 from emsym.files import describe, write_atomically
 
@@ -50,6 +49,8 @@ def write_card(path: Path, image: str, labels: str) -> list[str]:
     if path.exists():
         raise UserError(f"{path} exists: choose another name, or delete it.")
     folder = path.parent.resolve()
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {path.parent}: make it first.")
     image_files, labels_files = _files(image, folder), _files(labels, folder)
     volume = open_layer("image", folder, image_files)
     layer = open_layer("labels", folder, labels_files)
@@ -175,7 +176,11 @@ def _values(layer: Layer) -> tuple[list[int] | None, float]:
 
 
 def _split(depth: int) -> Guess:
-    first = max(1, round(depth * 0.8))
+    if depth < 6:
+        raise UserError(
+            f"The volume has {depth} sections; six are needed for two splits of a slice stack each."
+        )
+    first = min(round(depth * 0.8), depth - 3)
     return Guess(
         f"[split]\ntrain = [0, {first}]\ntest = [{first}, {depth}]\n",
         f"split: the first {first} sections train, the last {depth - first} test",
@@ -230,5 +235,11 @@ def _check(path: Path, text: str) -> None:
     except pydantic.ValidationError as error:
         raise UserError(f"No card can be written for these files: {describe(error)}.") from error
     card._folder = path.parent
-    for name, share in fractions(card)[next(iter(card.tasks))].items():
-        check_split(card, share, name)
+    for name, share in fractions(card, images=True)[next(iter(card.tasks))].items():
+        if share in (0, 1):
+            raise UserError(
+                f"With {card.task.foreground} as the foreground, which is all that the labels' "
+                f"values tell, the last fifth of the sections tests and the others train, and the "
+                f"{name} split is {'all' if share else 'without'} foreground: are image and labels "
+                "exchanged?"
+            )

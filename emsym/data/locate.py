@@ -59,8 +59,14 @@ def locate(card: Card) -> Located | None:
 def missing(card: Card, source: Source, folder: Path, files: dict[str, Fetched]) -> list[str]:
     """The needed files of a source that are not there whole, or are not those of the card.
 
-    `files` is what the folder's marker tells.
+    `files` is what the folder's marker tells. Of a source that lies beside its card, the paths that
+    lead to nothing.
     """
+    if not source.files:
+        from emsym.data.readers import find
+
+        paths = (path for array in _arrays(card, source) for path in array.paths)
+        return [path for path in dict.fromkeys(paths) if not find(folder, path)]
     return [
         name
         for name in needed(card, source)
@@ -77,6 +83,10 @@ def require(card: Card) -> Located:
     name, source = next(iter(card.sources.items()))
     folder = source_folder(card, name)
     names = missing(card, source, folder, read_marker(folder))
+    if not any(source.files for source in card.sources.values()):
+        raise UserError(
+            f"There is no file at {folder / names[0]}: correct 'path' in the card of '{card.name}'."
+        )
     raise UserError(
         f"The data set '{card.name}' is not on this machine, {few(names)} "
         f"{'is' if len(names) == 1 else 'are'} missing{_weight(source, names)}: "

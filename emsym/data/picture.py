@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _COLOUR = (0.95, 0.45, 0.1, 0.5)
 _PIXELS = 400
 """About the side of a section as drawn."""
+_LONGEST = 3
+"""Of a section that is longer than so many times its other side, the middle is drawn."""
 
 
 def draw(card: Card, shares: Fractions, slices: int = 3) -> bytes:
@@ -28,8 +30,14 @@ def draw(card: Card, shares: Fractions, slices: int = 3) -> bytes:
 
     chosen = card.each_task()
     volumes = [open_volume(each) for each in chosen]
-    height, width = volumes[0].shape[1:]
+    height, width = (
+        min(side, _LONGEST * min(volumes[0].shape[1:])) for side in volumes[0].shape[1:]
+    )
     step = max(1, round(max(height, width) / _PIXELS))
+    middle = tuple(
+        slice((whole - side) // 2, (whole + side) // 2, step)
+        for whole, side in zip(volumes[0].shape[1:], (height, width), strict=True)
+    )
     places = [
         (f"{name}, z = {z}", z)
         for name, (start, stop) in card.split.ranges().items()
@@ -37,8 +45,8 @@ def draw(card: Card, shares: Fractions, slices: int = 3) -> bytes:
     ]
     start, stop = card.split.test
     first = max(start, (start + stop - slices) // 2)
-    stack = volumes[0].read(first, min(first + slices, stop)).image[:, ::step, ::step]
-    sections = [[_thin(volume.read(z, z + 1), step) for _, z in places] for volume in volumes]
+    stack = volumes[0].read(first, min(first + slices, stop)).image[:, *middle]
+    sections = [[_part(volume.read(z, z + 1), middle) for _, z in places] for volume in volumes]
     limits = tuple(np.percentile(np.stack([part.image for part in sections[0]]), (0.5, 99.5)))
 
     cell = 9.5 / len(places) * height / width
@@ -73,8 +81,8 @@ def draw(card: Card, shares: Fractions, slices: int = 3) -> bytes:
     return png.getvalue()
 
 
-def _thin(part: Sections, step: int) -> Sections:
-    return Sections(part.image[:, ::step, ::step], part.foreground[:, ::step, ::step], None)
+def _part(whole: Sections, place: tuple[slice, ...]) -> Sections:
+    return Sections(whole.image[:, *place], whole.foreground[:, *place], None)
 
 
 def _show(axis: "Axes", section: np.ndarray, limits: tuple[float, ...], title: str) -> None:

@@ -75,8 +75,13 @@ def open_array(location: Location, key: str | None = None) -> Iterator[Array]:
     name = location.name.lower()
     suffix = max(filter(name.endswith, READERS.names()), key=len, default=None)
     if suffix is None:
+        if isinstance(location, Path) and location.is_dir():
+            raise UserError(f"{location} is a folder: write a pattern, such as '{location}/*.png'.")
         known = ", ".join(READERS.names())
-        raise UserError(f"{location} is of an unknown kind; known are {known}.")
+        raise UserError(
+            f"{location} is of an unknown kind; known are {known}, and what lies in a zip archive, "
+            "as data.zip/*.png."
+        )
     reader = READERS.get(suffix)
     try:
         with ExitStack() as stack:
@@ -169,8 +174,11 @@ def read_npy(file: Path | IO[bytes], key: str | None) -> Iterator[Array]:
 @register_reader(".tif", ".tiff")
 def read_tiff(file: Path | IO[bytes], key: str | None) -> Iterator[Array]:
     """One section, or a page for each; ImageJ's stacks too."""
+    import logging
+
     import tifffile
 
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong is raised, too
     with _stream(file) as stream, tifffile.TiffFile(stream) as tiff:
         series = tiff.series[0]
         if len(tiff.series) > 1:  # pages that were written one by one are a series each
@@ -229,9 +237,12 @@ def read_zarr(file: Path | IO[bytes], key: str | None) -> Iterator[Array]:
 
 
 def _no_key(key: str | None, names: list[str]) -> ValueError:
+    if not names:
+        return ValueError("it holds no data set")
+    wrong = f"has no data set at the key '{key}', but" if key else "has several data sets,"
     return ValueError(
-        f'it has no data set at the key {key!r}; write key = "…" beside its path in the card, the '
-        f"file has {', '.join(sorted(names)) or 'none'}"
+        f'it {wrong} {", ".join(sorted(names))}; say which with key = "…" beside its path in the '
+        "card, or as FILE:KEY on the command line"
     )
 
 

@@ -20,6 +20,7 @@ from emsym.data.cards import list_cards, load_card
 
 BENCH = Path(sys.executable).with_name("emsym-bench")
 CARDS_PAGE = Path(__file__).parents[2] / "datasets" / "README.md"
+ADDRESS = "http://127.0.0.1:9"
 RANDOM = np.random.default_rng(0)
 IMAGE = RANDOM.integers(0, 256, (10, 48, 40), np.uint8)
 MASK = np.where(IMAGE > 200, 255, 0).astype(np.uint8)
@@ -107,7 +108,8 @@ def test_list_shows_every_data_set_and_whether_it_is_here(tmp_path: Path) -> Non
     rows = {line.split()[0]: line for line in done.stdout.splitlines()[2:]}
     assert set(rows) == set(list_cards())
     assert rows["snemi3d"].endswith("no")
-    assert rows["phantom-fibres"].endswith("made on the spot")
+    assert rows["phantom-fibres"].endswith("no need")
+    assert max(map(len, done.stdout.splitlines())) <= 80
 
 
 def test_show_of_what_is_not_here_tells_how_to_get_it(tmp_path: Path) -> None:
@@ -143,6 +145,7 @@ def test_one_command_fetches_verifies_and_shows_the_licence(cells, tmp_path: Pat
     assert verified.returncode == 0, verified.stderr
     share = (MASK[7:] > 0).mean()
     assert f"{share:.3f} of test" in verified.stdout
+    assert "1 of 1 files as published" in verified.stdout
     shown = bench("show", card, "--picture", "seen.png", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert_is_picture(tmp_path / "seen.png")
@@ -199,6 +202,48 @@ def test_a_mistake_is_one_sentence_with_exit_code_2(
     assert "Traceback" not in done.stderr + done.stdout
 
 
+def test_what_is_there_of_a_card_with_several_tasks_is_verified_and_found(
+    cells, tmp_path: Path
+) -> None:
+    card, _ = cells
+    text = card.read_text()
+    more = text[text.index("[tasks.cells]") : text.index("[split]")].replace("cells", "holes")
+    text = text.replace("[split]", f"{more}[split]").replace(
+        "labels.cells = { path", 'labels.holes = { path = "holes.tif" }\nlabels.cells = { path'
+    )
+    card.write_text(text + f'\n[sources.web.files."holes.tif"]\nurl = "{ADDRESS}/holes.tif"\n')
+    assert bench("fetch", f"{card}:cells", cwd=tmp_path).returncode == 0
+    verified = bench("verify", card, cwd=tmp_path)
+    assert verified.returncode == 0, verified.stderr
+    assert "holes" not in verified.stdout
+    assert Path(bench("path", card, cwd=tmp_path).stdout.strip()).is_dir()
+    assert "holes.tif" in bench("fetch", card, "--offline", cwd=tmp_path).stderr
+
+
+def test_verify_reads_the_image_of_one_s_own_volume_too(tmp_path: Path) -> None:
+    np.save(tmp_path / "vol.npy", IMAGE.astype(np.float32))
+    np.save(tmp_path / "lab.npy", MASK)
+    assert new(tmp_path, "vol.npy", "lab.npy").returncode == 0
+    assert bench("verify", "my.toml", cwd=tmp_path).returncode == 0
+    np.save(tmp_path / "vol.npy", np.where(IMAGE > 9, np.nan, 1.0))
+    done = bench("verify", "my.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "NaN" in done.stderr
+
+
+@pytest.mark.parametrize("shape", [(8, 300, 20), (8, 20, 300), (8, 2000, 20)])
+def test_show_draws_the_middle_of_long_sections(tmp_path: Path, shape: tuple) -> None:
+    image = RANDOM.integers(0, 256, shape, np.uint8)
+    np.save(tmp_path / "vol.npy", image)
+    np.save(tmp_path / "lab.npy", (image > 200).astype(np.uint8))
+    assert new(tmp_path, "vol.npy", "lab.npy").returncode == 0
+    done = bench("show", "my.toml", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    with Image.open(tmp_path / "my.png") as picture:
+        assert max(picture.size) < 4000
+
+
 def test_a_phantom_needs_no_fetching(tmp_path: Path) -> None:
     done = bench("fetch", "phantom-fibres", cwd=tmp_path)
     assert done.returncode == 0
@@ -222,8 +267,8 @@ def test_new_writes_a_card_that_works(tmp_path: Path) -> None:
     assert card.voxel_size_nm == pytest.approx((40, 5, 4))
     assert card.shape == IMAGE.shape
     assert card.task.classes[card.task.foreground] == "== 255"
-    assert (card.split.train, card.split.test) == ((0, 8), (8, 10))
-    for word in ("axes", "voxel size", "labels are 0 and 255", "first 8 sections", "licence"):
+    assert (card.split.train, card.split.test) == ((0, 7), (7, 10))
+    for word in ("axes", "voxel size", "labels are 0 and 255", "first 7 sections", "licence"):
         assert word in done.stdout
     shown = bench("show", "my.toml", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
@@ -271,9 +316,11 @@ def test_new_tells_sparse_ids_from_dense_ones(tmp_path: Path) -> None:
         (IMAGE, IMAGE / 3, "exchanged"),
         (IMAGE, np.where(np.arange(10)[:, None, None] < 5, MASK, 0), "without foreground"),
         (IMAGE[0], MASK[0], "(Z, Y, X)"),
-        (IMAGE[:1], MASK[:1], "range"),
+        (IMAGE[:5], MASK[:5], "six are needed"),
+        (np.where(IMAGE > 9, np.nan, 1.0), MASK, "NaN"),
+        (MASK, IMAGE, "exchanged"),
     ],
-    ids=["shapes", "empty", "fractions", "empty split", "section", "one section"],
+    ids=["shapes", "empty", "fractions", "empty split", "section", "few", "NaN", "exchanged"],
 )
 def test_new_refuses_what_makes_no_data_set(
     tmp_path: Path, image: np.ndarray, labels: np.ndarray, said: str

@@ -566,7 +566,7 @@ def test_damaged_file_is_named(tmp_path):
 
 def test_hdf5_without_the_key_lists_what_is_there(tmp_path):
     image = hdf5(tmp_path / "image", IMAGE) | {"key": "grey"}
-    assert "the file has raw" in refusal(make(tmp_path, {"image": image}))
+    assert "no data set at the key 'grey', but raw" in refusal(make(tmp_path, {"image": image}))
 
 
 def test_paths_are_files_on_disk(tmp_path):
