@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 import pydantic
@@ -19,7 +20,7 @@ from emsym.errors import UserError
 from emsym.files import describe, write_atomically
 
 _KEYED = re.compile(r"(?P<path>.+\.(?:h5|hdf5|hdf|zarr)):(?P<key>[^:\\]+)")
-_MICRON = {"micron", "microns", "um", "µm", "μm", "\\u00B5m"}
+_NM = {"nm": 1.0, **dict.fromkeys(("micron", "microns", "um", "µm", "μm", "\\u00B5m"), 1000.0)}
 _FEW = 16
 """With more values than that, labels are ids."""
 _SPARSE = 0.5
@@ -210,13 +211,15 @@ def _sizes(path: Path, key: str | None) -> Iterator[tuple[tuple[float, ...], str
 
         with tifffile.TiffFile(path) as tiff:
             metadata = tiff.imagej_metadata or {}
-            unit = {"nm": 1.0, **dict.fromkeys(_MICRON, 1000.0)}.get(str(metadata.get("unit")))
+            unit = _NM.get(str(metadata.get("unit")))
             tags = tiff.pages.first.tags
             if unit and "spacing" in metadata and "XResolution" in tags and "YResolution" in tags:
                 across, down = (tags[f"{axis}Resolution"].value for axis in "XY")
                 if across[0] and down[0]:
                     plane = (down[1] / down[0] * unit, across[1] / across[0] * unit)
                     yield (metadata["spacing"] * unit, *plane), "ImageJ's metadata"
+            if tiff.ome_metadata and (told := _ome_size(tiff.ome_metadata)):
+                yield told, "the OME metadata"
     elif path.suffix.lower() in (".h5", ".hdf5", ".hdf") and key is not None:
         import h5py
 
@@ -226,6 +229,20 @@ def _sizes(path: Path, key: str | None) -> Iterator[tuple[tuple[float, ...], str
                 size = np.ravel(attributes.get(name, ()))
                 if len(size) == 3 and size.dtype.kind in "uif" and (size > 0).all():
                     yield tuple(float(value) * unit for value in size), f"the attribute '{name}'"
+
+
+def _ome_size(xml: str) -> tuple[float, ...] | None:
+    """The voxel size (z, y, x) in nm of OME-XML; None where it is not told."""
+    try:
+        pixels = ElementTree.fromstring(xml).find(".//{*}Pixels")
+        told = {} if pixels is None else pixels.attrib
+        size = tuple(
+            float(told[f"PhysicalSize{axis}"]) * _NM[told.get(f"PhysicalSize{axis}Unit", "µm")]
+            for axis in "ZYX"
+        )
+    except (ElementTree.ParseError, KeyError, ValueError):
+        return None
+    return size if all(0 < side < float("inf") for side in size) else None
 
 
 def _check(path: Path, text: str) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from emsym.data.cards import Card
 from emsym.data.volume import Sections, Volume, check_split
+from emsym.errors import UserError
 from emsym.protocol import Augmentation, Border
 
 
@@ -184,11 +185,17 @@ def splits(
 ) -> tuple[Split, Split, Sections]:
     """The training and the test split of a volume, and the test split's sections as they are.
 
-    Raises `UserError` for a split without foreground or with nothing else.
+    Raises `UserError` for a split without foreground or with nothing else, and for a training
+    image of one grey level.
     """
     train, test = (volume.read(*card.split.train), volume.read(*card.split.test, instances=True))
     check_split(card, train.foreground.mean(), "train")
     check_split(card, test.foreground.mean(), "test")
+    if train.image.min() == train.image.max():
+        raise UserError(
+            f"The image of '{card.name}' is {train.image.flat[0]:g} everywhere in its train split: "
+            "is it the right file?"
+        )
     scale = Normalisation.of(train.image)
     made = [
         Split(_tensor(part.image), _tensor(part.foreground), scale, slices, border, first)

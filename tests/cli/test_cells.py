@@ -115,6 +115,7 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (12, 40, 40), dtype=np.uint8)
         (IMAGE[:, :16], IMAGE[:, :16] > 99, {}, "smaller than the protocol's patch"),
         (np.where(IMAGE > 9, np.nan, 1.0), IMAGE > 99, {}, "NaN"),
         (IMAGE, np.zeros_like(IMAGE), {}, "without foreground"),
+        (np.zeros_like(IMAGE), IMAGE > 99, {}, "is 0 everywhere in its train split"),
         (IMAGE, IMAGE, {"a": ("image.npy", "none.npy")}, "There is no file at"),
         (IMAGE, IMAGE, {"a": ("image.npy", "own.toml")}, "unknown kind"),
         (IMAGE, IMAGE % 3, {}, "holds 2, which belongs to none of the classes inside (== 0)"),

@@ -275,6 +275,23 @@ def test_new_writes_a_card_that_works(tmp_path: Path) -> None:
     assert_is_picture(tmp_path / "my.png")
 
 
+def test_new_reads_the_voxel_size_of_an_ome_tiff(tmp_path: Path) -> None:
+    metadata = {
+        "axes": "ZYX",
+        "PhysicalSizeZ": 0.05,
+        "PhysicalSizeY": 4,
+        "PhysicalSizeX": 5,
+        "PhysicalSizeYUnit": "nm",
+        "PhysicalSizeXUnit": "nm",
+    }
+    tifffile.imwrite(tmp_path / "vol.ome.tif", IMAGE, metadata=metadata)
+    np.save(tmp_path / "lab.npy", MASK)
+    done = new(tmp_path, "vol.ome.tif", "lab.npy")
+    assert done.returncode == 0, done.stderr
+    assert load_card(str(tmp_path / "my.toml")).voxel_size_nm == pytest.approx((50, 4, 5))
+    assert "the OME metadata" in done.stdout
+
+
 def test_new_takes_series_and_arrays_inside_of_files(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
     for z, section in enumerate(IMAGE):
