@@ -198,15 +198,18 @@ def _select(
 
 def _prepare(protocol: Protocol, offline: bool, console: Any) -> None:
     """Fetch what the protocol's data sets lack; offline, say what that is."""
-    from emsym.data.fetch import fetch
+    from emsym.data.describe import terms
+    from emsym.data.fetch import fetch, locate
     from emsym.data.progress import DownloadBar
     from emsym.run.plan import cards
 
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # what timm downloads weights with; workers inherit it
     for card in cards(protocol).values():
-        with DownloadBar(console) as bar:
-            fetch(card, bar, offline=offline)
+        if locate(card) is None:
+            with DownloadBar(console) as bar:
+                fetch(card, bar, offline=offline)
+                bar.say(f"Fetched {'; '.join([card.name, *terms(card)])}")
 
 
 def _report(console: Any, records: list, output: Path, fresh: bool) -> None:

@@ -80,6 +80,7 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
 
     from emsym.data import fetch as fetching
     from emsym.data.cards import load_card
+    from emsym.data.describe import terms
     from emsym.data.progress import DownloadBar
     from emsym.data.volume import open_volume
     from emsym.errors import UserError
@@ -104,9 +105,8 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
                 ) from error
         shape = " × ".join(map(str, volume.shape))
         click.echo(f"{card.name}: {shape} voxels in {located.folder}")
-        click.echo(f"  licence: {card.licence}")
-        if card.citation:
-            click.echo(f"  cite: {card.citation}")
+        for term in terms(card):
+            click.echo(f"  {term}")
 
 
 @data.command()

@@ -52,6 +52,11 @@ def table(cards: Iterable[Card], markdown: bool = False) -> str:
     )
 
 
+def terms(card: Card) -> list[str]:
+    """What whoever uses the data must know: its licence, and what to cite."""
+    return [f"licence: {card.licence}", *([f"cite: {card.citation}"] if card.citation else [])]
+
+
 def lines(card: Card) -> list[tuple[str, str]]:
     """Everything that a person asks of a card, as (word, text)."""
     told = [

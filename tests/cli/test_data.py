@@ -1,6 +1,7 @@
 """`data …` as a user meets it: real processes, real files, and wrong ones."""
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -53,9 +54,11 @@ checksum = "sha256:{checksum}"
 """
 
 
-def bench(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+def bench(
+    *words: object, cwd: Path, group: tuple[str, ...] = ("data",)
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [BENCH, "data", *map(str, words)],
+        [BENCH, *group, *map(str, words)],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -149,6 +152,22 @@ def test_one_command_fetches_verifies_and_shows_the_licence(cells, tmp_path: Pat
     shown = bench("show", card, "--picture", "seen.png", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert_is_picture(tmp_path / "seen.png")
+
+
+def test_run_fetches_what_it_lacks_and_offline_says_what(cells, tiny: Path) -> None:
+    card, _ = cells
+    words = ("run", "--protocol", tiny, "--dataset", card, "--seed", 0, "--init", "rgb")
+    done = bench(*words, "--offline", cwd=tiny.parent, group=())
+    assert done.returncode == 2
+    assert "cells.zip is missing" in done.stderr
+    assert "emsym-bench data fetch" in done.stderr
+    done = bench(*words, cwd=tiny.parent, group=())
+    assert done.returncode == 0, done.stderr
+    assert "licence: CC0-1.0; cite: Someone 2026" in done.stdout
+    (path,) = (tiny.parent / "results" / "records").glob("*.json")
+    stamp = json.loads(path.read_text())["dataset"]
+    assert (stamp["source"], stamp["citation"]) == ("web", "Someone 2026")
+    assert "Someone 2026" in (tiny.parent / "results" / "leaderboard.md").read_text()
 
 
 def test_a_wrong_file_is_named_with_both_sums(cells, tmp_path: Path) -> None:
