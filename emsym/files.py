@@ -54,7 +54,7 @@ def read_toml(path: Path, model: type[Model], **extra: Any) -> Model:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also of what is no text, or nested too deeply
         raise UserError(f"{path} is not valid TOML: {error}.") from error
     try:
         return model.model_validate({**content, **extra})

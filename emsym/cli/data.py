@@ -40,7 +40,7 @@ def list_(markdown: bool) -> None:
 
 @data.command()
 @_NAME
-@click.option("--slices", type=click.IntRange(1), default=3, show_default=True, help="Of a stack.")
+@click.option("--slices", default=3, show_default=True, help="Of a stack: an odd number.")
 @click.option(
     "--picture",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -50,8 +50,15 @@ def show(name: str, slices: int, picture: Path | None) -> None:
     """Print a card and what is on disk; draw its sections, labels and one stack."""
     from emsym.data.cards import load_card
     from emsym.data.describe import lines
+    from emsym.errors import UserError
 
     card = load_card(name)
+    start, stop = card.split.test
+    if slices < 1 or slices % 2 == 0 or slices > stop - start:
+        raise UserError(
+            f"--slices {slices}: a stack has an odd number of slices, and no more than the "
+            f"{stop - start} of the test split."
+        )
     told = lines(card)
     indent = max(len(word) for word, _ in told) + 2
     width = max(shutil.get_terminal_size().columns - indent, 40) if sys.stdout.isatty() else 10**6
@@ -99,9 +106,10 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
             try:
                 volume = open_volume(each)
             except UserError as error:
+                again = fetching.reject(card, located)
                 raise UserError(
-                    f"{card.name} was fetched from '{located.source}' and verified, but cannot be "
-                    f"used: {error}"
+                    f"{card.name} came from '{located.source}', but cannot be used: {error}"
+                    + " Nobody vouches for it, so the next fetch asks for it again." * again
                 ) from error
         shape = " × ".join(map(str, volume.shape))
         click.echo(f"{card.name}: {shape} voxels in {located.folder}")
@@ -124,15 +132,17 @@ def verify(names: tuple[str, ...]) -> None:
         wrong = [f"{card.name}: {file} {problem}" for file, problem in files if problem]
         damaged += wrong
         if files:
-            click.echo(f"{card.name}  {len(files) - len(wrong)} of {len(files)} files as published")
+            click.echo(
+                f"{card.name}  {len(files) - len(wrong)} of {len(files)} files as they were fetched"
+            )
         if not wrong:
             for task, shares in fractions(card, images=True).items():
                 told = ", ".join(f"{share:.3f} of {split}" for split, share in shares.items())
                 click.echo(f"{card.name}  {task}: {told}")
     if damaged:
         raise UserError(
-            f"Not as published: {'; '.join(damaged[:3])}{' and others' * (len(damaged) > 3)}. "
-            "Fetch the data set again."
+            f"Not as fetched: {'; '.join(damaged[:3])}{' and others' * (len(damaged) > 3)}. "
+            "Fetch it again."
         )
 
 

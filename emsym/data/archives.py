@@ -21,6 +21,9 @@ ARRAY = ".zarr.zip"
 """An array that is read as it is."""
 CHUNK = 1 << 20
 
+_BY_NAMES = (None, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+"""Errors that names of an archive's members bring about."""
+
 
 class _Member(NamedTuple):
     name: str
@@ -57,7 +60,7 @@ def unpack(archive: Path, folder: Path, taken: Collection[str] = ()) -> dict[str
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (aside / name).replace(folder / name)
     except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # the disk's fault, not the archive's
+        if error.errno not in _BY_NAMES:  # the disk's fault, not the archive's
             raise
         raise BadFile(f"{archive.name} is damaged ({error})") from error
     except UserError:

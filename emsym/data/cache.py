@@ -23,7 +23,7 @@ def data_dir() -> Path:
     """Where what emsym fetches or makes once per machine is kept: ``EMSYM_DATA_DIR``, or the
     user's cache."""
     if folder := os.environ.get("EMSYM_DATA_DIR"):
-        return Path(folder)
+        return Path(folder).expanduser()
     import pooch  # takes a tenth of a second
 
     return Path(pooch.os_cache("emsym"))

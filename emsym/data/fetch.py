@@ -15,6 +15,7 @@ from emsym.data.cache import (
     card_folder,
     check_space,
     data_dir,
+    know,
     read_marker,
     source_folder,
     write_marker,
@@ -22,7 +23,7 @@ from emsym.data.cache import (
 from emsym.data.cards import Card, Source
 from emsym.data.download import Watcher
 from emsym.data.locate import Located, command, digest, few, locate, missing, needed, require
-from emsym.data.obtain import file_sum, obtain
+from emsym.data.obtain import file_sum, obtain, put_aside
 from emsym.errors import UserError
 
 __all__ = [
@@ -51,11 +52,15 @@ def fetch(
     """
     if located := locate(card):
         return located
-    is_local = not any(source.files for source in card.sources.values())
-    if is_local or (offline and (origin is None or _is_address(origin))):
+    if not any(source.files for source in card.sources.values()):
+        return require(card)
+    if offline and (origin is None or _is_address(origin)):
+        with suppress(OSError, UserError), _alone(card, watcher):  # a folder may be read-only
+            _refresh(card)
         return require(card)
     try:
         with _alone(card, watcher):
+            _refresh(card)
             return locate(card) or _fetch(card, watcher, origin, offline)
     except OSError as error:
         raise UserError(f"'{card.name}' cannot be kept in {data_dir()}: {error}.") from error
@@ -88,6 +93,55 @@ def verify(card: Card) -> list[tuple[str, str]]:
     if damaged:
         _forget(card, folder, damaged)
     return told
+
+
+def reject(card: Card, located: Located) -> bool:
+    """Forget the files that nobody vouches for, when they turn out to be of no use.
+
+    They are put aside, and the next fetch asks for them again. Returns whether there were any.
+    """
+    folder = located.folder
+    with _alone(card):
+        files = read_marker(folder)
+        source = card.sources[located.source]
+        pinned = [
+            name
+            for name in needed(card, source)
+            if files[name].pinned and source.remote(name).checksum is None
+        ]
+        for name in pinned:
+            put_aside(folder / name, folder / name, files.pop(name).checksum)
+        write_marker(folder, files)
+    return bool(pinned)
+
+
+def _refresh(card: Card) -> None:
+    """Look into files that were touched: those whose content is as it was are whole again.
+
+    A copy of the folder may have lost the times of its files.
+    """
+    for name, source in card.sources.items():
+        folder = source_folder(card, name)
+        files = read_marker(folder) if source.files else {}
+        renewed = {
+            file: fetched.model_copy(
+                update={
+                    **know(folder / file, fetched.checksum).model_dump(),
+                    "members": {
+                        path: know(folder / path, member.checksum)
+                        for path, member in fetched.members.items()
+                    },
+                }
+            )
+            for file, fetched in files.items()
+            if not fetched.is_whole(folder, file)
+            and not any(
+                _problem(folder / path, known.checksum)
+                for path, known in {file: fetched, **fetched.members}.items()
+            )
+        }
+        if renewed:
+            write_marker(folder, files | renewed)
 
 
 def _problem(path: Path, checksum: str) -> str:
@@ -202,7 +256,7 @@ def _fetch_source(
     source, folder = card.sources[source_name], source_folder(card, source_name)
     folder.mkdir(parents=True, exist_ok=True)
     files = read_marker(folder)
-    _sweep(folder, files)
+    _sweep(folder, source, files)
     names = missing(card, source, folder, files)
     _check_room(folder, {name: source.remote(name).size for name in names}, places)
     pins = []
@@ -223,11 +277,12 @@ def _fetch_source(
         )
 
 
-def _sweep(folder: Path, files: dict[str, Fetched]) -> None:
+def _sweep(folder: Path, source: Source, files: dict[str, Fetched]) -> None:
     """Delete what pooch had begun in processes that were killed."""
     members = {folder / member for fetched in files.values() for member in fetched.members}
     for path in folder.rglob("tmp????????"):
-        if path.is_file() and path not in members:
+        own = path in members or path.relative_to(folder).as_posix() in source.files
+        if path.is_file() and not own:
             path.unlink()
 
 

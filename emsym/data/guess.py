@@ -249,6 +249,8 @@ def _check(path: Path, text: str) -> None:
     """Open the volume as the card says and look at both splits, before the card is written."""
     try:
         card = Card.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError("The files' names hold characters that no card can hold.") from error
     except pydantic.ValidationError as error:
         raise UserError(f"No card can be written for these files: {describe(error)}.") from error
     card._folder = path.parent

@@ -146,6 +146,8 @@ def open_layer(name: str, folder: Path, files: Files) -> Layer:
     found = locations(folder, files)
     with open_array(found[0], files.key) as array:
         shape, dtype = tuple(array.shape), array.dtype
+    if 0 in shape:
+        raise UserError(f"The {name} at {found[0]} is empty: its shape is {shape}.")
     if dtype.kind not in "uifb":
         raise UserError(f"The {name} at {found[0]} does not hold numbers.")
     if len(shape) != 3 and (len(shape) != 2 or len(found) == 1):

@@ -30,6 +30,8 @@ def obtain(
     place, published = _ask(place, remote, watcher, offline)
     expected = published or (known.checksum if known else None)
     path = folder / name
+    if expected is None:
+        path.unlink(missing_ok=True)  # nobody knows any more where it came from
     try:
         _retrieve(name, place, expected, folder, watcher)
     except BadFile as error:
@@ -37,8 +39,12 @@ def obtain(
             raise
         raise BadFile(f"{error}, as it had first: delete {folder} to take what is new") from error
     checksum = expected or file_sum(path)
-    if published is None and remote.size not in (None, path.stat().st_size):
-        watcher.say(f"{name} has {path.stat().st_size} bytes, the card says {remote.size}.")
+    size = path.stat().st_size
+    if published is None and remote.size and not 0.9 < size / remote.size < 1.1:
+        aside = put_aside(path, path, checksum)
+        raise BadFile(
+            f"{name} has {size} bytes, the card says about {remote.size} (kept as {aside})"
+        )
     members = {}
     if is_archive(name):
         for member in known.members if known else ():
@@ -48,7 +54,7 @@ def obtain(
         except BadFile as error:
             if published is not None:
                 raise
-            raise BadFile(f"{error} (kept as {_put_aside(path, path, checksum)})") from error
+            raise BadFile(f"{error} (kept as {put_aside(path, path, checksum)})") from error
         members = {member: know(folder / member, sha) for member, sha in sums.items()}
     pinned = published is None and (known is None or known.pinned)
     return Fetched(**know(path, checksum).model_dump(), pinned=pinned, members=members)
@@ -97,7 +103,7 @@ def _retrieve(
         if expected is None or not got.is_file():
             raise
         actual = file_sum(got, expected)
-        kept = "" if got == place else f" (kept as {_put_aside(part, path, actual)})"
+        kept = "" if got == place else f" (kept as {put_aside(part, path, actual)})"
         discard(part)
         raise BadFile(
             f"{got if got == place else name} has the checksum {actual} instead of {expected}{kept}"
@@ -109,7 +115,7 @@ def _take(file: Path, _url: str, output_file: str, _pooch: object) -> None:
     link_or_copy(file, Path(output_file))
 
 
-def _put_aside(file: Path, path: Path, checksum: str) -> Path:
+def put_aside(file: Path, path: Path, checksum: str) -> Path:
     """Rename what should not be at a path; the new name."""
     aside = path.with_name(f"{path.name}.bad-{checksum.partition(':')[2][:8]}")
     return file.replace(aside)

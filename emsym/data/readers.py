@@ -105,8 +105,11 @@ def find(folder: Path, path: str) -> list[Location]:
     It may lead into a zip archive, whose members are never unpacked. Names that begin with a dot
     match no pattern.
     """
-    if (folder / path).exists():
-        return [folder / path]
+    try:
+        if (folder / path).exists():
+            return [folder / path]
+    except OSError:  # such as a name that is too long
+        return []
     parts = PurePosixPath(path).parts
     for count in range(1, len(parts)):
         archive = folder.joinpath(*parts[:count])
@@ -121,7 +124,7 @@ def _members(archive: Path, pattern: PurePosixPath) -> list[Location]:
         opened = zipfile.ZipFile(archive)
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{archive} is not a zip archive, nor a folder.") from error
-    names = [PurePosixPath(name) for name in opened.namelist() if not name.endswith("/")]
+    names = {PurePosixPath(name): name for name in opened.namelist() if not name.endswith("/")}
     found = [name for name in names if name == pattern] or [
         name
         for name in names
@@ -129,7 +132,7 @@ def _members(archive: Path, pattern: PurePosixPath) -> list[Location]:
         and name.match(str(pattern))
         and not name.name.startswith(".")
     ]
-    return sorted((zipfile.Path(opened, str(name)) for name in found), key=_natural)
+    return sorted((zipfile.Path(opened, names[name]) for name in found), key=_natural)
 
 
 def _natural(path: Location) -> list[tuple[int, int, str]]:
@@ -315,6 +318,8 @@ class Pages:
             raise ValueError(
                 f"page {number} has the shape {section.shape}, the first has {self.shape[-2:]}"
             )
+        if not np.can_cast(section.dtype, self.dtype):
+            raise ValueError(f"page {number} holds {section.dtype}, the first {self.dtype}")
         return section
 
 

@@ -35,7 +35,7 @@ class Normalisation:
 
     def __call__(self, image: Tensor) -> Tensor:
         """Grey levels → float32 of zero mean and unit variance over the training split."""
-        return (image.float() - self.mean) / self.sd
+        return image.to(torch.float32, copy=True).sub_(self.mean).div_(self.sd)
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,14 @@ def _turns(
         drawn = torch.randint(2, (count, 1, 1), generator=generator)
         return drawn if kind in augment else torch.zeros_like(drawn)
 
+    upside_down, reversed_, transposed = draw("flip"), draw("flip"), draw("turn")
+    if "flip" not in augment:  # else they are all eight symmetries of a square, turns among them
+        half = torch.randint(2, (count, 1, 1), generator=generator)
+        upside_down, reversed_ = half ^ transposed, half
     steps = torch.arange(patch)
-    down = (steps[:, None] - (patch - 1) * draw("flip")).abs()
-    right = (steps[None, :] - (patch - 1) * draw("flip")).abs()
-    # a transposition exchanges the strides; with the flips it makes the quarter turns
-    stride = 1 + (patch - 1) * draw("turn")
+    down = (steps[:, None] - (patch - 1) * upside_down).abs()
+    right = (steps[None, :] - (patch - 1) * reversed_).abs()
+    stride = 1 + (patch - 1) * transposed  # a transposition exchanges the strides
     return (down * (patch + 1 - stride) + right * stride).flatten(1)
 
 

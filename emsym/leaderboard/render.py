@@ -37,7 +37,7 @@ def csv(records: Iterable[Record]) -> str:
     found = boards(records)
     tables = []
     for board in found:
-        rows = aggregate(board.cells, [*BOARD, *GROUP, "data", "licence", "init"])
+        rows = aggregate(board.cells, [*BOARD, *GROUP, "data", "licence", "citation", "init"])
         rows.columns = [f"{score} {what}" for score, what in rows.columns]
         tables.append(rows.reset_index())
     return pd.concat(tables).to_csv(index=False, float_format="%.6g") if tables else ""

@@ -23,7 +23,7 @@ BOARD = [
 SOURCES = {"dataset": "data", "architecture": "architecture_source", "init": "init_source"}
 """The digests of what a name stood for when its cell was run."""
 
-FACTS = [*BOARD, *SOURCES, *SOURCES.values(), "licence", "seed"]
+FACTS = [*BOARD, *SOURCES, *SOURCES.values(), "licence", "citation", "seed"]
 """The columns that are no scores."""
 
 
@@ -89,6 +89,7 @@ def cells(records: Iterable[Record]) -> pd.DataFrame:
                 "dataset": record.dataset.name,
                 "data": record.dataset.digest,
                 "licence": record.dataset.licence,
+                "citation": record.dataset.citation,
                 "architecture": record.architecture,
                 "architecture_source": record.architecture_source,
                 "init": record.init,

@@ -148,7 +148,7 @@ def test_one_command_fetches_verifies_and_shows_the_licence(cells, tmp_path: Pat
     assert verified.returncode == 0, verified.stderr
     share = (MASK[7:] > 0).mean()
     assert f"{share:.3f} of test" in verified.stdout
-    assert "1 of 1 files as published" in verified.stdout
+    assert "1 of 1 files as they were fetched" in verified.stdout
     shown = bench("show", card, "--picture", "seen.png", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert_is_picture(tmp_path / "seen.png")
@@ -208,6 +208,8 @@ def test_verify_finds_what_was_damaged_and_fetch_mends_it(cells, tmp_path: Path)
         (("path", "phantom-fibres"), "made on the spot"),
         (("verify", "snemi3d"), "is not on this machine"),
         (("show", "snemi3d", "--slices", 0), "--slices"),
+        (("show", "snemi3d", "--slices", 4), "an odd number of slices"),
+        (("show", "snemi3d", "--slices", 21), "no more than the 20 of the test split"),
         (("new", "my.card", "--image", "a", "--labels", "b"), "NAME.toml"),
         (("new", "my.toml", "--image", "a.tif"), "--labels"),
     ],
@@ -352,11 +354,22 @@ def test_new_tells_sparse_ids_from_dense_ones(tmp_path: Path) -> None:
         (IMAGE, IMAGE / 3, "exchanged"),
         (IMAGE, np.where(np.arange(10)[:, None, None] < 5, MASK, 0), "without foreground"),
         (IMAGE[0], MASK[0], "(Z, Y, X)"),
+        (IMAGE[:, :0], MASK[:, :0], "is empty"),
         (IMAGE[:5], MASK[:5], "six are needed"),
         (np.where(IMAGE > 9, np.nan, 1.0), MASK, "NaN"),
         (MASK, IMAGE, "exchanged"),
     ],
-    ids=["shapes", "empty", "fractions", "empty split", "section", "few", "NaN", "exchanged"],
+    ids=[
+        "shapes",
+        "empty",
+        "fractions",
+        "empty split",
+        "section",
+        "no pixel",
+        "few",
+        "NaN",
+        "exchanged",
+    ],
 )
 def test_new_refuses_what_makes_no_data_set(
     tmp_path: Path, image: np.ndarray, labels: np.ndarray, said: str

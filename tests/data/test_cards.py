@@ -171,6 +171,13 @@ def test_card_with_a_phantom_and_files_is_refused(tmp_path):
         load_card(str(path))
 
 
+@pytest.mark.parametrize("text", ["x = " + "[" * 5000 + "]" * 5000, "x = " + "9" * 5000])
+def test_what_no_parser_can_take_is_one_sentence(tmp_path, text):
+    (tmp_path / "cells.toml").write_text(text)
+    with pytest.raises(UserError, match="not valid TOML"):
+        load_card(str(tmp_path / "cells.toml"))
+
+
 def test_absent_card_names_its_path(tmp_path):
     with pytest.raises(UserError, match=r"absent\.toml cannot be read"):
         load_card(str(tmp_path / "absent.toml"))

@@ -19,7 +19,7 @@ from PIL import Image
 
 from emsym.data.cache import source_folder
 from emsym.data.cards import Files, RemoteFile, Split, list_cards, load_card
-from emsym.data.fetch import digest, fetch, locate, needed, require, verify
+from emsym.data.fetch import digest, fetch, locate, needed, reject, require, verify
 from emsym.data.labels import boundaries
 from emsym.data.volume import Sections, open_volume
 from emsym.errors import UserError
@@ -521,6 +521,7 @@ def test_what_was_touched_is_not_there_and_is_repaired(cells, server, notes, har
     assert path.read_bytes() == good
     again = name == "cells.zip" and harm != "touch"
     assert paths(server).count("/second/cells.zip") == count + again
+    assert verify(card) == [("cells.zip", "")]
 
 
 @pytest.mark.parametrize(
@@ -691,12 +692,51 @@ def test_a_pin_can_be_written_into_the_card(cells, server, notes):
     assert locate(cells(*ALL)).source == "first"
 
 
-def test_an_unpinned_file_of_another_size_than_the_card_s_is_told(cells, notes):
+def test_a_file_that_nobody_vouches_for_must_have_about_the_size_that_the_card_tells(cells, notes):
     card = cells()
     files = {**card.sources["first"].files, "labels.npy": RemoteFile(size=7)}
     source = card.sources["first"].model_copy(update={"files": files})
-    fetch(card.model_copy(update={"sources": {"first": source}}), notes)
-    assert "labels.npy has 6 bytes, the card says 7." in notes.said
+    both = {"first": source, "second": card.sources["second"]}
+    located = fetch(card.model_copy(update={"sources": both}), notes)
+    assert located.source == "second"
+    assert any("labels.npy has 6 bytes, the card says about 7" in said for said in notes.said)
+    assert list((located.folder.parent / "first").glob("labels.npy.bad-*"))
+
+
+def test_what_nobody_vouches_for_and_is_of_no_use_is_asked_for_again(cells, server, notes):
+    card = cells()
+    located = fetch(card, notes)
+    assert reject(card, located)
+    assert locate(card) is None
+    assert (located.folder / f"labels.npy.bad-{sha(b'labels')[7:15]}").read_bytes() == b"labels"
+    server.pages["/first/labels.npy"].content = b"better"
+    assert (fetch(card, notes).folder / "labels.npy").read_bytes() == b"better"
+    published = cells(*ALL)
+    assert not reject(published, fetch(published, notes))
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_copy_that_lost_its_times_is_looked_into_and_kept(cells, server, notes, offline):
+    card = cells("archive")
+    del server.pages["/first/image.npy"]
+    folder = fetch(card, notes).folder
+    count = len(server.asked)
+    for path in folder.rglob("*"):
+        os.utime(path, ns=(1, 1))
+    assert locate(card) is None
+    assert fetch(card, notes, offline=offline).source == "second"
+    assert "/second/cells.zip" not in paths(server)[count:]
+    (folder / "image" / "1.png").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="not on this machine"):
+        fetch(card, notes, offline=True)
+
+
+def test_what_lies_there_without_a_marker_is_not_trusted(cells, server, notes):
+    card = cells()
+    folder = fetch(card, notes).folder
+    (folder / "fetched.json").unlink()
+    (folder / "labels.npy").write_bytes(b"other")
+    assert (fetch(card, notes).folder / "labels.npy").read_bytes() == b"labels"
 
 
 def test_a_disk_without_room_for_all_files_is_told_before_the_first(

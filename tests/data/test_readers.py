@@ -360,6 +360,33 @@ def test_missing_file_is_named(tmp_path):
     assert "cannot be read" in refusal(tmp_path / "image.npy")
 
 
+@pytest.mark.parametrize("compression", ["lzw", "deflate", "zstd", "packbits"])
+def test_compressed_tiff_is_read(tmp_path, compression):
+    tifffile.imwrite(tmp_path / "image.tif", IMAGE, compression=compression)
+    with open_array(tmp_path / "image.tif") as array:
+        np.testing.assert_array_equal(array[BOX], IMAGE[BOX])
+
+
+def test_pages_of_a_larger_type_than_the_first_are_refused(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "image.tif") as file:
+        file.write(IMAGE[0])
+        file.write(IMAGE[1].astype(np.uint16) * 300)
+    assert "page 1 holds uint16, the first uint8" in refusal(tmp_path / "image.tif")
+
+
+def test_members_with_a_dot_before_their_path_are_found(tmp_path):
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        np.save(tmp_path / "0.npy", IMAGE)
+        archive.writestr(zipfile.ZipInfo("./raw/0.npy"), (tmp_path / "0.npy").read_bytes())
+    (found,) = find(tmp_path, "data.zip/raw/*.npy")
+    with open_array(found) as array:
+        np.testing.assert_array_equal(array[BOX], IMAGE[BOX])
+
+
+def test_a_path_too_long_for_the_disk_leads_to_nothing(tmp_path):
+    assert find(tmp_path, "x" * 5000) == []
+
+
 def test_the_only_array_of_a_file_needs_no_key(tmp_path):
     hdf5(tmp_path / "image.h5", IMAGE, "volumes/grey")
     zarr.create_group(str(tmp_path / "all.zarr")).create_array("volumes/raw", data=IMAGE)

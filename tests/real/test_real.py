@@ -80,8 +80,8 @@ def test_the_cards_fit_their_volumes(
 @pytest.mark.real
 def test_every_byte_is_as_published(kept: Path) -> None:
     told = bench(kept, "data", "verify", "isbi2012", "vnc:mitochondria")
-    assert "60 of 60 files as published" in told
-    assert "40 of 40 files as published" in told
+    assert "60 of 60 files as they were fetched" in told
+    assert "40 of 40 files as they were fetched" in told
 
 
 @pytest.mark.real
