@@ -13,6 +13,7 @@ from emsym.cli.plugins import PLUGIN
 
 if TYPE_CHECKING:
     from emsym.data.cards import Card
+    from emsym.data.fractions import Fractions
 
 _NAME = click.argument("name")
 _NAMES = click.argument("names", nargs=-1, required=True, metavar="NAME…")
@@ -136,9 +137,8 @@ def verify(names: tuple[str, ...]) -> None:
                 f"{card.name}  {len(files) - len(wrong)} of {len(files)} files as they were fetched"
             )
         if not wrong:
-            for task, shares in fractions(card, images=True).items():
-                told = ", ".join(f"{share:.3f} of {split}" for split, share in shares.items())
-                click.echo(f"{card.name}  {task}: {told}")
+            for line in _in_words(fractions(card, images=True)):
+                click.echo(f"{card.name}  {line}")
     if damaged:
         raise UserError(
             f"Not as fetched: {'; '.join(damaged[:3])}{' and others' * (len(damaged) > 3)}. "
@@ -198,6 +198,13 @@ def _there(card: "Card") -> "Card":
     return there or card
 
 
+def _in_words(shares: "Fractions") -> list[str]:
+    return [
+        f"{task}: {', '.join(f'{share:.3f} of {split}' for split, share in found.items())}"
+        for task, found in shares.items()
+    ]
+
+
 def _picture(card: "Card", slices: int, path: Path) -> None:
     from rich.console import Console
     from rich.progress import Progress
@@ -210,8 +217,7 @@ def _picture(card: "Card", slices: int, path: Path) -> None:
     with Progress(console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task("reading the splits")
         shares = fractions(card, lambda done, total: bar.update(task, completed=done, total=total))
-    for name, found in shares.items():
-        told = ", ".join(f"{share:.3f} of {split}" for split, share in found.items())
-        click.echo(f"{name}: {told}")
+    for line in _in_words(shares):
+        click.echo(line)
     write_atomically(path, draw(card, shares, slices))
     click.echo(f"Picture: {path}")

@@ -34,6 +34,7 @@ __all__ = [
     "fetch",
     "locate",
     "needed",
+    "reject",
     "require",
     "verify",
 ]
