@@ -5,10 +5,13 @@ import fnmatch
 import hashlib
 import importlib.metadata
 import importlib.util
+import inspect
+import os
+import re
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -16,8 +19,10 @@ from typing import Generic, TypeVar
 from emsym.errors import UserError
 
 T = TypeVar("T")
-_PACKAGE = Path(__file__).parent
 _REGISTRIES: "list[Registry]" = []
+_PLUGINS: dict[str, bytes] = {}
+"""What the plug-in files that are loaded held, by the names of their modules."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class PluginWarning(UserWarning):
@@ -31,6 +36,8 @@ class Entry(Generic[T]):
     value: T
     file: Path
     line: int
+    module: str
+    """The name of the module that registered it."""
     summary: str = ""
 
     @property
@@ -41,7 +48,15 @@ class Entry(Generic[T]):
     @property
     def own(self) -> bool:
         """Whether it came with emsym rather than from a plug-in."""
-        return _PACKAGE in self.file.parents
+        return self.module.partition(".")[0] == __name__.partition(".")[0]
+
+    @property
+    def source(self) -> Path:
+        """The folder of the topmost package that the file belongs to, or the file where none."""
+        # no further up than the module's name reaches: a stray __init__.py above makes no package
+        depth = self.module.count(".") + (self.file.name == "__init__.py")
+        folders = reversed(self.file.parents[:depth])
+        return next((up for up in folders if (up / "__init__.py").is_file()), self.file)
 
 
 class Registry(Generic[T]):
@@ -54,7 +69,7 @@ class Registry(Generic[T]):
     A name taken twice is an error that shows both places; an unknown name gets the nearest right
     ones; an extension that cannot be imported is reported as a `PluginWarning` and skipped.
 
-    `resolve` may make a thing for a name that follows a pattern, or return None.
+    `resolve` is a function that may make a thing for a name that follows a pattern, or return None.
 
     >>> fruit = Registry[str]("fruit")
     >>> fruit.add("apple", "red")
@@ -82,10 +97,13 @@ class Registry(Generic[T]):
     def add(self, name: str, value: T, *, summary: str = "", depth: int = 1) -> None:
         """Register `value`; `depth` frames up is the place that a collision will name.
 
-        Raises `UserError` when the name is taken.
+        Raises `UserError` when the name is taken, or cannot be one.
         """
         frame = sys._getframe(depth)
-        entry = Entry(value, Path(frame.f_code.co_filename), frame.f_lineno, summary)
+        module = frame.f_globals.get("__name__") or ""
+        entry = Entry(value, Path(frame.f_code.co_filename), frame.f_lineno, module, summary)
+        if wrong := self._wrong(name):
+            raise UserError(f"{wrong}: rename it at {entry.place}.")
         with self._lock:
             if name in self._entries:
                 raise UserError(
@@ -99,21 +117,28 @@ class Registry(Generic[T]):
         return self.entry(name).value
 
     def entry(self, name: str) -> Entry[T]:
-        """The registered thing with its place. Raises `UserError` as `get` does."""
+        """The registered thing with its place; that of `resolve` where it made the thing.
+
+        Raises `UserError` as `get` does.
+        """
         with self._lock:
-            if name not in self._entries and name in self._found():
-                self._load(name)
+            point = None if name in self._entries else self._found().get(name)
+        if point is not None:
+            self._load(name, point)
+        with self._lock:
             if name in self._entries:
                 return self._entries[name]
-            if self._resolve is not None and (value := self._resolve(name)) is not None:
-                return Entry(value, Path(__file__), 0)
-            near = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.5)
-            hint = (
-                f"did you mean {' or '.join(repr(word) for word in near)}?"
-                if near
-                else f"`emsym-bench list {self.kind}s` shows them."
-            )
-            raise UserError(f"There is no {self.kind} '{name}'; {hint}")
+        if self._resolve is not None and (value := self._resolve(name)) is not None:
+            code = inspect.unwrap(self._resolve).__code__
+            file, line = Path(code.co_filename), code.co_firstlineno
+            return Entry(value, file, line, self._resolve.__module__)
+        near = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.5)
+        hint = (
+            f"did you mean {' or '.join(repr(word) for word in near)}?"
+            if near
+            else f"`emsym-bench list {self.kind}s` shows them."
+        )
+        raise UserError(f"There is no {self.kind} '{name}'; {hint}")
 
     def names(self, pattern: str = "*") -> list[str]:
         """All names that match a shell pattern, in order; imports no entry point."""
@@ -128,21 +153,55 @@ class Registry(Generic[T]):
             return self.entry(name).summary
 
     def source_digest(self, name: str) -> str | None:
-        """SHA-256 of the file an extension came from; None for what ships with emsym."""
-        entry = self.entry(name)
-        return None if entry.own else hashlib.sha256(entry.file.read_bytes()).hexdigest()
+        """SHA-256 of the source an extension came from; None for what ships with emsym.
 
-    def _forget(self, file: Path) -> None:
-        """Take back what a file registered."""
+        Of a module in a package it covers every .py file of the topmost package, with their names
+        relative to it, so that it tells a change in a helper but not where the package is
+        installed. Of a plug-in file, or a module that is in no package, it is the file's own.
+        Other files that those import, other packages, compiled code and data are not covered.
+
+        It is read anew each time, 10 ms for 300 files, so that an edit always shows.
+        Raises `UserError` as `get` does, and where there is no source to read.
+        """
+        entry = self.entry(name)
+        if entry.own:
+            return None
+        try:
+            return _digest(entry.source)
+        except OSError as error:
+            raise UserError(
+                f"The source of the {self.kind} '{name}' cannot be read at {entry.place}, which a "
+                "record must identify: register it in a .py file, and give that with --plugin."
+            ) from error
+
+    def _wrong(self, name: object) -> str:
+        """What is wrong with a name, or nothing."""
+        # a reader is named by a suffix, with its dot
+        text = name.removeprefix("." * (self.kind == "reader")) if isinstance(name, str) else ""
+        if _NAME.fullmatch(text):
+            return ""
+        return (
+            f"The {self.kind} {name!r} cannot be called that, as a name begins with a letter or "
+            "digit of ASCII and holds those, '_', '.' and '-' alone"
+        )
+
+    def _forget(self, keep: Collection[str]) -> None:
+        """Take back what modules registered that then failed, which Python forgets likewise."""
         with self._lock:
-            self._entries = {k: entry for k, entry in self._entries.items() if entry.file != file}
+            self._entries = {
+                name: entry
+                for name, entry in self._entries.items()
+                if name in keep or entry.module in sys.modules
+            }
 
     def _found(self) -> dict[str, importlib.metadata.EntryPoint]:
         if self._entry_points is None:
             self._entry_points = {}
             points = importlib.metadata.entry_points(group=self._group) if self._group else ()
             for point in points:
-                if (taken := self._entries.get(point.name)) is not None:
+                if wrong := self._wrong(point.name):
+                    _skip(point.value, f"{wrong}.")
+                elif (taken := self._entries.get(point.name)) is not None:
                     _skip(point.value, f"the {self.kind} '{point.name}' exists at {taken.place}")
                 elif (other := self._entry_points.get(point.name)) is not None:
                     _skip(point.value, f"the {self.kind} '{point.name}' is also {other.value}")
@@ -150,42 +209,101 @@ class Registry(Generic[T]):
                     self._entry_points[point.name] = point
         return self._entry_points
 
-    def _load(self, name: str) -> None:
-        """Import an entry point; its module registers the name through the decorator."""
-        assert self._entry_points is not None
-        point = self._entry_points[name]
-        try:
+    def _load(self, name: str, point: importlib.metadata.EntryPoint) -> None:
+        """Import an entry point; its module registers the name through the decorator.
+
+        Not under the lock: another thread that the module waits for may need the registry.
+        """
+
+        def load() -> None:
             point.load()
             if name not in self._entries:
-                raise ImportError(f"it does not register the {self.kind} '{name}'")
-        except Exception as error:  # whatever a stranger's module raises
-            del self._entry_points[name]
-            _skip(point.value, f"{type(error).__name__}: {error}")
+                raise UserError(f"it does not register the {self.kind} '{name}'.")
+
+        if not _attempt(point.value, load):
+            with self._lock:
+                self._found().pop(name, None)
 
 
 def load_plugin(path: Path) -> bool:
     """Run a plug-in file so that its decorators register; False, with a warning, where it fails.
 
-    Nothing that a failing file had already registered stays. Loading a file again is harmless.
+    Nothing that a failing file had already registered stays. Loading a file again is harmless; if
+    it was edited since, what it registers now takes the place of what it had registered.
     """
     path = path.resolve()
-    name = f"emsym_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
-    if name in sys.modules:
-        return True
-    try:
+    name = f"emsym_plugin_{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
+
+    def load() -> None:
+        if path.suffix != ".py":
+            raise UserError("a plug-in is a Python file whose name ends in .py.")
+        source = path.read_bytes()
+        if _PLUGINS.get(name) == source:
+            return
+        _unload(name)
         spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None:
-            raise ImportError("a plug-in is a Python file whose name ends in .py")
+        assert spec is not None
+        before = _count()
         sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a stranger's file raises
-        sys.modules.pop(name, None)
+        try:
+            # not through the spec's loader: its bytecode may be of before an edit in this second
+            exec(compile(source, path, "exec", dont_inherit=True), vars(module))
+        except BaseException:
+            _unload(name)
+            raise
+        _PLUGINS[name] = source
+        if _count() == before:  # it may still serve: timm, say, has registries of its own
+            _warn(f"The plug-in {path} registers nothing: a strategy needs @register_init.")
+
+    return _attempt(path, load)
+
+
+def _unload(plugin: str) -> None:
+    sys.modules.pop(plugin, None)
+    _PLUGINS.pop(plugin, None)
+    for registry in _REGISTRIES:
+        with registry._lock:
+            kept = {k: entry for k, entry in registry._entries.items() if entry.module != plugin}
+            registry._entries = kept
+
+
+def _count() -> int:
+    """How many things are registered that did not come with emsym."""
+    return sum(not entry.own for every in _REGISTRIES for entry in list(every._entries.values()))
+
+
+def _attempt(what: object, load: Callable[[], None]) -> bool:
+    """Run what registers things; where it fails, take them back, warn, and return False."""
+    before = {registry: set(registry._entries) for registry in _REGISTRIES}
+    try:
+        load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's code raises, as SystemExit
         for registry in _REGISTRIES:
-            registry._forget(path)
-        _skip(path, f"{type(error).__name__}: {error}")
+            registry._forget(keep=before.get(registry, ()))
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        _skip(what, f"{kind}{' '.join(str(error).split())}".removesuffix(": "))
         return False
     return True
 
 
+def _digest(source: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all .py files in a folder."""
+    if not source.is_dir():
+        return hashlib.sha256(source.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    files = {path.relative_to(source).as_posix(): path for path in source.rglob("*.py")}
+    for name, path in sorted(files.items()):
+        if path.is_file():  # not the dangling link that an editor locks a file with
+            content = path.read_bytes()
+            digest.update(os.fsencode(name) + f"\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
+
+
 def _skip(what: object, why: str) -> None:
-    warnings.warn(f"The plug-in {what} is skipped: {why}", PluginWarning, stacklevel=3)
+    _warn(f"The plug-in {what} is skipped: {why}")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, PluginWarning, stacklevel=3)
