@@ -12,6 +12,7 @@ import click
 
 from emsym.cli.cells import leaderboard, list_, plan, run
 from emsym.cli.data import data
+from emsym.cli.symmetrize import symmetrize
 from emsym.errors import UserError
 
 INTERRUPTED = 130
@@ -53,5 +54,5 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (run, plan, list_, leaderboard, data):
+for command in (run, plan, list_, leaderboard, data, symmetrize):
     cli.add_command(command)

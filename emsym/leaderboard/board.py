@@ -54,7 +54,9 @@ class Board:
         """What a reader must know before comparing: (word, text)."""
         first = self.records[0]
         weights = first.weights
-        origin = ORIGINS.get(weights.origin, f"a local file, {weights.identity[:19]}…")
+        origin = ORIGINS.get(weights.origin, "as published with timm")
+        if weights.identity.startswith("sha256:"):
+            origin = f"a local file, {weights.identity[:19]}…"
         from_scratch = any(record.init == "random" for record in self.records)
         seeds = sorted({record.seed for record in self.records})
         licences = dict.fromkeys(

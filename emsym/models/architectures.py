@@ -7,18 +7,38 @@ encoder of timm: ``unet-resnet34``, ``fpn-tu-convnext_tiny``. Listing them impor
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from emsym.errors import UserError
-from emsym.models.inits import INITS
+from emsym.errors import UserError, first_line
+from emsym.models.inits import MIRROR_TIED, parse_init
 from emsym.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
 
-DECODERS = ("unet", "unetplusplus", "manet", "linknet", "fpn", "deeplabv3plus", "upernet")
+    from emsym.models.stem import Stem
+    from emsym.models.weights import LoadedWeights
+
+DECODERS = (
+    "unet",
+    "unetplusplus",
+    "manet",
+    "linknet",
+    "fpn",
+    "pspnet",
+    "pan",
+    "deeplabv3",
+    "deeplabv3plus",
+    "upernet",
+    "segformer",
+    "dpt",
+)
+
 ENCODERS = (
     "resnet18",
     "resnet34",
@@ -34,33 +54,53 @@ ENCODERS = (
 Factory = Callable[[], "nn.Module"]
 
 
-def _smp(name: str) -> Factory | None:
-    """A factory for a name that follows the pattern, or None."""
-    decoder, _, encoder = name.partition("-")
-    if decoder not in DECODERS or not encoder:
-        return None
+@dataclass(frozen=True)
+class Smp:
+    """A factory of networks of segmentation-models-pytorch, for one decoder and one encoder."""
 
-    def build() -> nn.Module:
+    decoder: str
+    encoder: str
+
+    def __call__(self) -> nn.Module:
+        """The network for three slices and one class, nothing pretrained.
+
+        Raises `UserError` for an unknown encoder and one that does not go with the decoder.
+        """
         import segmentation_models_pytorch as smp
         import timm
 
+        name = f"{self.decoder}-{self.encoder}"
         known = smp.encoders.get_encoder_names()
-        if encoder.startswith("tu-"):
+        if self.encoder.startswith("tu-"):
             known = [f"tu-{name}" for name in timm.list_models()]
-        if encoder not in known:
-            near = get_close_matches(encoder, known, n=3, cutoff=0.5)
+        if self.encoder not in known:
+            near = get_close_matches(self.encoder, known, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else "see its documentation."
             raise UserError(
-                f"There is no encoder '{encoder}' for the architecture '{name}'; {hint}"
+                f"There is no encoder '{self.encoder}' for the architecture '{name}'; {hint}"
             )
         try:
             return smp.create_model(
-                decoder, encoder, encoder_weights=None, in_channels=3, classes=1
+                self.decoder, self.encoder, encoder_weights=None, in_channels=3, classes=1
             )
-        except ValueError as error:  # not every encoder can be dilated, say
-            raise UserError(f"The architecture '{name}' cannot be built: {error}") from error
+        except Exception as error:  # each encoder that does not go with a decoder has its own
+            told = first_line(error)
+            raise UserError(f"The architecture '{name}' cannot be built: {told}.") from error
 
-    return build
+    def redraw(self, model: nn.Module) -> None:
+        """Draw all of such a network but its encoder anew, as its constructor does."""
+        for part, child in model.named_children():
+            for module in child.modules() if part != "encoder" else ():
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
+        if not self.decoder.startswith("deeplab"):  # which are left as PyTorch draws them
+            cast(Any, model).initialize()
+
+
+def _smp(name: str) -> Factory | None:
+    """A factory for a name that follows the pattern, or None."""
+    decoder, _, encoder = name.partition("-")
+    return Smp(decoder, encoder) if decoder in DECODERS and encoder else None
 
 
 ARCHITECTURES: Registry[Factory] = Registry(
@@ -69,11 +109,9 @@ ARCHITECTURES: Registry[Factory] = Registry(
 
 for _decoder in DECODERS:
     for _encoder in ENCODERS:
-        if (_decoder, _encoder) == ("deeplabv3plus", "densenet121"):
-            continue  # DenseNets cannot be dilated
-        _factory = _smp(f"{_decoder}-{_encoder}")
-        assert _factory is not None
-        ARCHITECTURES.add(f"{_decoder}-{_encoder}", _factory, summary="segmentation-models-pytorch")
+        ARCHITECTURES.add(
+            f"{_decoder}-{_encoder}", Smp(_decoder, _encoder), summary="segmentation-models-pytorch"
+        )
 
 
 def register_architecture(name: str) -> Callable[[Factory], Factory]:
@@ -82,6 +120,10 @@ def register_architecture(name: str) -> Callable[[Factory], Factory]:
     The network reads (N, 3, H, W) and gives the logit of the foreground, (N, 1, H, W).
     Raises `UserError` when the name is taken.
     """
+    if not isinstance(name, str):
+        raise UserError(
+            'An architecture is registered by its name: write @register_architecture("my-net").'
+        )
 
     def register(factory: Factory) -> Factory:
         summary = (factory.__doc__ or "").strip().split("\n")[0]
@@ -100,6 +142,15 @@ def list_architectures(pattern: str = "*") -> list[str]:
     return ARCHITECTURES.names(pattern)
 
 
+@dataclass(frozen=True)
+class Built:
+    """A network, what reads its input, and the weights that it was given, if any."""
+
+    model: nn.Module
+    stem: Stem
+    weights: LoadedWeights | None
+
+
 def create_model(
     name: str,
     init: str = "rgb",
@@ -109,22 +160,74 @@ def create_model(
 ) -> nn.Module:
     """A network that reads a stack (N, S, H, W) and gives the central slice's logit, (N, 1, H, W).
 
-    `weights` is ``pretext``, ``imagenet``, a file, or None for none; whatever is not pretrained
-    is initialised from `seed`, alike for all strategies, so that strategies can be compared in
-    pairs. Raises `UserError` for an unknown name, an even or non-positive `slices`, weights that
-    do not fit, and a network whose stem cannot be filled.
+    `init` is a strategy, with interventions if need be: ``uniform-green+mirror-tied``.
+    `weights` is ``pretext``, ``imagenet``, a tag of timm's such as ``resnet50.a1_in1k``, a file,
+    or None for none; whatever is not pretrained is initialised from `seed`, alike for all
+    strategies, so that strategies can be compared in pairs. The global random numbers are left as
+    they were. Raises `UserError` for an unknown name, an even or non-positive `slices`, weights
+    that do not fit or cannot be had, and a network whose stem cannot be filled.
+    """
+    return build(name, init, slices, weights, seed).model
+
+
+def build(name: str, init: str, slices: int, weights: str | None, seed: int) -> Built:
+    """What `create_model` gives, with its stem and its weights' identity; raises as it does.
+
+    A network with its weights is built and loaded once in a process, and copied for each call.
     """
     import torch
 
+    from emsym.models.interventions import mirror_tie
     from emsym.models.stem import fill_stem
+
+    chosen = parse_init(init)
+    factory = ARCHITECTURES.get(name)
+    with torch.random.fork_rng(devices=[]):
+        if chosen.strategy.pretrained and weights is not None:
+            file = Path(weights)
+            stamp = file.stat().st_mtime_ns if file.is_file() else 0
+            prototype = _prototype(factory, weights, stamp)
+        else:
+            prototype = _blank(factory, seed)
+        model = _seeded(prototype, factory, seed)
+        stem = fill_stem(model, prototype.stem, chosen.strategy_name, chosen.strategy, slices)
+        if MIRROR_TIED in chosen.interventions:
+            mirror_tie(model, stem)
+    return Built(model, stem, prototype.weights)
+
+
+@lru_cache(maxsize=4)  # of one memory's worth of networks, for cells come sorted by architecture
+def _prototype(factory: Factory, weights: str, _stamp: int) -> Built:
+    """A network with pretrained weights; what is not pretrained in it is drawn later."""
+    from emsym.models.stem import find_stem
     from emsym.models.weights import load_weights
 
-    if slices < 1 or slices % 2 == 0:
-        raise UserError(f"A slice stack has an odd number of slices, not {slices}.")
-    strategy = INITS.get(init)
+    model = factory()
+    loaded = load_weights(model, weights)
+    return Built(model, find_stem(model, 3), loaded)
+
+
+def _blank(factory: Factory, seed: int) -> Built:
+    """A network with nothing pretrained, drawn from a seed."""
+    import torch
+
+    from emsym.models.stem import find_stem
+
     torch.manual_seed(seed)
-    model = ARCHITECTURES.get(name)()
-    if strategy.pretrained and weights is not None:
-        load_weights(model, weights, Path())
-    fill_stem(model, init, strategy, slices)
+    model = factory()
+    return Built(model, find_stem(model, 3), None)
+
+
+def _seeded(prototype: Built, factory: Factory, seed: int) -> nn.Module:
+    """A copy of the prototype in which all that its weights do not give is drawn from a seed."""
+    import torch
+
+    torch.manual_seed(seed)
+    model: Any = deepcopy(prototype.model) if prototype.weights else prototype.model
+    if isinstance(factory, Smp):
+        factory.redraw(model)
+    elif prototype.weights and hasattr(model, "encoder"):
+        encoder = model.encoder
+        model = factory()
+        model.encoder = encoder
     return model

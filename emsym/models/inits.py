@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from emsym.errors import UserError
 from emsym.registry import Registry
@@ -21,29 +21,103 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+Fill = Callable[["Tensor", int], "Tensor"]
+Gain = Literal["copy", "preserve"]
+PRESERVE = "-preserve"
+"""What the name of a strategy with the gain `preserve` ends in."""
+MIRROR_TIED, ZFLIP = "mirror-tied", "zflip-augment"
+INTERVENTIONS = {
+    MIRROR_TIED: "keeps w_s = w_−s while training, so that f(x) = f(mirror x) always holds",
+    ZFLIP: "shows each training stack reversed with probability one half",
+}
+"""What may follow a strategy's name after a ``+``, in this order; see `models.interventions`."""
+
+
 @dataclass(frozen=True)
 class InitStrategy:
-    """A fill function, and whether the rest of the encoder keeps its pretrained weights."""
+    """A fill function, whether the rest of the encoder keeps its pretrained weights, and the gain.
 
-    fill: Callable[[Tensor, int], Tensor]
+    The gain `copy` takes the filled weights as they are; `preserve` scales each output filter so
+    that its L2 norm, all slices together, is that of the filter in W.
+    """
+
+    fill: Fill
     pretrained: bool = True
+    gain: Gain = "copy"
+
+
+@dataclass(frozen=True)
+class Init:
+    """What a name such as ``uniform-green+mirror-tied`` stands for.
+
+    `strategy_name` is the part before the first ``+``.
+    """
+
+    name: str
+    strategy_name: str
+    strategy: InitStrategy
+    interventions: tuple[str, ...] = ()
 
 
 INITS: Registry[InitStrategy] = Registry("init", group="emsym.inits")
 
 
-def register_init(name: str, *, pretrained: bool = True) -> Callable:
+def parse_init(name: str) -> Init:
+    """The strategy and the interventions of a name: STRATEGY[-preserve][+INTERVENTION …].
+
+    Raises `UserError` for an unknown strategy or intervention, one named twice, and another order.
+
+    >>> parse_init("mirror-preserve+mirror-tied").interventions
+    ('mirror-tied',)
+    """
+    chosen, *interventions = name.split("+")
+    if (plain := chosen.removesuffix(PRESERVE)) in INITS.names():
+        INITS.get(plain)  # a plug-in's variant is registered when the plug-in is imported
+    strategy = INITS.get(chosen)
+    for intervention in interventions:
+        if intervention not in INTERVENTIONS:
+            raise UserError(
+                f"There is no intervention '{intervention}' for the init '{name}': there are "
+                f"{' and '.join(INTERVENTIONS)}."
+            )
+    if interventions != (ordered := [i for i in INTERVENTIONS if i in interventions]):
+        # one name for one thing, lest a leaderboard list it twice
+        raise UserError(f"Write the init '{name}' as '{'+'.join([chosen, *ordered])}'.")
+    return Init(name, chosen, strategy, tuple(interventions))
+
+
+def init_source(name: str) -> str | None:
+    """SHA-256 of the source of an init's strategy, None for one of emsym's; raises as parsing."""
+    return INITS.source_digest(parse_init(name).strategy_name)
+
+
+def preserve(filled: Tensor, rgb: Tensor) -> Tensor:
+    """`filled` (O, S, kH, kW) with the L2 norm of each filter that it has in `rgb` (O, 3, kH, kW).
+
+    A filter of zeros stays one.
+    """
+    norms = filled.flatten(1).norm(dim=1)
+    gain = rgb.flatten(1).norm(dim=1) / norms.where(norms > 0, norms.new_ones(()))
+    return filled * gain.view(-1, 1, 1, 1)
+
+
+def register_init(name: str, *, pretrained: bool = True) -> Callable[[Fill], Fill]:
     """Decorate a function (W (O, 3, kH, kW), S) → (O, S, kH, kW) to register it as a strategy.
 
+    Its variant with the gain `preserve` is registered as well, as NAME-preserve.
     With ``pretrained=False`` the whole network starts from scratch.
     Raises `UserError` when the name is taken.
     """
     if not isinstance(name, str):
         raise UserError('A strategy is registered by its name: write @register_init("my-name").')
 
-    def register(fill: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, int], Tensor]:
+    def register(fill: Fill) -> Fill:
         summary = (fill.__doc__ or "").strip().split("\n")[0]
         INITS.add(name, InitStrategy(fill, pretrained), summary=summary, depth=2)
+        if pretrained:
+            variant = InitStrategy(fill, gain="preserve")
+            told = f"{name}, each filter scaled to the norm that it was pretrained to."
+            INITS.add(f"{name}{PRESERVE}", variant, summary=told, depth=2)
         return fill
 
     return register
@@ -52,8 +126,8 @@ def register_init(name: str, *, pretrained: bool = True) -> Callable:
 def list_inits(pattern: str = "*") -> list[str]:
     """The names of the init strategies that match a shell pattern.
 
-    >>> list_inits("uniform-*")
-    ['uniform-blue', 'uniform-green', 'uniform-luminance', 'uniform-mean', 'uniform-red']
+    >>> list_inits("uniform-*n*")
+    ['uniform-green', 'uniform-green-preserve', 'uniform-luminance', ...]
     """
     return INITS.names(pattern)
 
@@ -72,6 +146,29 @@ def rgb(rgb: Tensor, slices: int) -> Tensor:
     if slices == 1:
         return rgb.sum(1, keepdim=True)
     return rgb[:, [s % 3 for s in range(slices)]] * (3 / slices)
+
+
+@register_init("timm")
+def timm(rgb: Tensor, slices: int) -> Tensor:
+    """What timm does for another number of channels, by its own code; see `rgb`."""
+    from timm.models import adapt_input_conv
+
+    return adapt_input_conv(slices, rgb)
+
+
+@register_init("smp")
+def smp(rgb: Tensor, slices: int) -> Tensor:
+    """What segmentation-models-pytorch does for another number of channels, by its own code."""
+    import torch
+    from segmentation_models_pytorch.encoders._utils import patch_first_conv
+
+    if slices == 3:  # then it leaves them as they are; its code would round float64
+        return rgb.clone()
+    kernel = (rgb.shape[2], rgb.shape[3])
+    stem = torch.nn.Conv2d(3, rgb.shape[0], kernel, bias=False, device="meta")  # draws no numbers
+    stem.weight = torch.nn.Parameter(rgb.clone(), requires_grad=False)
+    patch_first_conv(stem, slices, pretrained=True)
+    return stem.weight.detach().to(rgb.dtype)
 
 
 @register_init("uniform-red")

@@ -103,7 +103,7 @@ def _train(encoder: str) -> dict[str, Tensor]:
     noise = torch.tensor(NOISE).view(3, 1, 1)
 
     model = smp.Linknet(encoder, encoder_weights=None, classes=3)  # a light decoder: all of the
-    stem = find_stem(model).weight  # time goes into the encoder
+    stem = model.get_parameter(find_stem(model, 3).reads[0].path)  # time goes into the encoder
     fresh = stem.detach().norm()
     with torch.no_grad():
         stem.mul_(SMALL)

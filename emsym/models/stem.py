@@ -1,83 +1,313 @@
-"""The stem: the convolution that reads the raw stack, and filling it for S slices."""
+"""The stem: the weights that read the raw stack, and filling them for S slices."""
 
 import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from emsym.errors import UserError
-from emsym.models.inits import InitStrategy
+from emsym.errors import UserError, first_names
+from emsym.models.inits import InitStrategy, preserve
+from emsym.models.trace import Constant, Read, trace
+from emsym.protocol import MAX_SLICES
 
-PROBE = 64
-"""Height and width of the input that finds the stem, in pixels."""
+CHANNELS = (3, 5, 7, 9, 1)
+"""How many slices a network is tried with where nobody says how many it reads."""
 
 
-def find_stem(model: nn.Module, channels: int = 3) -> nn.Conv2d:
-    """The one convolution whose input is the network's input itself, found by watching it run.
+@dataclass(frozen=True)
+class Stem:
+    """What reads the raw stack of a network.
 
-    Raises `UserError` where another module, or more than one, reads the raw input.
+    `reads` are the weights, several where the stem has branches; `constants` are parameters and
+    buffers with a value for each slice that the stack meets before, such as a normalisation's.
     """
-    readers: list[tuple[str, nn.Module]] = []
-    device = next((parameter.device for parameter in model.parameters()), None)
-    probe = torch.zeros(1, channels, PROBE, PROBE, device=device)
 
-    def watch(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
-        def note(_: nn.Module, inputs: tuple) -> None:
-            if inputs and isinstance(inputs[0], Tensor) and inputs[0] is probe:
-                readers.append((name, module))
+    slices: int
+    reads: tuple[Read, ...]
+    constants: tuple[Constant, ...] = ()
 
-        return module.register_forward_pre_hook(note)
+    def __str__(self) -> str:
+        told = [read.where for read in self.reads]
+        told += [f"{constant.name}, one value for each slice" for constant in self.constants]
+        return "; ".join(told)
 
-    leaves = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Conv2d) or not any(True for _ in module.children())
-    ]
-    hooks = [watch(name, module) for name, module in leaves]
-    training = [(module, module.training) for module in model.modules()]
-    try:
-        with torch.no_grad():
-            model.eval()(probe)
-    finally:
-        for module, mode in training:
-            module.training = mode
-        for hook in hooks:
-            hook.remove()
-    if len(readers) != 1 or not isinstance(readers[0][1], nn.Conv2d):
-        told = ", ".join(f"{name} ({type(module).__name__})" for name, module in readers)
+
+def find_stem(model: nn.Module, slices: int | None = None) -> Stem:
+    """The weights that read the raw stack, found by following a stack through the network.
+
+    `slices` is how many the network reads; None tries 3, 5, 7, 9 and 1. Nothing is computed where
+    shapes suffice, else one forward pass on a small stack. The network is left as it was.
+
+    Raises `UserError`, naming the module and the reason, where the network does not run on one
+    stack (1, `slices`, H, W), or has a stem that cannot be treated.
+    """
+    if isinstance(model, nn.Module) and any(map(is_lazy, model.parameters())):
         raise UserError(
-            f"The stem cannot be filled: the network's input is read by {told or 'no layer'}, "
-            "and just one Conv2d is supported."
+            "The network has layers that take their size from the first input: run it on one "
+            "stack first."
         )
-    stem = readers[0][1]
-    if stem.groups != 1:
-        raise UserError(f"The stem cannot be filled: {readers[0][0]} is a grouped convolution.")
-    return stem
+    failures: list[Exception] = []
+    for count in CHANNELS if slices is None else (slices,):
+        try:
+            found = trace(model, count)
+        except Exception as error:  # whatever a stranger's network raises
+            failures.append(error)
+            continue
+        _check(model, found.reads, count)
+        return Stem(count, found.reads, found.constants)
+    first, count = failures[0], slices or CHANNELS[0]
+    raise UserError(
+        f"The network does not run on one stack of {count} slices, (1, {count}, 64, 64), nor on "
+        f"a larger one: {_told(first)}."
+    ) from first
 
 
-def fill_stem(model: nn.Module, name: str, strategy: InitStrategy, slices: int) -> None:
-    """Make the stem of an RGB network read `slices` slices, filled by the strategy `name`.
+def fill_stem(model: nn.Module, stem: Stem, name: str, strategy: InitStrategy, slices: int) -> Stem:
+    """Fill the stem for `slices` slices by the strategy `name`, in place; the stem afterwards.
 
-    Raises `UserError` where the strategy fails, or gives another shape or dtype than it must, or
-    values that are not finite.
+    Raises `UserError` as `widened` and `filled` do; the network is then as it was.
     """
-    stem = find_stem(model)
-    rgb = stem.weight.detach()
+    after = widened(model, stem, slices)
+    assign(model, filled(tensors_of(model, stem), stem, after, name, strategy))
+    return after
+
+
+def tensors_of(model: nn.Module, stem: Stem) -> dict[str, Tensor]:
+    """The stem's weights and constants by their names, as they are in the network's memory."""
+    names = [read.path for read in stem.reads] + [constant.name for constant in stem.constants]
+    return {name: _tensor(model, name).detach() for name in names}
+
+
+def widened(model: nn.Module, stem: Stem, slices: int) -> Stem:
+    """The stem once it is wide enough for `slices` slices; the network is not touched.
+
+    Raises `UserError` for an even number, one over `MAX_SLICES`, and a network in which more than
+    the stem counts on its number of slices.
+    """
+    check_slices(slices)
+    if slices == stem.slices:
+        return stem
+    check_unscripted(model, stem)
+    tensors = tensors_of(model, stem)
+    replaced = {}
+    for read in stem.reads:
+        shape = list(tensors[read.path].shape)
+        shape[read.dim] += read.slots.count(0) * (slices - stem.slices)
+        replaced[read.path] = tensors[read.path].new_zeros(shape)
+    for constant in stem.constants:
+        shape = list(tensors[constant.name].shape)
+        shape[constant.dim] = slices
+        replaced[constant.name] = tensors[constant.name].new_ones(shape)
     try:
-        filled = strategy.fill(rgb.clone(), slices)
-    except Exception as error:  # whatever a stranger's function raises
+        found = trace(model, slices, replaced)
+    except Exception as error:  # whatever a stranger's network raises
+        raise UserError(
+            f"The network cannot be made to read {slices} slices, because more than its stem "
+            f"({stem}) counts on {stem.slices}: {_told(error)}."
+        ) from error
+    _check(model, found.reads, slices)
+    if [read.path for read in found.reads] != [read.path for read in stem.reads]:
+        raise UserError(f"The network reads {slices} slices by other layers than {stem.slices}.")
+    # not those found now: one slice alone has nothing that tells slices apart
+    return Stem(slices, found.reads, stem.constants)
+
+
+def check_unscripted(model: nn.Module, stem: Stem) -> None:
+    """Raise `UserError` where a stem is TorchScript, which has a fixed width and no properties."""
+    for path in tensors_of(model, stem):
+        module = submodule(model, path.rpartition(".")[0])
+        if isinstance(module, torch.jit.ScriptModule):
+            raise UserError(
+                f"The stem ({stem}) is TorchScript, which can neither read another number of "
+                "slices nor be tied: treat the network that it was made from, and script that."
+            )
+
+
+def check_slices(slices: int) -> None:
+    """Raise `UserError` for a number of slices that no stack has."""
+    if not 1 <= slices <= MAX_SLICES or slices % 2 == 0:
+        raise UserError(
+            f"A slice stack has an odd number of slices, at most {MAX_SLICES}, not {slices}."
+        )
+
+
+def filled(
+    tensors: Mapping[str, Tensor], stem: Stem, after: Stem, name: str, strategy: InitStrategy
+) -> dict[str, Tensor]:
+    """The tensors of `stem`, filled by the strategy `name` for the slices that `after` reads.
+
+    The strategy gets each weight as (O, 3, kH, kW), its three planes what read the first, second
+    and third slice; where a slice comes as several channels (space-to-depth) or features
+    (unfolded patches) they lie along kH. Channels that no slice fills are kept. Where a strategy
+    leaves the weights as they are, it leaves the constants, too; else each slice gets their mean.
+
+    Raises `UserError` where the stem does not read three slices (other than leaving it as it is),
+    and where the strategy fails, changes the weights that it is given, or gives another shape or
+    dtype than it must or values that are not finite.
+    """
+    if stem.slices != 3:
+        if name == "rgb" and after.slices == stem.slices:
+            return dict(tensors)
+        raise UserError(
+            f"The network reads {stem.slices} slices, and the init '{name}' starts from weights "
+            "for red, green and blue: take 'rgb', which leaves as many slices as they are, as in "
+            "'rgb+mirror-tied'."
+        )
+    made = {}
+    for old, new in zip(stem.reads, after.reads, strict=True):
+        weight = tensors[old.path]
+        made[old.path] = _scatter(
+            weight, old, new, _ask(name, strategy, planes(weight, old), after.slices)
+        )
+    kept = after.slices == 3 and all(torch.equal(made[path], tensors[path]) for path in made)
+    for constant in stem.constants:
+        value = tensors[constant.name]
+        mean = value.mean(constant.dim, keepdim=True)
+        wide = mean.repeat_interleave(after.slices, constant.dim)
+        made[constant.name] = value if kept else wide
+    return made
+
+
+def assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors in the place of a network's own; one that keeps its shape keeps its identity."""
+    for name, tensor in tensors.items():
+        owner, _, own = name.rpartition(".")
+        module = submodule(model, owner)
+        old = getattr(module, own)
+        if old.shape == tensor.shape:
+            with torch.no_grad():
+                old.copy_(tensor)
+            continue
+        new = nn.Parameter(tensor, old.requires_grad) if isinstance(old, nn.Parameter) else tensor
+        setattr(module, own, new)
+        for width in ("in_channels", "in_features", "num_features"):
+            if hasattr(module, width):
+                wider = sum(tensor.shape) - sum(old.shape)
+                setattr(module, width, getattr(module, width) + wider)
+                break
+
+
+def submodule(model: nn.Module, path: str) -> nn.Module:
+    """A module by its path; also one of TorchScript, or named as a method is, such as ``half``."""
+    model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
+    return dict(model.named_modules(remove_duplicate=False))[path]
+
+
+def planes(weight: Tensor, read: Read) -> Tensor:
+    """What each slice meets of a stem's weight: (O, S, kH, kW), in the order of the slices."""
+    found = weight.movedim(read.dim, 1)[:, _inputs(read)]  # (O, S, P, …)
+    return (found.unsqueeze(-1) if found.ndim == 3 else found).flatten(2, -2)
+
+
+def mirrored(read: Read) -> tuple[int, ...]:
+    """For each index of the weight's inputs, that of the same input of the slice opposite."""
+    slots = read.slots
+    of = {slot: [i for i, other in enumerate(slots) if other == slot] for slot in {*slots}}
+    last = max(slots)
+    return tuple(
+        i if slot < 0 else of[last - slot][of[slot].index(i)] for i, slot in enumerate(slots)
+    )
+
+
+def _ask(name: str, strategy: InitStrategy, rgb: Tensor, slices: int) -> Tensor:
+    """What the strategy makes of W, if it keeps its promises."""
+    given = rgb.clone()
+    try:
+        made = strategy.fill(given, slices)
+    except (Exception, SystemExit) as error:  # whatever a stranger's function raises
         at = traceback.extract_tb(error.__traceback__)[-1]
-        told = f"{type(error).__name__}: {error} ({at.filename}:{at.lineno})"
+        told = f"{_told(error)} ({at.filename}:{at.lineno})"
         raise UserError(f"The init '{name}' fails: {told}.") from error
+    if not torch.equal(given, rgb):
+        raise UserError(
+            f"The init '{name}' changes the weights that it is given: let it begin with "
+            "`rgb = rgb.clone()`."
+        )
     expected = (rgb.shape[0], slices, *rgb.shape[2:])
-    if not isinstance(filled, Tensor) or filled.shape != expected or filled.dtype != rgb.dtype:
+    if not isinstance(made, Tensor) or made.shape != expected or made.dtype != rgb.dtype:
         told = (
-            f"{tuple(filled.shape)} {filled.dtype}"
-            if isinstance(filled, Tensor)
-            else type(filled).__name__
+            f"{tuple(made.shape)} {made.dtype}" if isinstance(made, Tensor) else type(made).__name__
         )
         raise UserError(f"The init '{name}' gives {told} instead of {expected} {rgb.dtype}.")
-    if not filled.isfinite().all():
+    if not made.isfinite().all():
         raise UserError(f"The init '{name}' gives values that are not finite.")
-    stem.weight = nn.Parameter(filled.contiguous())
-    stem.in_channels = slices
+    return preserve(made, rgb) if strategy.gain == "preserve" else made
+
+
+def _check(model: nn.Module, reads: tuple[Read, ...], slices: int) -> None:
+    """Raise `UserError` where the weights that read the stack cannot be filled slice by slice."""
+    cannot = "The stem cannot be treated: "
+    if not reads:
+        raise UserError(
+            f"{cannot}no layer with weights reads the slices; the network drops them, or mixes "
+            "them before its first layer."
+        )
+    for read in reads:
+        if "parametrizations" in read.module.split("."):
+            raise UserError(
+                f"{cannot}the weight of {read.module.partition('.parametrizations')[0]} is "
+                "parametrised: call torch.nn.utils.parametrize.remove_parametrizations on it first,"
+                " or emsym.models.interventions.mirror_untie where it is mirror-tied."
+            )
+    refused = dict.fromkeys(f"{read.where} {read.refused}" for read in reads if read.refused)
+    if refused:
+        raise UserError(
+            f"{cannot}{first_names(refused)}; let the slices first meet a layer whose weights "
+            "belong to one slice each, such as a plain convolution."
+        )
+    for read in reads:
+        again = [other.path for other in reads].count(read.path)
+        if again > 1:
+            raise UserError(
+                f"{cannot}{read.where} is shared by {again} branches: give each branch a layer "
+                "of its own."
+            )
+        counts = {read.slots.count(slot) for slot in range(slices)}
+        if len(counts) != 1 or 0 in counts:
+            seen = ", ".join(str(slot) for slot in sorted({*read.slots} - {-1}))
+            raise UserError(
+                f"{cannot}{read.where} sees slice {seen} of 0 … {slices - 1} alone: let one layer "
+                "see them all."
+            )
+        check_type(read, _tensor(model, read.path))
+
+
+def check_type(read: Read, weight: Tensor) -> None:
+    """Raise `UserError` for a stem's weight in which a strategy's sums would be too coarse."""
+    if weight.dtype not in (torch.float32, torch.float64):
+        told = str(weight.dtype).removeprefix("torch.")
+        way = "turn the network into float32 with model.float() first"
+        if not weight.dtype.is_floating_point:
+            way = "treat the network before it is quantised"
+        raise UserError(f"The stem cannot be treated: {read.where} has weights in {told}: {way}.")
+
+
+def _inputs(read: Read) -> Tensor:
+    """Which inputs of the weight each slice has, (S, P)."""
+    slots = torch.tensor(read.slots)
+    return torch.stack([torch.nonzero(slots == s)[:, 0] for s in range(max(read.slots) + 1)])
+
+
+def _scatter(weight: Tensor, old: Read, new: Read, made: Tensor) -> Tensor:
+    """The weight with the planes (O, S, kH, kW) where a stack of S slices is read."""
+    before = weight.movedim(old.dim, 1)
+    inputs = _inputs(new)
+    after = before.new_empty(before.shape[0], len(new.slots), *before.shape[2:])
+    after[:, inputs] = made.reshape(before.shape[0], *inputs.shape, *before.shape[2:])
+    kept, keep = (torch.tensor(read.slots) < 0 for read in (new, old))
+    after[:, kept] = before[:, keep]
+    return after.movedim(1, new.dim).contiguous()
+
+
+def _tensor(model: nn.Module, path: str) -> Tensor:
+    """A parameter or buffer by its path."""
+    owner, _, own = path.rpartition(".")
+    return getattr(submodule(model, owner), own)
+
+
+def _told(error: BaseException) -> str:
+    """What a stranger's code raised, on one line and without a full stop."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(" :.")

@@ -2,6 +2,7 @@
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,9 @@ from emsym.data.cards import Card
 from emsym.data.stacks import Split, splits
 from emsym.data.volume import check, open_volume
 from emsym.errors import UserError
-from emsym.models.architectures import create_model
+from emsym.models.architectures import build
+from emsym.models.inits import ZFLIP, parse_init
+from emsym.models.interventions import zflip
 from emsym.protocol import Border, Protocol
 from emsym.run.environment import environment, peak_memory_mb
 from emsym.run.plan import Job
@@ -21,7 +24,7 @@ from emsym.scores.attribution import saliency, target_mask
 from emsym.scores.faithfulness import faithfulness_estimate
 from emsym.scores.logits import DenseLogits, probabilities
 from emsym.scores.symmetry import flip_error, mirror, symmetry
-from emsym.train import train
+from emsym.train import Batch, train
 
 
 @lru_cache(maxsize=4)
@@ -51,7 +54,7 @@ def run_cell(job: Job) -> Record:
         results = _measure(job, seconds)
     except (KeyboardInterrupt, MemoryError):
         raise
-    except Exception as error:  # the next cell must go on
+    except (Exception, SystemExit) as error:  # the next cell must go on
         what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         results = {"status": "failed", "error": what}
     return job.record(
@@ -62,7 +65,7 @@ def run_cell(job: Job) -> Record:
     )
 
 
-def _measure(job: Job, seconds: dict[str, float]) -> dict[str, object]:
+def _measure(job: Job, seconds: dict[str, float]) -> dict[str, Any]:
     protocol, cell = job.protocol, job.cell
     recipe = protocol.recipe
     torch.set_num_threads(recipe.threads)
@@ -72,19 +75,27 @@ def _measure(job: Job, seconds: dict[str, float]) -> dict[str, object]:
             job.card, protocol.slices, recipe.patch, protocol.border
         )
     with timed(seconds, "model"):
-        model = create_model(cell.architecture, cell.init, protocol.slices, job.weights, cell.seed)
+        built = build(cell.architecture, cell.init, protocol.slices, job.weights, cell.seed)
+    model = built.model
     with timed(seconds, "train"):
         # strategies that share a seed see the same batches, so that they compare in pairs
         generator = torch.Generator().manual_seed(cell.seed)
-        curve = train(
-            model,
-            lambda: train_split.sample(recipe.batch_size, recipe.patch, recipe.augment, generator),
-            recipe,
-        )
+        reversals = torch.Generator().manual_seed(2**32 + cell.seed)  # not the batches' numbers
+        torch.manual_seed(cell.seed)  # what dropout draws from
+        zflips = ZFLIP in parse_init(cell.init).interventions
+
+        def batch() -> Batch:
+            images, labels = train_split.sample(
+                recipe.batch_size, recipe.patch, recipe.augment, generator
+            )
+            return zflip(images, reversals) if zflips else images, labels
+
+        curve = train(model, batch, recipe)
     columns = score_model(DenseLogits(model), test_split, instances, job.card, protocol, seconds)
     scores, missing = summarise(columns.images)
     return {
         "status": "done",
+        "loaded": built.weights,
         "scores": {**scores, **columns.pooled},
         "missing": missing,
         "images": {"section": test_split.sections, **columns.images},

@@ -7,8 +7,8 @@ from emsym import SCORING_VERSION
 from emsym.data.cards import Card, load_card
 from emsym.data.locate import digest, locate
 from emsym.models.architectures import ARCHITECTURES
-from emsym.models.inits import INITS
-from emsym.models.weights import weights_identity
+from emsym.models.inits import init_source, parse_init
+from emsym.models.weights import LoadedWeights, weights_identity
 from emsym.protocol import Cell, Protocol, cell_key, dataset_name
 from emsym.run.record import DatasetStamp, ProtocolStamp, Record, WeightsStamp
 from emsym.run.store import Store
@@ -30,8 +30,11 @@ class Job:
     init_source: str | None
     architecture_source: str | None
 
-    def record(self, **results: object) -> Record:
-        """The cell's record with these results; `status`, and `error` or the scores."""
+    def record(self, loaded: LoadedWeights | None = None, **results: object) -> Record:
+        """The cell's record with these results; `status`, and `error` or the scores.
+
+        `loaded` is what the network was given, where it was given weights.
+        """
         return Record.model_validate(
             {
                 "key": self.key,
@@ -51,11 +54,15 @@ class Job:
                 "architecture": self.cell.architecture,
                 "init": self.cell.init,
                 "init_source": self.init_source,
+                "gain": parse_init(self.cell.init).strategy.gain,
                 "architecture_source": self.architecture_source,
                 "seed": self.cell.seed,
                 "slices": self.protocol.slices,
                 "weights": WeightsStamp(
-                    origin=Path(self.weights).name, identity=self.weights_identity
+                    origin=Path(self.weights).name,
+                    identity=self.weights_identity,
+                    tag=loaded.tag if loaded else None,
+                    digest=loaded.digest if loaded else None,
                 ),
                 "scoring_version": SCORING_VERSION,
                 **results,
@@ -82,7 +89,7 @@ def jobs(protocol: Protocol) -> list[Job]:
     chosen = cards(protocol)
     data = {name: digest(card) for name, card in chosen.items()}
     places = {name: locate(card) for name, card in chosen.items()}
-    inits = {name: INITS.source_digest(name) for name in protocol.inits}
+    inits = {name: init_source(name) for name in protocol.inits}
     architectures = {name: ARCHITECTURES.source_digest(name) for name in protocol.architectures}
     identity = weights_identity(protocol.weights, protocol.folder)
     weights = protocol.weights

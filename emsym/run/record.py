@@ -34,6 +34,11 @@ class WeightsStamp(Strict):
 
     origin: str
     identity: str
+    """Of a file, its SHA-256; of what is made or published, its name."""
+    tag: str | None = None
+    """What was loaded, such as ``resnet50.a1_in1k``; None where nothing was, as for `random`."""
+    digest: str | None = None
+    """SHA-256 of the tensors that were loaded."""
 
 
 class Record(Strict):
@@ -55,7 +60,9 @@ class Record(Strict):
     architecture: str
     init: str
     init_source: str | None
-    """SHA-256 of a plug-in's file; None for a strategy of emsym's."""
+    """SHA-256 of a plug-in's source; None for a strategy of emsym's."""
+    gain: Literal["copy", "preserve"] = "copy"
+    """Whether the strategy's filters were taken as they are, or scaled to their pretrained norm."""
     architecture_source: str | None
     seed: int
     slices: int

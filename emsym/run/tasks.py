@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 from emsym.data.cards import Card
+from emsym.errors import UserError
 from emsym.models.architectures import create_model
 from emsym.protocol import Border
 from emsym.registry import load_plugin
@@ -36,7 +37,10 @@ def check_model(architecture: str, inits: tuple[str, ...], slices: int, weights:
 
     torch.set_num_threads(1)  # so that pretext weights are the same on any number of cores
     for init in inits:
-        create_model(architecture, init, slices, weights)
+        try:
+            create_model(architecture, init, slices, weights)
+        except SystemExit as error:  # a plug-in's, which would end the run without a word
+            raise UserError(f"The architecture '{architecture}' calls exit: {error}.") from error
 
 
 def run_cell(job: Job) -> Record:

@@ -37,18 +37,14 @@ def test_stack_goes_in_and_the_central_slices_logit_comes_out(name, slices):
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_every_decoder_can_be_built(decoder):
-    model = create_model(f"{decoder}-tu-test_resnet", slices=5).eval()
+    encoder = "tu-test_vit" if decoder == "dpt" else "tu-test_resnet"
+    model = create_model(f"{decoder}-{encoder}", slices=5).eval()
     with torch.no_grad():
-        assert model(torch.zeros(1, 5, 64, 64)).shape == (1, 1, 64, 64)
-
-
-@pytest.mark.parametrize("name", list_architectures("*-densenet121"))
-def test_every_listed_densenet_can_be_built(name):  # whose encoder cannot be dilated
-    assert isinstance(create_model(name), nn.Module)
+        assert model(torch.zeros(1, 5, 160, 160)).shape == (1, 1, 160, 160)
 
 
 def test_names_that_follow_the_pattern_need_not_be_listed():
-    assert "unet-resnet10t" not in list_architectures()
+    assert "unet-tu-resnet10t" not in list_architectures()
     model = create_model("unet-tu-resnet10t", slices=5).eval()
     with torch.no_grad():
         assert model(torch.zeros(1, 5, 32, 32)).shape == (1, 1, 32, 32)
@@ -59,7 +55,7 @@ def test_names_that_follow_the_pattern_need_not_be_listed():
 
 @pytest.mark.parametrize("slices", [0, 2, 4, -1])
 def test_stack_without_a_centre_is_refused(slices):
-    with pytest.raises(UserError, match=f"odd number of slices, not {slices}"):
+    with pytest.raises(UserError, match=f"odd number of slices, at most 31, not {slices}"):
         create_model(NAME, slices=slices)
 
 
@@ -102,7 +98,8 @@ def test_strategies_share_everything_but_the_stem():
     base = states["rgb"]
     for init, state in states.items():
         differing = {name for name in base if not torch.equal(base[name], state[name])}
-        assert differing == (set() if init == "rgb" else {STEM}), init
+        same = init.removesuffix("-preserve") in ("rgb", "smp", "timm")
+        assert differing == (set() if same else {STEM}), init
 
 
 @pytest.mark.parametrize("init", ["rgb", "random-stem", "random"])

@@ -63,9 +63,9 @@ def test_training_is_deterministic_and_leaves_the_callers_state_alone():
 def test_the_stem_is_learned_and_of_a_fresh_ones_scale():
     torch.manual_seed(0)
     model = smp.Linknet(ENCODER, encoder_weights=None)
-    fresh = find_stem(model).weight.detach().clone()
+    fresh = model.get_parameter(find_stem(model).reads[0].path).detach().clone()
     model.encoder.load_state_dict(pretext.train_pretext(ENCODER))
-    learned = find_stem(model).weight.detach()
+    learned = model.get_parameter(find_stem(model).reads[0].path).detach()
     assert learned.norm() / fresh.norm() == pytest.approx(1, abs=0.1)
     assert torch.nn.functional.cosine_similarity(learned.flatten(), fresh.flatten(), dim=0) < 0.95
 

@@ -90,7 +90,7 @@ def test_what_goes_wrong_in_a_cell_is_its_failed_record(tiny: Path) -> None:
     tiny.write_text(text.replace('["rgb", "uniform-green"]', '["random"]'))
     record = run_cell(jobs(load_protocol(str(tiny)))[0])
     assert record.status == "failed"
-    assert "the network's input is read by 0 (AvgPool2d)" in (record.error or "")
+    assert "The stem cannot be treated: 1 (Summed) mixes slices" in (record.error or "")
 
 
 def test_a_loss_that_is_not_finite_fails_the_cell_with_its_step(tiny: Path) -> None:

@@ -1,0 +1,45 @@
+"""`symmetrize`: repairing a checkpoint."""
+
+from pathlib import Path
+
+import click
+
+from emsym.cli.plugins import PLUGIN
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("checkpoint", type=_FILE)
+@click.option("--init", required=True, help="A strategy: uniform-green, say, or rgb+mirror-tied.")
+@click.option("-o", "--output", type=_FILE, help="The file to write; never one that exists.")
+@click.option(
+    "--architecture",
+    help="Whose weights these are, such as unet-resnet34: to find the stem by running the network, "
+    "not by the shape of its weights.",
+)
+@click.option("--slices", type=int, help="How many slices the network shall read; as many as now.")
+@click.option("--dry-run", is_flag=True, help="Say what would be changed, and write nothing.")
+@PLUGIN
+def symmetrize(
+    checkpoint: Path,
+    init: str,
+    output: Path | None,
+    architecture: str | None,
+    slices: int | None,
+    dry_run: bool,
+    plugins: tuple[Path, ...],
+) -> None:
+    """Fill the stem of a trained network anew.
+
+    CHECKPOINT is a .safetensors file or a state dict saved by torch.save. Everything in it but the
+    stem's weights is kept as it is.
+    """
+    from emsym.errors import UserError
+    from emsym.models.symmetrize import symmetrize_checkpoint
+
+    if (output is None) != dry_run:
+        raise UserError("Say where to write with -o FILE, or --dry-run to write nothing.")
+    click.echo(symmetrize_checkpoint(checkpoint, init, output, architecture, slices))
+    if output is not None:
+        click.echo(f"Written: {output}")

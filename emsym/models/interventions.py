@@ -1,0 +1,105 @@
+"""Interventions: what goes beyond initialisation, for as long as a network is trained.
+
+`mirror-tied` keeps the stem symmetric about the centre, so that f(x) = f(mirror x) always holds.
+`zflip-augment` shows each stack of a training batch reversed with probability one half.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from emsym.models.stem import Stem, check_unscripted, mirrored, submodule
+
+
+class MirrorTied(nn.Module):
+    """A parametrisation: the mean of a tensor and its mirror image, so that w_s = w_{−s}.
+
+    `order` gives for each index of dimension `dim` that of the slice opposite. Sums commute, so
+    both sides are equal to the last bit; and the gradient is symmetric, so whatever an optimizer
+    does to single values (weight decay, momentum) keeps them equal.
+    """
+
+    order: Tensor
+
+    def __init__(self, order: tuple[int, ...], dim: int) -> None:
+        """For a tensor with ``len(order)`` indices along `dim`."""
+        super().__init__()
+        # not in the state dict, which so has nothing but the weight
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        self.dim = dim
+
+    def forward(self, tensor: Tensor) -> Tensor:
+        """The symmetric tensor, of the same shape."""
+        return (tensor + tensor.index_select(self.dim, self.order)) / 2
+
+    def right_inverse(self, tensor: Tensor) -> Tensor:
+        """What is kept of a tensor that is assigned: its symmetric part."""
+        return self.forward(tensor)
+
+
+class _TieStatistic:
+    """A forward hook that keeps a normalisation's running statistic symmetric."""
+
+    def __init__(self, name: str, tie: MirrorTied) -> None:
+        self.name, self.tie = name, tie
+
+    def __call__(self, module: nn.Module, *_: object) -> None:
+        if module.training:
+            # `data`, for backward need not know: in training it uses the batch's own statistics
+            statistic = getattr(module, self.name).data
+            statistic.copy_(self.tie.to(statistic.device)(statistic))
+
+
+def mirror_tie(model: nn.Module, stem: Stem) -> None:
+    """Keep the stem symmetric about the centre from now on, whatever trains it.
+
+    Each weight of the stem becomes a `torch.nn.utils.parametrize` parametrisation; weights that
+    are not symmetric yet become the mean of themselves and their mirror image. Parameters keep
+    their identity, so an optimizer built before goes on. `mirror_untie` takes it back.
+
+    Raises `UserError` for TorchScript; the network is then as it was.
+    """
+    check_unscripted(model, stem)
+    for path, tie in ties(stem).items():
+        owner, _, name = path.rpartition(".")
+        module = submodule(model, owner)
+        tensor = getattr(module, name)
+        tie = tie.to(tensor.device)
+        if isinstance(tensor, nn.Parameter):
+            parametrize.register_parametrization(module, name, tie)
+        else:  # a buffer, which a normalisation may update
+            tensor.copy_(tie(tensor))
+            module.register_forward_hook(_TieStatistic(name, tie))
+
+
+def ties(stem: Stem) -> dict[str, MirrorTied]:
+    """What makes each tensor of a stem symmetric about the centre, by the tensor's name."""
+    opposite = tuple(reversed(range(stem.slices)))
+    return {
+        **{read.path: MirrorTied(mirrored(read), read.dim) for read in stem.reads},
+        **{constant.name: MirrorTied(opposite, constant.dim) for constant in stem.constants},
+    }
+
+
+def mirror_untie(model: nn.Module) -> None:
+    """Take `mirror_tie` back: plain weights, equal to those that the network had just now."""
+    for module in list(model.modules()):
+        for name, chain in list(getattr(module, "parametrizations", {}).items()):
+            if any(isinstance(link, MirrorTied) for link in chain):
+                # A copy shares its class with the network that it was copied from, and what is
+                # removed below is removed from the class.
+                own = type(module)
+                module.__class__ = type(own.__name__, own.__bases__, dict(own.__dict__))
+                parametrize.remove_parametrizations(module, name)
+        for key, hook in list(module._forward_hooks.items()):
+            if isinstance(hook, _TieStatistic):
+                del module._forward_hooks[key]
+
+
+def zflip(stacks: Tensor, generator: torch.Generator) -> Tensor:
+    """Stacks (N, S, H, W), each reversed along S with probability one half.
+
+    `generator` is one of the CPU, whichever device the stacks are on.
+    """
+    flipped = torch.rand(len(stacks), generator=generator) < 0.5
+    return torch.where(flipped.to(stacks.device)[:, None, None, None], stacks.flip(1), stacks)

@@ -1,0 +1,251 @@
+"""Repairing the stem of a network that is already built, or of a checkpoint of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emsym.errors import UserError
+from emsym.models.inits import MIRROR_TIED, ZFLIP, Init, parse_init
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from emsym.models.stem import Stem
+
+
+@dataclass(frozen=True)
+class Change:
+    """One tensor of the stem, before and after.
+
+    For a weight, the L2 norm of what each slice meets; for a constant, the slice's value, or the
+    norm of its values.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+
+    def __str__(self) -> str:
+        size = "×".join(map(str, self.shape))
+        return f"{self.name} ({size}): {_told(self.before)} → {_told(self.after)}"
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What `symmetrize` changed, or would change: the stem, tensor by tensor, slice by slice."""
+
+    init: str
+    changes: tuple[Change, ...]
+
+    def __str__(self) -> str:
+        head = f"{self.init}: the norm of what each slice meets in the stem, before → after"
+        return "\n  ".join([head, *map(str, self.changes)])
+
+
+def symmetrize(
+    model: nn.Module, init: str, slices: int | None = None, *, dry_run: bool = False
+) -> Changes:
+    """Fill the stem of a network anew, in place, whatever its origin; say what was changed.
+
+    `init` is a strategy with interventions, such as ``uniform-green`` or ``rgb+mirror-tied``; the
+    planes that it calls red, green and blue are what the first, second and third slice meet.
+    `slices` is how many slices the network shall read, as many as now if None. Where that changes,
+    parameters are replaced, so build the optimizer afterwards. With `dry_run` nothing is changed.
+
+    The stem is found by following one stack through the network, without computing anything where
+    shapes suffice; nothing but the stem is copied.
+
+    Raises `UserError` for an unknown name, for `random` (which starts a whole network from
+    scratch), for `zflip-augment` (which acts in training), for a network whose stem cannot be
+    treated, and for a strategy that breaks its promises; the network is then as it was.
+    """
+    from emsym.models.interventions import mirror_tie
+    from emsym.models.stem import assign, check_unscripted, find_stem, tensors_of, widened
+
+    chosen = repairing(init)
+    stem = find_stem(model)
+    after = widened(model, stem, stem.slices if slices is None else slices)
+    if MIRROR_TIED in chosen.interventions:
+        check_unscripted(model, after)
+    before = tensors_of(model, stem)
+    made = treated(before, stem, after, chosen)
+    changes = told(chosen, before, stem, made, after)
+    if not dry_run:
+        assign(model, made)
+        if MIRROR_TIED in chosen.interventions:
+            mirror_tie(model, after)
+    return changes
+
+
+def symmetrize_checkpoint(
+    path: Path,
+    init: str,
+    output: Path | None,
+    architecture: str | None = None,
+    slices: int | None = None,
+) -> Changes:
+    """Fill the stem in a file of weights anew and write the whole to `output`; say what changed.
+
+    With `architecture` the stem is found by running that network, and every tensor of it must be
+    in the file. Without, it is the one tensor of the shape (O, 3, kH, kW). The file may hold more
+    than the weights (an optimizer's state, an epoch), which is kept, and the names may have a
+    prefix. `mirror-tied` makes the weights symmetric; a file cannot keep them so in training.
+    `output` None writes nothing.
+
+    Raises `UserError` as `symmetrize` does, for a file that is not a state dict, for one in which
+    the stem is not found, and for an `output` that exists or cannot be written.
+    """
+    from emsym.models.checkpoint import read_checkpoint, write_checkpoint
+    from emsym.models.stem import check_type, widened
+
+    chosen = repairing(init)
+    if output is not None and output.exists():
+        raise UserError(f"{output} exists: give another name, or remove it first.")
+    checkpoint = read_checkpoint(path)
+    if architecture is None:
+        stem, prefix = _stem_by_shape(checkpoint.state, path), ""
+        after = _of_shape(stem.reads[0].path, slices or 3)
+    else:
+        model = _hollow(architecture)
+        stem, prefix = _stem_by_running(model, checkpoint.state, path, architecture)
+        after = widened(model, stem, slices or stem.slices)
+    names = [read.path for read in stem.reads] + [constant.name for constant in stem.constants]
+    before = {name: checkpoint.state[prefix + name] for name in names}
+    for read in stem.reads:
+        check_type(read, before[read.path])
+    made = treated(before, stem, after, chosen)
+    if output is not None:
+        write_checkpoint(checkpoint, {prefix + name: made[name] for name in names}, output)
+    return told(chosen, before, stem, made, after)
+
+
+def repairing(init: str) -> Init:
+    """The parsed `init`. Raises `UserError` for one that does not repair a built network."""
+    chosen = parse_init(init)
+    if not chosen.strategy.pretrained:
+        raise UserError(
+            f"The init '{init}' starts a whole network from scratch: take 'random-stem' to draw "
+            "the stem alone."
+        )
+    if ZFLIP in chosen.interventions:
+        raise UserError(
+            f"'{ZFLIP}' changes nothing in a network, but what it is shown in training: reverse "
+            "each stack there with probability one half, as emsym.models.interventions.zflip does."
+        )
+    return chosen
+
+
+def treated(
+    tensors: Mapping[str, Tensor], stem: Stem, after: Stem, init: Init
+) -> dict[str, Tensor]:
+    """The stem's tensors as `init` makes them; raises as `emsym.models.stem.filled` does."""
+    from emsym.models.interventions import ties
+    from emsym.models.stem import filled
+
+    made = filled(tensors, stem, after, init.strategy_name, init.strategy)
+    if MIRROR_TIED in init.interventions:
+        made = {name: tie(made[name]) for name, tie in ties(after).items()}
+    return made
+
+
+def told(
+    init: Init,
+    before: Mapping[str, Tensor],
+    stem: Stem,
+    made: Mapping[str, Tensor],
+    after: Stem,
+) -> Changes:
+    """The report of what was made of the tensors that were there before."""
+    old, new = _norms(before, stem), _norms(made, after)
+    return Changes(
+        init.name,
+        tuple(Change(name, tuple(made[name].shape), old[name], new[name]) for name in made),
+    )
+
+
+def _norms(tensors: Mapping[str, Tensor], stem: Stem) -> dict[str, tuple[float, ...]]:
+    from emsym.models.stem import planes
+
+    norms = {}
+    for read in stem.reads:
+        each = planes(tensors[read.path], read).transpose(0, 1).flatten(1).norm(dim=1)
+        norms[read.path] = tuple(each.tolist())
+    for constant in stem.constants:
+        rows = tensors[constant.name].movedim(constant.dim, 0)
+        rows = rows.reshape(len(rows), -1)
+        each = rows[:, 0] if rows.shape[1] == 1 else rows.norm(dim=1)
+        norms[constant.name] = tuple(each.tolist())
+    return norms
+
+
+def _told(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.3g}" for value in values)
+
+
+def _of_shape(name: str, slices: int) -> Stem:
+    """A stem of one plain convolution for `slices` slices, its weight called `name`."""
+    from emsym.models.stem import Stem, check_slices
+    from emsym.models.trace import Read
+
+    check_slices(slices)
+    module, _, parameter = name.rpartition(".")
+    return Stem(slices, (Read(module, "convolution", parameter, 1, tuple(range(slices))),))
+
+
+def _stem_by_shape(state: Mapping[str, Tensor], path: Path) -> Stem:
+    found = [name for name, value in state.items() if value.ndim == 4 and value.shape[1] == 3]
+    if len(found) != 1:
+        names = ", ".join([*found[:3], *["…"] * (len(found) > 3)])
+        seen = f"{len(found)} tensors ({names})" if found else "no tensor"
+        raise UserError(
+            f"{path} has {seen} of the shape (filters, 3, height, width), so its stem cannot be "
+            "told: say which network it belongs to with --architecture."
+        )
+    return _of_shape(found[0], 3)
+
+
+def _hollow(architecture: str) -> nn.Module:
+    """A network that has shapes, and no values in memory where it can do without."""
+    import torch
+
+    from emsym.models.architectures import ARCHITECTURES
+
+    factory = ARCHITECTURES.get(architecture)
+    try:
+        with torch.device("meta"):
+            return factory()
+    except UserError:
+        raise
+    except Exception:  # a stranger's network that wants values while it is built
+        return factory()
+
+
+def _stem_by_running(
+    model: nn.Module, state: Mapping[str, Tensor], path: Path, architecture: str
+) -> tuple[Stem, str]:
+    """The stem with as many slices as the weights have, and what their names begin with."""
+    from emsym.models.stem import find_stem, tensors_of, widened
+    from emsym.models.weights import compare
+
+    rgb = find_stem(model, 3)
+    first = rgb.reads[0]
+    keys = [key for key in state if f".{key}".endswith(f".{first.path}")]
+    if len(keys) != 1:
+        raise UserError(
+            f"{path} does not hold the weights of {architecture}: there is no '{first.path}', "
+            "which reads the slices there."
+        )
+    prefix = keys[0].removesuffix(first.path)
+    width = state[keys[0]].shape[first.dim] - first.slots.count(-1)
+    stem = widened(model, rgb, width // first.slots.count(0))
+    fit = compare(
+        {name: v for name, v in model.state_dict().items() if name not in tensors_of(model, rgb)},
+        {name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)},
+    )
+    if fit.mismatches:
+        raise UserError(f"{path} does not hold the weights of {architecture}: {fit.told()}.")
+    return stem, prefix
