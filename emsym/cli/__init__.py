@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from emsym.cli.cells import leaderboard, list_, plan, run
+from emsym.cli.cells import leaderboard, plan, run
 from emsym.cli.data import data
+from emsym.cli.listing import list_
 from emsym.cli.symmetrize import symmetrize
 from emsym.errors import UserError
 

@@ -1,4 +1,4 @@
-"""`run`, `plan`, `list` and `leaderboard`: the cells of a protocol."""
+"""`run`, `plan` and `leaderboard`: the cells of a protocol."""
 
 from __future__ import annotations
 
@@ -140,26 +140,6 @@ def plan(plugins: tuple[Path, ...], output: Path, **choice: Any) -> None:
         click.echo("How long is not known before the first cell is done.")
 
 
-@click.command("list")
-@click.argument("what", type=click.Choice(["datasets", "architectures", "inits", "protocols"]))
-@click.argument("pattern", default="*")
-@PLUGIN
-def list_(what: str, pattern: str, plugins: tuple[Path, ...]) -> None:
-    """Names that may be used, all or those like PATTERN."""
-    from fnmatch import fnmatch
-
-    found = [(name, summary) for name, summary in _named(what) if fnmatch(name, pattern)]
-    if not found:
-        raise UserError(f"None of the {what} matches '{pattern}'.")
-    width = max(len(name) for name, _ in found) + 2
-    for name, summary in found:
-        click.echo(f"{name:<{width}}{summary}".rstrip())
-    if what == "architectures":
-        click.echo(
-            "Any other encoder of segmentation-models-pytorch works, and after 'tu-' any of timm."
-        )
-
-
 @click.command()
 @_OUTPUT
 def leaderboard(output: Path) -> None:
@@ -223,19 +203,3 @@ def _report(console: Any, records: list, output: Path, fresh: bool) -> None:
         paths = write(list(Store(output / "records").records()), output)
     console.print(f"\nRecords: {output / 'records'}", highlight=False, soft_wrap=True)
     console.print(f"Leaderboard: {' and '.join(map(str, paths))}", highlight=False, soft_wrap=True)
-
-
-def _named(what: str) -> list[tuple[str, str]]:
-    from emsym.data.cards import list_cards, load_card
-    from emsym.models.architectures import ARCHITECTURES
-    from emsym.models.inits import INITS
-    from emsym.protocol import list_protocols, load_protocol
-
-    if what == "datasets":
-        return [
-            (card.name, card.title) for name in list_cards() for card in load_card(name).each_task()
-        ]
-    if what == "protocols":
-        return [(name, load_protocol(name).description) for name in list_protocols()]
-    registry: Any = INITS if what == "inits" else ARCHITECTURES
-    return [(name, registry.summary(name)) for name in registry.names()]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from emsym.errors import UserError, first_line
+from emsym.models.encoders import DECODERS, SMALLEST, encoders
 from emsym.models.inits import MIRROR_TIED, parse_init
 from emsym.registry import Registry
 
@@ -23,33 +24,6 @@ if TYPE_CHECKING:
 
     from emsym.models.stem import Stem
     from emsym.models.weights import LoadedWeights
-
-DECODERS = (
-    "unet",
-    "unetplusplus",
-    "manet",
-    "linknet",
-    "fpn",
-    "pspnet",
-    "pan",
-    "deeplabv3",
-    "deeplabv3plus",
-    "upernet",
-    "segformer",
-    "dpt",
-)
-
-ENCODERS = (
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "densenet121",
-    "mobilenet_v2",
-    "tu-mobilenetv2_100",
-    "tu-test_resnet",
-    "tu-test_efficientnet",
-)
-"""What is listed; any other encoder of segmentation-models-pytorch or timm works as well."""
 
 Factory = Callable[[], "nn.Module"]
 
@@ -84,8 +58,10 @@ class Smp:
                 self.decoder, self.encoder, encoder_weights=None, in_channels=3, classes=1
             )
         except Exception as error:  # each encoder that does not go with a decoder has its own
-            told = first_line(error)
-            raise UserError(f"The architecture '{name}' cannot be built: {told}.") from error
+            raise UserError(
+                f"The architecture '{name}' cannot be built: {first_line(error)}; "
+                f"`emsym-bench list encoders {self.encoder}` shows what goes with the encoder."
+            ) from error
 
     def redraw(self, model: nn.Module) -> None:
         """Draw all of such a network but its encoder anew, as its constructor does."""
@@ -107,10 +83,13 @@ ARCHITECTURES: Registry[Factory] = Registry(
     "architecture", group="emsym.architectures", resolve=_smp
 )
 
-for _decoder in DECODERS:
-    for _encoder in ENCODERS:
+for _encoder in encoders().values():
+    for _decoder, _size in _encoder.decoders.items() if not _encoder.refused else ():
+        _told = f"{_encoder.parameters:.1f} M parameters in the encoder"
         ARCHITECTURES.add(
-            f"{_decoder}-{_encoder}", Smp(_decoder, _encoder), summary="segmentation-models-pytorch"
+            f"{_decoder}-{_encoder.name}",
+            Smp(_decoder, _encoder.name),
+            summary=_told if _size == SMALLEST else f"{_told}; from {_size} pixels",
         )
 
 
@@ -136,7 +115,7 @@ def register_architecture(name: str) -> Callable[[Factory], Factory]:
 def list_architectures(pattern: str = "*") -> list[str]:
     """The names of the architectures that match a shell pattern.
 
-    >>> list_architectures("unet-tu-test_*")
+    >>> list_architectures("unet-tu-test_[er]*net")
     ['unet-tu-test_efficientnet', 'unet-tu-test_resnet']
     """
     return ARCHITECTURES.names(pattern)

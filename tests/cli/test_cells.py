@@ -1,4 +1,4 @@
-"""`run`, `plan` and `list` as a user meets them, mistakes above all: real processes."""
+"""`run` and `plan` as a user meets them, mistakes above all: real processes."""
 
 import subprocess
 import sys
@@ -27,21 +27,6 @@ def test_help_imports_nothing_slow(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
     assert "emsym-bench run --all" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("what", "pattern", "expected"),
-    [
-        ("inits", "uniform-g*", "uniform-green"),
-        ("datasets", "gf*fibres", "gf-pa66:fibres"),
-        ("architectures", "unet-resnet34", "unet-resnet34"),
-        ("protocols", "*", "quick"),
-    ],
-)
-def test_list(tmp_path: Path, what: str, pattern: str, expected: str) -> None:
-    done = bench("list", what, pattern, cwd=tmp_path)
-    assert done.stdout.split()[0] == expected
-    assert done.returncode == 0
 
 
 def test_plan_tells_every_cell_and_writes_nothing(tmp_path: Path) -> None:

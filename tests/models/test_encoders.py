@@ -1,0 +1,166 @@
+"""The table of encoders: complete, and true of the libraries that are installed."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from emsym.models.encoders import FILE, TIMM, WIDTH, Encoder, encoders, table
+from emsym.models.inits import INITS
+from emsym.models.stem import fill_stem, find_stem
+from emsym.models.survey import SLICES, survey, surveys, write
+from emsym.models.trace import trace
+
+FAMILIES = """
+    resnet resnetv2 senet densenet efficientnet mobilenetv3 regnet convnext swin_transformer pvt_v2
+    maxxvit nfnet hrnet vgg dpn xception xception_aligned inception_v3 inception_v4 byobnet ghostnet
+    fastvit mix_transformer vision_transformer
+    """.split()  # noqa: SIM905
+NAMED = """
+    resnext50_32x4d mobilenet_v2 mobileone_s0 tu-mobilenetv1_100 tu-mobilenetv2_100
+    tu-mobilenetv3_small_100 tu-mobilenetv4_conv_small tu-mobileone_s0 tu-resnext50_32x4d
+    tu-seresnet50 tu-maxvit_tiny_tf_224 tu-test_resnet tu-test_efficientnet
+    """.split()  # noqa: SIM905
+KINDS = """
+    mit_b0 vgg11 mobilenet_v2 tu-test_byobnet tu-crossvit_9_240 tu-naflexvit_base_patch16_gap
+    tu-csatv2 tu-tresnet_m tu-vit_tiny_patch16_224
+    """.split()  # noqa: SIM905
+"""One of each kind of row: plain, branches, patches, space-to-depth, refused, no decoder."""
+SMALL = """
+    resnet18 mit_b0 mobileone_s0 efficientnet-b0 dpn68 vgg11 tu-test_resnet tu-test_vit
+    tu-test_nfnet tu-test_mambaout tu-resnet10t tu-fastvit_t8 tu-tresnet_m tu-crossvit_9_240
+    tu-naflexvit_base_patch16_gap tu-pvt_v2_b0 tu-convnext_atto tu-swin_tiny_patch4_window7_224
+    tu-hrnet_w18_small tu-ghostnet_100 tu-levit_128s tu-repvgg_a0 tu-eca_nfnet_l0 tu-densenet121
+    """.split()  # noqa: SIM905
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other make small float64 convolutions many times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_it_holds_every_encoder_of_smp_and_every_family_of_timm() -> None:
+    rows = encoders()
+    assert set(smp.encoders.get_encoder_names()) <= set(rows)
+    assert sum(name.startswith(TIMM) for name in rows) >= 60
+    assert set(FAMILIES) <= {row.family for row in rows.values()}
+    assert set(NAMED) <= set(rows)
+
+
+def test_every_encoder_is_treated_or_refused_with_a_reason() -> None:
+    for row in encoders().values():
+        assert bool(row.stem) != bool(row.refused), row.name
+        assert bool(row.slices) == bool(row.stem), row.name
+        assert len(row.inputs) == len(row.stem.split("; ")) * bool(row.stem), row.name
+    assert {row.slices for row in encoders().values() if row.stem} == {SLICES}
+
+
+def test_it_is_written_as_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = list(encoders())
+    assert names == sorted(names)
+    text = FILE.read_text(encoding="utf-8")
+    monkeypatch.setattr("emsym.models.survey.FILE", tmp_path / "again.csv")
+    write(list(encoders().values())[::-1])
+    assert (tmp_path / "again.csv").read_text(encoding="utf-8") == text
+
+
+def test_reading_it_imports_nothing_slow() -> None:
+    code = (
+        "import sys\n"
+        "from emsym.models.encoders import table\n"
+        "assert table('resnet34')\n"
+        "print({'torch', 'timm', 'numpy', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_lines_fit_a_terminal() -> None:
+    lines = table()
+    assert len(lines) == len(encoders())
+    assert max(len(line) for _, line in lines) <= WIDTH
+    assert max(len(name) for name, _ in lines) + 2 + WIDTH <= 100
+    assert [name for name, _ in table("tu-csat*")] == ["tu-csatv2"]
+    assert "refused: " in table("tu-csatv2")[0][1]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_row_is_what_is_measured(name: str) -> None:
+    assert survey(name) == encoders()[name]
+
+
+@pytest.mark.slow
+def test_every_row_is_what_is_measured() -> None:
+    rows = encoders()
+    told = [_difference(rows[row.name], row) for row in surveys(rows)]
+    assert not [line for line in told if line]
+
+
+def _difference(told: Encoder, found: Encoder) -> str:
+    fields = [key for key, value in vars(told).items() if value != getattr(found, key)]
+    return "".join(f"{told.name}: {key} is {getattr(found, key)!r}; " for key in fields)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.usefixtures("one_thread")
+def test_a_filled_encoder_is_symmetric(name: str) -> None:
+    before, *after = _asymmetries(name)
+    assert before > 1e-3  # else it would tell nothing
+    assert max(after) < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_every_encoder_is_symmetric_once_filled() -> None:
+    wrong = {}
+    for row in encoders().values():
+        if row.stem and row.parameters < 25:  # millions; more would take long
+            before, *after = _asymmetries(row.name)
+            if before < 1e-3 or max(after) > 1e-6:
+                wrong[row.name] = before, after
+    assert not wrong
+
+
+def _asymmetries(name: str) -> list[float]:
+    """How far an encoder treats a stack and its mirror image differently: as it is, and filled.
+
+    The greatest difference relative to the greatest value; filled for three slices and for five.
+    """
+    torch.manual_seed(0)
+    if name.startswith(TIMM):
+        network = timm.create_model(name.removeprefix(TIMM), num_classes=0)
+    else:
+        network = smp.encoders.get_encoder(name)
+    network.double().eval()
+    with torch.no_grad():
+        for path, weight in network.named_parameters():  # lest biases or zeros hide the stack
+            if path.endswith("bias"):
+                weight.zero_()
+            elif (weight == weight.flatten()[0]).all():
+                weight.uniform_(0.5, 1)
+    stem = find_stem(network, 3)
+    size = trace(network, 3).size
+    found = [_asymmetry(network, 3, size)]
+    for slices in (3, 5):
+        stem = fill_stem(network, stem, "uniform-green", INITS.get("uniform-green"), slices)
+        found.append(_asymmetry(network, slices, size))
+    return found
+
+
+@torch.no_grad()
+def _asymmetry(network: nn.Module, slices: int, size: int) -> float:
+    generator = torch.Generator().manual_seed(0)
+    stack = torch.randn(1, slices, size, size, dtype=torch.float64, generator=generator)
+    one, other = (tree_leaves(network(given))[-1] for given in (stack, stack.flip(1)))
+    return float((one - other).abs().max() / one.abs().max())
