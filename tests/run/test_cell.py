@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from emsym.models.architectures import ARCHITECTURES
+from emsym.models.architectures import ARCHITECTURES, _prototype
 from emsym.protocol import load_protocol
 from emsym.run.cell import load_splits, run_cell, score_model
 from emsym.run.plan import Job, jobs
+from emsym.run.record import Record
 from emsym.scores.logits import DenseLogits
 
 TIMINGS = {"seconds", "peak_memory_mb"}
@@ -44,6 +45,50 @@ def test_a_record_holds_every_score_of_every_image(job: Job) -> None:
     assert len(record.curve) == 2
     assert {"data", "model", "train", "segmentation", "symmetry"} <= record.seconds.keys()
     assert record.missing["true-foreground/faithfulness_estimate"] == 1, "two of three are scored"
+
+
+def records_of(tiny: Path, *inits: str) -> list[Record]:
+    names = ", ".join(f'"{init}"' for init in inits)
+    text = tiny.read_text().replace('["rgb", "uniform-green"]', f"[{names}]")
+    tiny.write_text(text.replace("seeds = [0, 1]", "seeds = [0]"))
+    records = [run_cell(job) for job in jobs(load_protocol(str(tiny)))]
+    assert [record.error for record in records] == [None] * len(inits)
+    return records
+
+
+def test_a_tied_network_is_trained_and_scores_no_bias(tiny: Path) -> None:
+    free, tied = records_of(tiny, "rgb", "rgb+mirror-tied")
+    assert max(tied.images["flip_error"]) < 1e-6 < min(free.images["flip_error"])
+    assert tied.scores["true-foreground/model_asymmetry"] == pytest.approx(0, abs=1e-5)
+    assert tied.init == "rgb+mirror-tied"
+    assert tied.curve[0] != tied.curve[1]
+
+
+def test_stacks_are_reversed_in_training_alone(tiny: Path) -> None:
+    plain, flipped, tied, both = records_of(
+        tiny, "rgb", "rgb+zflip-augment", "mirror+mirror-tied", "mirror+mirror-tied+zflip-augment"
+    )
+    assert plain.curve != flipped.curve
+    # what is shown reversed is the same to a network that cannot tell
+    assert tied.curve == pytest.approx(both.curve, rel=1e-5)
+
+
+def test_a_record_tells_the_gain_and_what_was_loaded(tiny: Path) -> None:
+    copied, preserved, scratch = records_of(tiny, "mirror", "mirror-preserve", "random")
+    assert (copied.gain, preserved.gain) == ("copy", "preserve")
+    assert copied.weights.tag == "encoder.safetensors"
+    assert copied.weights.digest == preserved.weights.digest
+    assert (copied.weights.digest or "").startswith("sha256:")
+    assert (scratch.weights.tag, scratch.weights.digest) == (None, None)
+    assert len({record.scores["flip_error"] for record in (copied, preserved, scratch)}) == 3
+
+
+def test_a_cell_is_the_same_whatever_was_built_before(tiny: Path) -> None:
+    first, second = jobs(load_protocol(str(tiny)))[::3][:2]  # of another seed and strategy
+    alone = run_cell(second)
+    _prototype.cache_clear()
+    run_cell(first)
+    assert run_cell(second).scores == alone.scores
 
 
 class Summed(nn.Module):
