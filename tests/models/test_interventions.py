@@ -365,3 +365,25 @@ def test_flipping_goes_on_with_its_generator_and_leaves_the_global_one():
     x = torch.arange(3.0).view(1, 3, 1, 1).repeat(64, 1, 1, 1)
     assert not torch.equal(zflip(x, generator), zflip(x, generator))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_a_tied_network_is_trained_under_autocast_and_stays_symmetric():
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+    model = network(norm_first=True).cuda().to(memory_format=torch.channels_last)
+    mirror_tie(model, find_stem(model))
+    optimizer, scaler = torch.optim.AdamW(model.parameters(), 1e-2), torch.amp.GradScaler("cuda")
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        x = zflip(torch.rand(4, 3, 32, 32, device="cuda"), generator)
+        with torch.autocast("cuda", torch.float16):
+            error = (model(x) - x[:, 1:2]).square().mean()
+        optimizer.zero_grad()
+        scaler.scale(error).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    model.eval()
+    x = torch.rand(2, 3, 32, 32, device="cuda")
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), model(x.flip(1)), rtol=1e-5, atol=1e-6)
