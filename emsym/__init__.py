@@ -6,7 +6,7 @@ Importing this package is quick: torch is imported by what needs it, when it is 
 from emsym.errors import UserError
 from emsym.models.architectures import create_model, list_architectures, register_architecture
 from emsym.models.inits import list_inits, register_init
-from emsym.models.symmetrize import symmetrize
+from emsym.models.symmetrize import mirror_untie, symmetrize
 
 __version__ = "0.1.0"
 
@@ -20,6 +20,7 @@ __all__ = [
     "create_model",
     "list_architectures",
     "list_inits",
+    "mirror_untie",
     "register_architecture",
     "register_init",
     "symmetrize",

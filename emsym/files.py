@@ -4,6 +4,8 @@ import errno
 import os
 import tempfile
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -64,25 +66,36 @@ def read_toml(path: Path, model: type[Model], **extra: Any) -> Model:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that it is never seen half-written. Raises `UserError` where it cannot be."""
+    with replacing(path) as partial, partial.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file that takes the place of `path` once it is written, or is gone.
+
+    Raises `UserError` where it cannot be written.
+    """
     partial: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
             partial = Path(file.name)
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
         partial.chmod(0o644)  # temporary files are private, results are to be read
         partial.replace(path)
     except OSError as error:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(
                 f"The disk is full at {path.parent}: free some space and run the same command "
                 "again; whatever is finished is kept."
             ) from error
-        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+        raise UserError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)
 
 
 _PLAIN = {

@@ -6,6 +6,8 @@ encoder of timm: ``unet-resnet34``, ``fpn-tu-convnext_tiny``. Listing them impor
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from emsym.data.cache import data_dir
 from emsym.errors import UserError, first_line
 from emsym.models.encoders import DECODERS, SMALLEST, encoders
 from emsym.models.inits import MIRROR_TIED, parse_init
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from emsym.models.weights import LoadedWeights
 
 Factory = Callable[[], "nn.Module"]
+_ALONE = threading.RLock()
+"""Held while a network is drawn, for the state of random numbers is the process's."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ def create_model(
     name: str,
     init: str = "rgb",
     slices: int = 3,
-    weights: str | None = None,
+    weights: str | os.PathLike | None = None,
     seed: int = 0,
 ) -> nn.Module:
     """A network that reads a stack (N, S, H, W) and gives the central slice's logit, (N, 1, H, W).
@@ -143,13 +148,15 @@ def create_model(
     `weights` is ``pretext``, ``imagenet``, a tag of timm's such as ``resnet50.a1_in1k``, a file,
     or None for none; whatever is not pretrained is initialised from `seed`, alike for all
     strategies, so that strategies can be compared in pairs. The global random numbers are left as
-    they were. Raises `UserError` for an unknown name, an even or non-positive `slices`, weights
-    that do not fit or cannot be had, and a network whose stem cannot be filled.
+    they were, but not those that another thread draws meanwhile.
+
+    Raises `UserError` for an unknown name, an even or non-positive `slices`, weights that do not
+    fit or cannot be had, and a network whose stem cannot be filled.
     """
     return build(name, init, slices, weights, seed).model
 
 
-def build(name: str, init: str, slices: int, weights: str | None, seed: int) -> Built:
+def build(name: str, init: str, slices: int, weights: str | os.PathLike | None, seed: int) -> Built:
     """What `create_model` gives, with its stem and its weights' identity; raises as it does.
 
     A network with its weights is built and loaded once in a process, and copied for each call.
@@ -161,11 +168,10 @@ def build(name: str, init: str, slices: int, weights: str | None, seed: int) -> 
 
     chosen = parse_init(init)
     factory = ARCHITECTURES.get(name)
-    with torch.random.fork_rng(devices=[]):
+    with _ALONE, torch.random.fork_rng(devices=[]):
         if chosen.strategy.pretrained and weights is not None:
-            file = Path(weights)
-            stamp = file.stat().st_mtime_ns if file.is_file() else 0
-            prototype = _prototype(factory, weights, stamp)
+            weights = os.fspath(weights)
+            prototype = _prototype(factory, weights, _stamp(weights))
         else:
             prototype = _blank(factory, seed)
         model = _seeded(prototype, factory, seed)
@@ -175,8 +181,17 @@ def build(name: str, init: str, slices: int, weights: str | None, seed: int) -> 
     return Built(model, stem, prototype.weights)
 
 
-@lru_cache(maxsize=4)  # of one memory's worth of networks, for cells come sorted by architecture
-def _prototype(factory: Factory, weights: str, _stamp: int) -> Built:
+def _stamp(weights: str) -> tuple[object, ...]:
+    """What tells that weights of the same name are others by now."""
+    file = Path(weights)
+    if not file.is_file():
+        return (data_dir(),)
+    status = file.stat()
+    return file.resolve(), status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=4)  # networks that may be large; cells come sorted by architecture
+def _prototype(factory: Factory, weights: str, _stamp: tuple[object, ...]) -> Built:
     """A network with pretrained weights; what is not pretrained in it is drawn later."""
     from emsym.models.stem import find_stem
     from emsym.models.weights import load_weights
@@ -206,7 +221,7 @@ def _seeded(prototype: Built, factory: Factory, seed: int) -> nn.Module:
     if isinstance(factory, Smp):
         factory.redraw(model)
     elif prototype.weights and hasattr(model, "encoder"):
-        encoder = model.encoder
+        encoder = model.encoder.state_dict()
         model = factory()
-        model.encoder = encoder
+        model.encoder.load_state_dict(encoder)
     return model

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import re
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emsym.errors import UserError, first_line, first_names
+from emsym.files import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,6 +103,11 @@ def _read(path: Path) -> Any:
                 "it, save its tensors alone with "
                 "`torch.save(torch.jit.load(path).state_dict(), new_path)`."
             )
+        if archive and _is_compressed(path):
+            raise UserError(
+                f"{path} is compressed, which torch does not expect: unpack it, or save it again "
+                "with torch.save."
+            )
         # mapped into memory, so that nothing is read that no network takes
         return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     except UserError:
@@ -124,6 +129,11 @@ def _read(path: Path) -> Any:
 def _is_torchscript(path: Path) -> bool:
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _is_compressed(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
 
 
 def _code(error: Exception, path: Path) -> str:
@@ -155,26 +165,20 @@ def write_checkpoint(checkpoint: Checkpoint, changed: Mapping[str, Tensor], path
 
     if path.suffix not in SUFFIXES:
         raise UserError(f"{path} must end in one of {', '.join(SUFFIXES)}.")
-    state = {**checkpoint.state, **changed}
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix != ".safetensors":
-            key = checkpoint.key
-            torch.save(state if key is None else {**checkpoint.content, key: state}, partial)
-        elif checkpoint.key is not None:
-            more = ", ".join(name for name in checkpoint.content if name != checkpoint.key)
-            raise UserError(f"A .safetensors file holds weights alone, and not {more}: take .pt.")
-        else:
-            save_file(
-                {name: value.contiguous() for name, value in state.items()},
-                partial,
-                metadata={"format": "pt"},  # what other readers of the format look for
-            )
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:  # torch says a full disk in its own way
-        told = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(f"{path} cannot be written: {told}.") from error
-    finally:
-        with suppress(OSError):  # where there is none
-            partial.unlink()
+    state, key = copy(checkpoint.state), checkpoint.key  # of its own class, with its own attributes
+    state.update(changed)
+    if path.suffix == ".safetensors" and key is not None:
+        more = first_names(name for name in checkpoint.content if name != key)
+        raise UserError(f"A .safetensors file holds weights alone, and not {more}: take .pt.")
+    with replacing(path) as partial:
+        try:
+            if path.suffix == ".safetensors":
+                save_file(
+                    {name: value.contiguous() for name, value in state.items()},
+                    partial,
+                    metadata={"format": "pt"},  # what other readers of the format look for
+                )
+            else:
+                torch.save(state if key is None else {**checkpoint.content, key: state}, partial)
+        except RuntimeError as error:  # torch says a full disk in its own way
+            raise UserError(f"{path} cannot be written: {first_line(error)}.") from error

@@ -70,6 +70,8 @@ def parse_init(name: str) -> Init:
     >>> parse_init("mirror-preserve+mirror-tied").interventions
     ('mirror-tied',)
     """
+    if not isinstance(name, str):
+        raise UserError(f"An init is named, as in 'uniform-green', and not {name!r}.")
     chosen, *interventions = name.split("+")
     if (plain := chosen.removesuffix(PRESERVE)) in INITS.names():
         INITS.get(plain)  # a plug-in's variant is registered when the plug-in is imported

@@ -44,7 +44,9 @@ def find_stem(model: nn.Module, slices: int | None = None) -> Stem:
     Raises `UserError`, naming the module and the reason, where the network does not run on one
     stack (1, `slices`, H, W), or has a stem that cannot be treated.
     """
-    if isinstance(model, nn.Module) and any(map(is_lazy, model.parameters())):
+    if not isinstance(model, nn.Module):
+        raise UserError(f"A network is a torch.nn.Module, and not a {type(model).__name__}.")
+    if any(map(is_lazy, model.parameters())):
         raise UserError(
             "The network has layers that take their size from the first input: run it on one "
             "stack first."
@@ -61,7 +63,8 @@ def find_stem(model: nn.Module, slices: int | None = None) -> Stem:
     first, count = failures[0], slices or CHANNELS[0]
     raise UserError(
         f"The network does not run on one stack of {count} slices, (1, {count}, 64, 64), nor on "
-        f"a larger one: {_told(first)}."
+        f"another size ({_told(first)}): where it takes its input in another way, wrap it in a "
+        "module whose forward(x) calls it."
     ) from first
 
 
@@ -128,7 +131,8 @@ def check_unscripted(model: nn.Module, stem: Stem) -> None:
 
 def check_slices(slices: int) -> None:
     """Raise `UserError` for a number of slices that no stack has."""
-    if not 1 <= slices <= MAX_SLICES or slices % 2 == 0:
+    whole = isinstance(slices, int) and not isinstance(slices, bool)
+    if not whole or not 1 <= slices <= MAX_SLICES or slices % 2 == 0:
         raise UserError(
             f"A slice stack has an odd number of slices, at most {MAX_SLICES}, not {slices}."
         )
@@ -182,7 +186,10 @@ def assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
                 old.copy_(tensor)
             continue
         new = nn.Parameter(tensor, old.requires_grad) if isinstance(old, nn.Parameter) else tensor
-        setattr(module, own, new)
+        for sharing in model.modules():  # by another name, which it keeps
+            held: tuple[dict, ...] = (sharing._parameters, sharing._buffers)
+            for kept in held:
+                kept.update({key: new for key, value in kept.items() if value is old})
         for width in ("in_channels", "in_features", "num_features"):
             if hasattr(module, width):
                 wider = sum(tensor.shape) - sum(old.shape)
@@ -214,6 +221,9 @@ def mirrored(read: Read) -> tuple[int, ...]:
 
 def _ask(name: str, strategy: InitStrategy, rgb: Tensor, slices: int) -> Tensor:
     """What the strategy makes of W, if it keeps its promises."""
+    if rgb.is_meta or not rgb.isfinite().all():
+        fault = "without values, on the meta device" if rgb.is_meta else "that are not finite"
+        raise UserError(f"The stem has weights {fault}: load good ones first.")
     given = rgb.clone()
     try:
         made = strategy.fill(given, slices)
@@ -250,7 +260,7 @@ def _check(model: nn.Module, reads: tuple[Read, ...], slices: int) -> None:
             raise UserError(
                 f"{cannot}the weight of {read.module.partition('.parametrizations')[0]} is "
                 "parametrised: call torch.nn.utils.parametrize.remove_parametrizations on it first,"
-                " or emsym.models.interventions.mirror_untie where it is mirror-tied."
+                " or emsym.mirror_untie where it is mirror-tied."
             )
     refused = dict.fromkeys(f"{read.where} {read.refused}" for read in reads if read.refused)
     if refused:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from emsym.errors import UserError
+from emsym.errors import UserError, first_names
 from emsym.models.inits import MIRROR_TIED, ZFLIP, Init, parse_init
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Change:
 
     def __str__(self) -> str:
         size = "×".join(map(str, self.shape))
-        return f"{self.name} ({size}): {_told(self.before)} → {_told(self.after)}"
+        return f"{first_names([self.name])} ({size}): {_told(self.before)} → {_told(self.after)}"
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ def symmetrize(
     planes that it calls red, green and blue are what the first, second and third slice meet.
     `slices` is how many slices the network shall read, as many as now if None. Where that changes,
     parameters are replaced, so build the optimizer afterwards. With `dry_run` nothing is changed.
+    `mirror_untie` takes `mirror-tied` back.
 
     The stem is found by following one stack through the network, without computing anything where
     shapes suffice; nothing but the stem is copied.
@@ -79,6 +80,13 @@ def symmetrize(
         if MIRROR_TIED in chosen.interventions:
             mirror_tie(model, after)
     return changes
+
+
+def mirror_untie(model: nn.Module) -> None:
+    """Take `mirror-tied` back: plain weights under their plain names, symmetric as they are now."""
+    from emsym.models import interventions
+
+    interventions.mirror_untie(model)
 
 
 def symmetrize_checkpoint(
@@ -108,11 +116,11 @@ def symmetrize_checkpoint(
     checkpoint = read_checkpoint(path)
     if architecture is None:
         stem, prefix = _stem_by_shape(checkpoint.state, path), ""
-        after = _of_shape(stem.reads[0].path, slices or 3)
+        after = _of_shape(stem.reads[0].path, 3 if slices is None else slices)
     else:
         model = _hollow(architecture)
-        stem, prefix = _stem_by_running(model, checkpoint.state, path, architecture)
-        after = widened(model, stem, slices or stem.slices)
+        rgb, stem, prefix = _stem_by_running(model, checkpoint.state, path, architecture)
+        after = stem if slices is None else widened(model, rgb, slices)
     names = [read.path for read in stem.reads] + [constant.name for constant in stem.constants]
     before = {name: checkpoint.state[prefix + name] for name in names}
     for read in stem.reads:
@@ -199,8 +207,7 @@ def _of_shape(name: str, slices: int) -> Stem:
 def _stem_by_shape(state: Mapping[str, Tensor], path: Path) -> Stem:
     found = [name for name, value in state.items() if value.ndim == 4 and value.shape[1] == 3]
     if len(found) != 1:
-        names = ", ".join([*found[:3], *["…"] * (len(found) > 3)])
-        seen = f"{len(found)} tensors ({names})" if found else "no tensor"
+        seen = f"{len(found)} tensors ({first_names(found)})" if found else "no tensor"
         raise UserError(
             f"{path} has {seen} of the shape (filters, 3, height, width), so its stem cannot be "
             "told: say which network it belongs to with --architecture."
@@ -226,26 +233,42 @@ def _hollow(architecture: str) -> nn.Module:
 
 def _stem_by_running(
     model: nn.Module, state: Mapping[str, Tensor], path: Path, architecture: str
-) -> tuple[Stem, str]:
-    """The stem with as many slices as the weights have, and what their names begin with."""
-    from emsym.models.stem import find_stem, tensors_of, widened
+) -> tuple[Stem, Stem, str]:
+    """The network's stem, the same for as many slices as the weights have, and their prefix."""
+    from emsym.models.stem import find_stem, widened
     from emsym.models.weights import compare
 
     rgb = find_stem(model, 3)
     first = rgb.reads[0]
-    keys = [key for key in state if f".{key}".endswith(f".{first.path}")]
-    if len(keys) != 1:
+    prefixes = [key.removesuffix(first.path) for key in state if _ends_in(key, first.path)]
+    wrong = f"{path} does not hold the weights of {architecture}: "
+    if not prefixes and any(".parametrizations." in f".{key}" for key in state):
         raise UserError(
-            f"{path} does not hold the weights of {architecture}: there is no '{first.path}', "
-            "which reads the slices there."
+            f"{wrong}some are parametrised; save them after emsym.mirror_untie(model), or leave "
+            "--architecture out."
         )
-    prefix = keys[0].removesuffix(first.path)
-    width = state[keys[0]].shape[first.dim] - first.slots.count(-1)
-    stem = widened(model, rgb, width // first.slots.count(0))
-    fit = compare(
-        {name: v for name, v in model.state_dict().items() if name not in tensors_of(model, rgb)},
-        {name[len(prefix) :]: v for name, v in state.items() if name.startswith(prefix)},
-    )
+    if not prefixes:
+        raise UserError(f"{wrong}there is no '{first.path}', which reads the slices there.")
+    if len(prefixes) > 1:
+        raise UserError(
+            f"{path} holds {len(prefixes)} networks, under {first_names(prefixes)}: save the state "
+            "dict of one alone."
+        )
+    given = {key[len(prefixes[0]) :]: v for key, v in state.items() if key.startswith(prefixes[0])}
+    own = model.state_dict()
+    dims = {read.path: read.dim for read in rgb.reads}
+    dims |= {constant.name: constant.dim for constant in rgb.constants}
+    for name, dim in dims.items():  # of which the number of slices decides
+        if name in given and given[name].ndim == own[name].ndim:
+            shape = list(own[name].shape)
+            shape[dim] = given[name].shape[dim]
+            own[name] = own[name].new_empty(shape)
+    fit = compare(own, given)
     if fit.mismatches:
-        raise UserError(f"{path} does not hold the weights of {architecture}: {fit.told()}.")
-    return stem, prefix
+        raise UserError(f"{wrong}{fit.told()}.")
+    width = given[first.path].shape[first.dim] - first.slots.count(-1)
+    return rgb, widened(model, rgb, width // first.slots.count(0)), prefixes[0]
+
+
+def _ends_in(key: str, path: str) -> bool:
+    return f".{key}".endswith(f".{path}")

@@ -9,6 +9,8 @@ Where shapes suffice the network runs on PyTorch's meta device, which computes n
 nothing; else on the real one, once, on a small input.
 """
 
+import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +23,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
-SIZES = (64, 224, 256, 384, 512, 518, 448, 336, 240, 299, 160, 192, 288, 378, 560, 1024)
+SIZES = (
+    *(64, 224, 256, 384, 512, 518, 448, 336, 240, 299, 160, 192, 288, 378, 560, 1024),
+    *(96, 128, 320, 480, 640, 768),
+)
 """Heights and widths tried in turn, in pixels: some networks take one size alone."""
+PATIENCE = 10
+"""Seconds after which no other size is tried where shapes do not suffice."""
+_ALONE = threading.RLock()
+"""Held while a network runs, for hooks and the state of random numbers are the process's."""
 NO_SLICE = -1.0
 """The label of padding and of channels that the network makes itself."""
 
@@ -108,21 +117,28 @@ class Trace:
 def trace(model: nn.Module, channels: int, replaced: Mapping[str, Tensor] | None = None) -> Trace:
     """What a stack (1, `channels`, H, W) meets in a network; the network is left as it was.
 
+    That it was as it was holds for modules, parameters and buffers; forward hooks of its owner's do
+    run, and a network that counts in a plain attribute, or writes into a parameter, counts on.
+
     `replaced` gives parameters and buffers that stand in for the network's own.
     Raises what the network raises where it runs on no size of `SIZES`, in its own words.
     """
     model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
     for meta in (True, False):
         errors: list[Exception] = []
+        start = time.monotonic()
         for size in SIZES:
-            with _left_as_it_was(model):
-                model.eval()
+            with _ALONE, torch.inference_mode(False), _left_as_it_was(model):
+                for module in model.modules():  # not eval(), which some networks do not allow
+                    module.training = False
                 try:
                     return _run(model, channels, size, replaced or {}, meta)
                 except Exception as error:  # whatever a stranger's network raises
                     errors.append(error)
-            if len({str(error) for error in errors[-2:]}) < len(errors[-2:]):
+            if isinstance(errors[-1], TypeError):
                 break  # the size is not what is wrong
+            if not meta and time.monotonic() - start > PATIENCE:
+                break
     raise errors[0]
 
 
@@ -224,7 +240,7 @@ class _Watch(TorchDispatchMode):
         elif name.startswith(RESAMPLES):
             self._channelwise(given, made[0])
         elif name in REDUCTIONS:
-            self._reduce(args, kwargs, given, made)
+            self._reduce(name, args, given, made)
         elif not made or name.endswith("_like") or name.startswith("new_"):
             pass  # nothing of the values is in it
         else:
@@ -283,8 +299,8 @@ class _Watch(TorchDispatchMode):
         self.labels[made] = along.expand(made.shape)
         return None
 
-    def _reduce(self, args: Any, kwargs: Any, given: list[Tensor], made: list[Tensor]) -> None:
-        """A statistic of each slice is the slice's; one of all slices is nobody's."""
+    def _reduce(self, name: str, args: Any, given: list[Tensor], made: list[Tensor]) -> None:
+        """A statistic of each slice is the slice's; one that reversal does not change, nobody's."""
         labels = self.labels[given[0]]
         dims = args[1] if len(args) > 1 and isinstance(args[1], (list, tuple, int)) else None
         dims = list(range(labels.ndim)) if dims in (None, [], ()) else dims
@@ -293,6 +309,13 @@ class _Watch(TorchDispatchMode):
         if torch.equal(low, high) and low.shape == made[0].shape:
             for tensor in made:
                 self.labels[tensor] = low
+            return None
+        counts = [(labels == s).sum(dims) for s in range(self.slices)]
+        if any(not torch.equal(a, b) for a, b in zip(counts, counts[::-1], strict=True)):
+            return self._refuse(f"reduces some slices alone by '{name}'")
+        if not all(tensor.is_floating_point() for tensor in made):
+            return self._refuse(f"tells by '{name}' which slice is the largest or smallest")
+        return None
 
     def _constant(self, tensor: Tensor, labels: Tensor) -> None:
         """Note a tensor that meets the slices if it has a value for each."""
@@ -307,11 +330,12 @@ class _Watch(TorchDispatchMode):
         found = [
             Constant(name, self.tensors[name].shape.index(count))
             for name in names
-            if count in self.tensors[name].shape
+            if self.tensors[name].shape.count(count) == 1
         ]
         if not found or count != self.slices:
             return self._refuse(
                 "meets the slices with values of their own that are neither parameters nor buffers"
+                ", or have no dimension that is clearly theirs"
             )
         self.constants += found
         return None

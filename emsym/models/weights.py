@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,9 @@ def load_weights(model: nn.Module, weights: str, folder: Path = Path()) -> Loade
     told = f"'{tag}'" if _is_name(weights, folder) else f"of {path}"
     fit = _best_fit(model, read_state_dict(path))
     if fit.mismatches:
-        raise UserError(f"The weights {told} do not fit the encoder: {fit.told()}.")
+        tied = any(".parametrizations." in name for name in chain(*fit.mismatches.values()))
+        way = "; they are parametrised: save them after emsym.mirror_untie(model)" if tied else ""
+        raise UserError(f"The weights {told} do not fit the encoder: {fit.told()}{way}.")
     bad = [name for name, value in fit.values.items() if not bool(value.isfinite().all())]
     if bad:
         raise UserError(

@@ -80,7 +80,7 @@ def _measure(job: Job, seconds: dict[str, float]) -> dict[str, Any]:
     with timed(seconds, "train"):
         # strategies that share a seed see the same batches, so that they compare in pairs
         generator = torch.Generator().manual_seed(cell.seed)
-        reversals = torch.Generator().manual_seed(2**32 + cell.seed)  # not the batches' numbers
+        reversals = torch.Generator().manual_seed(2**31 + cell.seed)  # not the batches' numbers
         torch.manual_seed(cell.seed)  # what dropout draws from
         zflips = ZFLIP in parse_init(cell.init).interventions
 

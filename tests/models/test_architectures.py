@@ -1,12 +1,17 @@
 """Architectures by name: what they read and give, and what is alike between strategies."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from emsym.errors import UserError
 from emsym.models.architectures import (
     ARCHITECTURES,
+    Smp,
+    _prototype,
     create_model,
     list_architectures,
     register_architecture,
@@ -108,6 +113,81 @@ def test_seed_decides_the_network(init):
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first[STEM], other[STEM])
     assert not all(torch.equal(first[k], other[k]) for k in first if k.startswith("decoder"))
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A file of weights for the encoder of `NAME`."""
+    path = tmp_path / "w.safetensors"
+    save_file(create_model(NAME, seed=7).encoder.state_dict(), path)
+    return path
+
+
+def test_a_network_is_built_once_for_a_file_and_anew_when_the_file_is_another(weights):
+    _prototype.cache_clear()
+    inits = ("rgb", "mirror", "uniform-green+mirror-tied", "random-stem")
+    before = [create_model(NAME, init, weights=weights, seed=s) for init in inits for s in (0, 1)]
+    assert _prototype.cache_info().misses == 1
+    save_file(create_model(NAME, seed=8).encoder.state_dict(), weights)
+    after = create_model(NAME, "rgb", weights=weights, seed=0)
+    assert not torch.equal(after.state_dict()[STEM], before[0].state_dict()[STEM])
+
+
+def test_what_becomes_of_a_network_does_not_reach_the_next(weights):
+    first = create_model(NAME, weights=weights)
+    state = {name: value.clone() for name, value in first.state_dict().items()}
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.zero_()
+    again = create_model(NAME, weights=weights).state_dict()
+    assert all(torch.equal(again[name], state[name]) for name in state)
+
+
+def test_threads_build_the_same_networks(weights):
+    expected = create_model(NAME, "random-stem", weights=weights).state_dict()
+    with ThreadPoolExecutor(4) as pool:
+        made = pool.map(lambda _: create_model(NAME, "random-stem", weights=weights), range(8))
+        for model in made:
+            state = model.state_dict()
+            assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_what_is_drawn_anew_is_drawn_as_the_constructor_does(decoder):
+    factory = Smp(decoder, "tu-test_vit" if decoder == "dpt" else "tu-test_resnet")
+    model, other = factory(), factory()
+    fresh = [name for name in model.state_dict() if not name.startswith("encoder.")]
+    with torch.no_grad():
+        for name in fresh:
+            model.state_dict()[name].fill_(7)
+    factory.redraw(model)
+    for name in fresh:
+        drawn, made = model.state_dict()[name].double(), other.state_dict()[name].double()
+        if made.std() > 0 and made.numel() > 100:
+            assert drawn.std() / made.std() == pytest.approx(1, abs=0.25), name
+        assert not (drawn == 7).all(), name
+
+
+@pytest.mark.usefixtures("registry")
+def test_layers_under_two_names_get_the_weights_under_both(tmp_path):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU())
+            self.stages = nn.ModuleList(self.encoder)
+            self.head = nn.Conv2d(4, 1, 1)
+
+        def forward(self, x):
+            for stage in self.stages:
+                x = stage(x)
+            return self.head(x)
+
+    register_architecture("twice")(Twice)
+    save_file(Twice().encoder.state_dict(), tmp_path / "w.safetensors")
+    model = create_model("twice", "uniform-green", weights=tmp_path / "w.safetensors", seed=3)
+    x = torch.rand(1, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), model(x.flip(1)))
 
 
 @pytest.mark.parametrize("slices", [3, 5])

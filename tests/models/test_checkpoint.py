@@ -108,10 +108,19 @@ def test_a_dry_run_writes_nothing(tmp_path, weights):
     [
         (lambda state: state.pop("decoder.blocks.0.conv1.0.weight"), "1 tensor missing"),
         (lambda state: state.update({STEM: state[STEM].half()}), "float16"),
-        (lambda state: state.update({STEM: torch.zeros(8, 4, 3, 3)}), "odd number"),
+        (lambda state: state.update({STEM: torch.zeros(16, 4, 3, 3)}), "odd number"),
+        (lambda state: state.update({STEM: torch.zeros(16, 3, 7, 7)}), "of another shape"),
+        (lambda state: state.update({STEM: torch.zeros(3)}), "of another shape"),
+        (lambda state: state.update({f"ema.{STEM}": state[STEM]}), "holds 2 networks"),
+        (
+            lambda state: state.update(
+                {STEM.replace("weight", "parametrizations.weight.original"): state.pop(STEM)}
+            ),
+            "mirror_untie",
+        ),
         (lambda state: state.pop(STEM), f"there is no '{STEM}'"),
     ],
-    ids=["missing", "half", "even", "no-stem"],
+    ids=["missing", "half", "even", "kernel", "flat", "two", "tied", "no-stem"],
 )
 def test_weights_of_another_network_are_refused(tmp_path, weights, spoil, told):
     state = copy.copy(weights)
@@ -160,3 +169,34 @@ def test_real_weights_from_the_file_alone(tmp_path, shared: Path):
     changes = symmetrize_checkpoint(path, "uniform-green", tmp_path / "out.safetensors")
     assert changes.changes[0].before == pytest.approx([0.850, 1.389, 0.664], abs=1e-3)
     assert changes.changes[0].after == pytest.approx([1.389] * 3, abs=1e-3)
+
+
+@pytest.mark.parametrize("architecture", [None, NAME])
+def test_no_slices_at_all_are_refused(tmp_path, weights, architecture):
+    torch.save(weights, tmp_path / "net.pt")
+    with pytest.raises(UserError, match="odd number"):
+        symmetrize_checkpoint(tmp_path / "net.pt", "rgb", tmp_path / "o.pt", architecture, 0)
+
+
+def test_names_of_a_hostile_file_are_not_printed_raw(tmp_path):
+    torch.save({"\x1b[31mweight\ninjected": torch.ones(2, 3, 1, 1)}, tmp_path / "net.pt")
+    told = str(symmetrize_checkpoint(tmp_path / "net.pt", "rgb", None))
+    assert "\x1b" not in told
+    assert len(told.splitlines()) == 2
+
+
+def test_what_a_state_dict_knows_besides_its_tensors_is_kept(tmp_path, weights):
+    torch.save(weights, tmp_path / "net.pt")
+    symmetrize_checkpoint(tmp_path / "net.pt", "mirror", tmp_path / "out.pt")
+    after = torch.load(tmp_path / "out.pt", weights_only=True)
+    assert type(after) is type(weights)
+    assert after._metadata == weights._metadata
+
+
+def test_a_link_that_lies_in_the_way_is_not_followed(tmp_path, weights):
+    torch.save(weights, tmp_path / "net.pt")
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "out.pt.partial").symlink_to(tmp_path / "victim")
+    symmetrize_checkpoint(tmp_path / "net.pt", "mirror", tmp_path / "out.pt")
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert not (tmp_path / "out.pt").is_symlink()

@@ -315,3 +315,45 @@ def test_a_networks_own_hooks_still_act():
 def test_pythons_random_numbers_may_be_drawn():
     (read,) = trace(Net(lambda net, x: x * random.random()), 3).reads
     assert read.slots == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "side",
+    [
+        lambda x: x[:, :2].mean(1, keepdim=True),
+        lambda x: x[:, 1:].sum(1, keepdim=True),
+        lambda x: torch.cat([x, x[:, :1]], 1).mean(1, keepdim=True),
+        lambda x: x.max(1, keepdim=True).indices.to(x.dtype),
+    ],
+    ids=["mean-of-two", "sum-of-two", "one-counts-twice", "which-is-largest"],
+)
+def test_a_statistic_that_reversal_changes_is_refused(side):
+    net = Net(lambda net, x: torch.cat([x, side(x)], 1), 4)
+    assert any(read.refused for read in trace(net, 3).reads)
+
+
+@pytest.mark.parametrize(
+    "side",
+    [
+        lambda x: x.mean(1, keepdim=True),
+        lambda x: x[:, ::2].sum(1, keepdim=True),
+        lambda x: x.amax(1, keepdim=True),
+    ],
+    ids=["mean-of-all", "sum-of-both-sides", "largest"],
+)
+def test_a_statistic_that_reversal_keeps_is_nobodys(side):
+    net = Net(lambda net, x: torch.cat([x, side(x)], 1), 4)
+    (read,) = trace(net, 3).reads
+    assert (read.refused, read.slots) == ("", (0, 1, 2, -1))
+
+
+def test_constants_whose_dimension_cannot_be_told_are_refused():
+    def normalise(net, x):
+        return (x - net.ms[0].view(1, 3, 1, 1)) / net.ms[1].view(1, 3, 1, 1)
+
+    assert any(read.refused for read in trace(Net(normalise, ms=torch.rand(3, 3) + 1), 3).reads)
+
+
+def test_a_network_runs_inside_inference_mode():
+    with torch.inference_mode():
+        assert trace(Net(), 3).reads[0].slots == (0, 1, 2)

@@ -668,3 +668,15 @@ def test_real_imagenet_weights_arrive_in_every_layer():
     # the last convolution (1280 maps) belongs to the classifier's head, which an encoder lacks
     assert len(given) == len(found) + 1
     assert set(found) <= set(given)
+
+
+def test_repacked_archive_is_refused_and_not_read_as_noise(tmp_path):
+    torch.save({"weight": torch.randn(64, 64)}, tmp_path / "w.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "w.pt") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(UserError, match="is compressed"):
+        read_state_dict(tmp_path / "packed.pt")
