@@ -11,6 +11,7 @@ from emsym.cli.plugins import PLUGIN
 from emsym.errors import UserError
 
 KINDS = ("datasets", "architectures", "encoders", "inits", "interventions", "protocols")
+MORE = "Any other encoder of timm may follow after 'tu-'"
 
 
 @click.command("list")
@@ -26,7 +27,10 @@ def list_(what: str, pattern: str | None, plugins: tuple[Path, ...]) -> None:
 
     found = [row for row in _named(what, pattern) if fnmatch(row[0], pattern or "*")]
     if not found:
-        raise UserError(f"None of the {what} matches '{pattern}'.")
+        more = "; put stars around a part of a name, in quotes: '*convnext*'"
+        if what in ("architectures", "encoders"):
+            more += f". {MORE}"
+        raise UserError(f"None of the {what} matches '{pattern}'{more}.")
     if what == "encoders" and len(found) == 1:
         return click.echo(describe(encoders()[found[0][0]]))
     width = max(len(name) for name, _ in found) + 2
@@ -72,7 +76,7 @@ def _note(what: str, pattern: str | None) -> str:
     """What else may be used, or asked."""
     if what == "architectures":
         more = "" if pattern else " `list architectures 'unet-*'` names those that were tried."
-        return f"Any other encoder of timm may follow after 'tu-'.{more}"
+        return f"{MORE}.{more}"
     if what == "encoders":
         return "`list encoders NAME` tells all of one: its decoders, and why it was refused."
     if what == "inits" and pattern is None:

@@ -32,14 +32,18 @@ def symmetrize(
 ) -> None:
     """Fill the stem of a trained network anew.
 
-    CHECKPOINT is a .safetensors file or a state dict saved by torch.save. Everything in it but the
-    stem's weights is kept as it is.
+    CHECKPOINT is a .safetensors file or a state dict saved by torch.save, alone or in a checkpoint.
+    All of it but the stem's weights is kept as it is, other copies of the weights too.
     """
     from emsym.errors import UserError
+    from emsym.models.inits import MIRROR_TIED
     from emsym.models.symmetrize import symmetrize_checkpoint
 
     if (output is None) != dry_run:
-        raise UserError("Say where to write with -o FILE, or --dry-run to write nothing.")
+        raise UserError("Say either where to write, with -o FILE, or --dry-run to write nothing.")
     click.echo(symmetrize_checkpoint(checkpoint, init, output, architecture, slices))
-    if output is not None:
-        click.echo(f"Written: {output}")
+    if architecture is None:
+        click.echo("The stem was told by its shape alone; --architecture finds it by running.")
+    if MIRROR_TIED in init:
+        click.echo("A file cannot keep both sides tied: when you train on, tie the network again.")
+    click.echo("Nothing was written." if output is None else f"Written: {output}")

@@ -64,11 +64,16 @@ class Board:
             for record in self.records
         )
         citations = dict.fromkeys(r.dataset.citation for r in self.records if r.dataset.citation)
+        words = {
+            "copy": "copied, not rescaled",
+            "preserve": "rescaled where a name ends in -preserve",
+        }
+        gains = [word for gain, word in words.items() if any(r.gain == gain for r in self.records)]
         processors = dict.fromkeys(str(r.environment["processor"]) for r in self.records)
         return [
             ("Protocol", f"{first.protocol.name}, digest {first.protocol.digest}"),
             ("Weights", f"{weights.origin}: {origin}" + "; random uses none" * from_scratch),
-            ("Stacks", f"{first.slices} slices; colour planes copied, not rescaled"),
+            ("Stacks", f"{first.slices} slices; filters {' and '.join(gains)}"),
             ("Attribution", f"gradient saliency of the {self.target} logits"),
             ("Cells", f"{len(self.cells)}, seeds {', '.join(map(str, seeds))}"),
             ("Data", "; ".join(licences)),

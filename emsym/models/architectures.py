@@ -16,9 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from emsym.data.cache import data_dir
 from emsym.errors import UserError, first_line
-from emsym.models.encoders import DECODERS, SMALLEST, encoders
+from emsym.models.encoders import DECODERS, SMALLEST, TIMM, encoders
 from emsym.models.inits import MIRROR_TIED, parse_init
 from emsym.registry import Registry
 
@@ -63,9 +62,11 @@ class Smp:
                 self.decoder, self.encoder, encoder_weights=None, in_channels=3, classes=1
             )
         except Exception as error:  # each encoder that does not go with a decoder has its own
+            tried = encoders().get(self.encoder)
+            others = ", ".join(tried.decoders) if tried else ""
+            way = f"these go with the encoder: {others}" if others else "take another encoder"
             raise UserError(
-                f"The architecture '{name}' cannot be built: {first_line(error)}; "
-                f"`emsym-bench list encoders {self.encoder}` shows what goes with the encoder."
+                f"The architecture '{name}' cannot be built ({first_line(error)}): {way}."
             ) from error
 
     def redraw(self, model: nn.Module) -> None:
@@ -81,7 +82,8 @@ class Smp:
 def _smp(name: str) -> Factory | None:
     """A factory for a name that follows the pattern, or None."""
     decoder, _, encoder = name.partition("-")
-    return Smp(decoder, encoder) if decoder in DECODERS and encoder else None
+    known = encoder in encoders() or encoder.startswith(TIMM)  # of which timm alone knows all
+    return Smp(decoder, encoder) if decoder in DECODERS and known else None
 
 
 ARCHITECTURES: Registry[Factory] = Registry(
@@ -183,6 +185,8 @@ def build(name: str, init: str, slices: int, weights: str | os.PathLike | None, 
 
 def _stamp(weights: str) -> tuple[object, ...]:
     """What tells that weights of the same name are others by now."""
+    from emsym.data.cache import data_dir
+
     file = Path(weights)
     if not file.is_file():
         return (data_dir(),)

@@ -126,6 +126,16 @@ def _read(path: Path) -> Any:
         ) from error
 
 
+def _metadata(path: Path) -> dict[str, str]:
+    """What a .safetensors file says of itself; nothing for another."""
+    from safetensors import safe_open
+
+    if path.suffix != ".safetensors":
+        return {}
+    with safe_open(path, "pt") as file:
+        return file.metadata() or {}
+
+
 def _is_torchscript(path: Path) -> bool:
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
@@ -157,13 +167,14 @@ def _detail(error: Exception) -> str:
 def write_checkpoint(checkpoint: Checkpoint, changed: Mapping[str, Tensor], path: Path) -> None:
     """Write a checkpoint with some of its weights changed to another file, whole or not at all.
 
-    The suffix of `path` decides the format. Raises `UserError` for another suffix, for a
-    .safetensors file of more than weights, and where the file cannot be written.
+    The suffix of `path` decides the format; that of the checkpoint is allowed, too.
+    Raises `UserError` for another suffix, for a .safetensors file of more than weights, and where
+    the file cannot be written.
     """
     import torch
     from safetensors.torch import save_file
 
-    if path.suffix not in SUFFIXES:
+    if path.suffix not in (*SUFFIXES, checkpoint.path.suffix):
         raise UserError(f"{path} must end in one of {', '.join(SUFFIXES)}.")
     state, key = copy(checkpoint.state), checkpoint.key  # of its own class, with its own attributes
     state.update(changed)
@@ -176,7 +187,7 @@ def write_checkpoint(checkpoint: Checkpoint, changed: Mapping[str, Tensor], path
                 save_file(
                     {name: value.contiguous() for name, value in state.items()},
                     partial,
-                    metadata={"format": "pt"},  # what other readers of the format look for
+                    {"format": "pt", **_metadata(checkpoint.path)},  # which other readers look for
                 )
             else:
                 torch.save(state if key is None else {**checkpoint.content, key: state}, partial)

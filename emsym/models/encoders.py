@@ -115,7 +115,7 @@ segformer; pan (224 pixels)
         [
             f"{row.name}: {row.parameters} million parameters, of the family {row.family}",
             f"refused: {row.refused}" if row.refused else f"stem: {row.stem}, for {counts} slices",
-            f"decoders: {runs or 'none'}",
+            f"decoders: {runs or 'none of those tried; emsym.symmetrize treats the network'}",
         ]
     )
 

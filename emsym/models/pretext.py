@@ -24,6 +24,7 @@ from torch import Tensor
 
 from emsym import SCORING_VERSION
 from emsym.data.cache import data_dir
+from emsym.errors import UserError, first_line
 from emsym.models.stem import find_stem
 
 STEPS, BATCH, PATCH = 400, 8, 64
@@ -102,7 +103,13 @@ def _train(encoder: str) -> dict[str, Tensor]:
     targets = [torch.from_numpy(target).movedim(-1, 0) for target in clean_colours(images)]
     noise = torch.tensor(NOISE).view(3, 1, 1)
 
-    model = smp.Linknet(encoder, encoder_weights=None, classes=3)  # a light decoder: all of the
+    try:
+        model = smp.Linknet(encoder, encoder_weights=None, classes=3)  # a light decoder: all of the
+    except Exception as cause:  # each encoder that does not go with it has its own
+        raise UserError(
+            f"The 'pretext' weights cannot be made for the encoder '{encoder}' "
+            f"({first_line(cause)}): take the weights 'imagenet' or a file, or another encoder."
+        ) from cause
     stem = model.get_parameter(find_stem(model, 3).reads[0].path)  # time goes into the encoder
     fresh = stem.detach().norm()
     with torch.no_grad():

@@ -36,14 +36,25 @@ class Change:
 
 @dataclass(frozen=True)
 class Changes:
-    """What `symmetrize` changed, or would change: the stem, tensor by tensor, slice by slice."""
+    """What `symmetrize` changed, or would change: the stem, tensor by tensor, slice by slice.
+
+    `symmetric` says whether the stem now treats the slices on either side of the centre alike.
+    """
 
     init: str
     changes: tuple[Change, ...]
+    symmetric: bool
 
     def __str__(self) -> str:
-        head = f"{self.init}: the norm of what each slice meets in the stem, before → after"
-        return "\n  ".join([head, *map(str, self.changes)])
+        lines = [
+            f"{self.init}: what each slice meets in the stem, first slice to last",
+            *(f"  {change}" for change in self.changes),
+            "(of weights the L2 norm, of constants the value)",
+            "Both sides of the centre are treated alike now."
+            if self.symmetric
+            else "The two sides of the centre are still treated differently.",
+        ]
+        return "\n".join(lines)
 
 
 def symmetrize(
@@ -54,8 +65,13 @@ def symmetrize(
     `init` is a strategy with interventions, such as ``uniform-green`` or ``rgb+mirror-tied``; the
     planes that it calls red, green and blue are what the first, second and third slice meet.
     `slices` is how many slices the network shall read, as many as now if None. Where that changes,
-    parameters are replaced, so build the optimizer afterwards. With `dry_run` nothing is changed.
-    `mirror_untie` takes `mirror-tied` back.
+    parameters are replaced, so build the optimizer afterwards; and the new slices take red, green
+    and blue as the strategy says, so that of a stack network the centre need not stay the centre.
+    With `dry_run` nothing is changed.
+
+    With `mirror-tied` the state dict holds the stem's weight under
+    ``parametrizations.weight.original`` until `mirror_untie` makes it plain again: untie before
+    weights are saved to share, or loaded from a network that is not tied.
 
     The stem is found by following one stack through the network, without computing anything where
     shapes suffice; nothing but the stem is copied.
@@ -168,10 +184,14 @@ def told(
     after: Stem,
 ) -> Changes:
     """The report of what was made of the tensors that were there before."""
+    from emsym.models.interventions import ties
+
     old, new = _norms(before, stem), _norms(made, after)
     return Changes(
         init.name,
         tuple(Change(name, tuple(made[name].shape), old[name], new[name]) for name in made),
+        # up to the rounding of what a strategy computes for each side
+        all(tie(made[name]).allclose(made[name], 1e-5) for name, tie in ties(after).items()),
     )
 
 
@@ -210,7 +230,8 @@ def _stem_by_shape(state: Mapping[str, Tensor], path: Path) -> Stem:
         seen = f"{len(found)} tensors ({first_names(found)})" if found else "no tensor"
         raise UserError(
             f"{path} has {seen} of the shape (filters, 3, height, width), so its stem cannot be "
-            "told: say which network it belongs to with --architecture."
+            "told: say which network it belongs to with --architecture (a plug-in's, too), or call "
+            "emsym.symmetrize(model, …) in Python."
         )
     return _of_shape(found[0], 3)
 

@@ -334,8 +334,8 @@ class _Watch(TorchDispatchMode):
         ]
         if not found or count != self.slices:
             return self._refuse(
-                "meets the slices with values of their own that are neither parameters nor buffers"
-                ", or have no dimension that is clearly theirs"
+                "meets the slices with values of their own that are neither parameters nor buffers "
+                "(use register_buffer), or have no dimension that is clearly theirs"
             )
         self.constants += found
         return None

@@ -57,8 +57,9 @@ def weights_path(weights: str, folder: Path) -> Path:
     path = folder / weights
     if path.suffix not in SUFFIXES or not path.is_file():
         raise UserError(
-            f"There are no weights '{weights}': give 'pretext', 'imagenet', a name of timm such as "
-            "'resnet50.a1_in1k', or the path of a .safetensors, .pt or .pth file."
+            f"There are no weights '{weights}', nor is there a file {path}: give 'pretext', "
+            "'imagenet', a name of timm such as 'resnet50.a1_in1k', or the path of a .safetensors, "
+            ".pt or .pth file."
         )
     return path
 

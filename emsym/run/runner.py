@@ -92,13 +92,13 @@ def _checks(jobs: list[Job]) -> list[tuple[Any, ...]]:
     networks: dict[tuple, dict[str, None]] = {}
     cards = {}
     for job in jobs:
-        key = (job.cell.architecture, job.protocol.slices, job.weights)
+        key = (job.cell.architecture, job.protocol.slices, job.weights, job.protocol.recipe.patch)
         networks.setdefault(key, {})[job.cell.init] = None
         cards[job.card] = job.protocol
     return [
         *(
-            (tasks.check_model, architecture, tuple(inits), slices, weights, architecture)
-            for (architecture, slices, weights), inits in networks.items()
+            (tasks.check_model, architecture, tuple(inits), slices, weights, patch, architecture)
+            for (architecture, slices, weights, patch), inits in networks.items()
         ),
         *(
             (

@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 from emsym.data.cards import Card
-from emsym.errors import UserError
+from emsym.errors import UserError, first_line
 from emsym.models.architectures import create_model
 from emsym.protocol import Border
 from emsym.registry import load_plugin
@@ -28,19 +28,43 @@ def check_dataset(card: Card, slices: int, patch: int, border: Border) -> None:
     load_splits(card, slices, patch, border)
 
 
-def check_model(architecture: str, inits: tuple[str, ...], slices: int, weights: str) -> None:
+def check_model(
+    architecture: str, inits: tuple[str, ...], slices: int, weights: str, patch: int
+) -> None:
     """Build a network with each strategy, which trains `pretext` weights where they are missing.
 
-    Raises `UserError` where the architecture, the weights and a strategy do not fit together.
+    Raises `UserError` where the architecture, the weights and a strategy do not fit together, and
+    where the network does not read patches of `patch` × `patch` pixels.
     """
     import torch
 
     torch.set_num_threads(1)  # so that pretext weights are the same on any number of cores
-    for init in inits:
-        try:
+    try:
+        _check_patch(architecture, slices, patch)  # before weights are made, which takes long
+        for init in inits:
             create_model(architecture, init, slices, weights)
-        except SystemExit as error:  # a plug-in's, which would end the run without a word
-            raise UserError(f"The architecture '{architecture}' calls exit: {error}.") from error
+    except SystemExit as error:  # a plug-in's, which would end the run without a word
+        raise UserError(f"The architecture '{architecture}' calls exit: {error}.") from error
+
+
+def _check_patch(architecture: str, slices: int, patch: int) -> None:
+    import torch
+
+    model = create_model(architecture, "random", slices).eval()
+    try:
+        with torch.no_grad():
+            shape = tuple(model(torch.zeros(1, slices, patch, patch)).shape)
+    except Exception as error:  # whatever a network raises
+        raise UserError(
+            f"The network '{architecture}' does not read patches of {patch} × {patch} pixels "
+            f"({first_line(error)}): take another `patch` in the protocol's recipe, or another "
+            f"network; `emsym-bench list architectures {architecture}` may tell from how many on."
+        ) from error
+    if shape != (1, 1, patch, patch):
+        raise UserError(
+            f"The network '{architecture}' answers a patch of {patch} × {patch} pixels with "
+            f"{shape} instead of (1, 1, {patch}, {patch})."
+        )
 
 
 def run_cell(job: Job) -> Record:

@@ -44,7 +44,10 @@ def test_plan_tells_every_cell_and_writes_nothing(tmp_path: Path) -> None:
         (("run", "--init", "uniform-gren"), "did you mean 'uniform-green'"),
         (("run", "--dataset", "phantom-fibre"), "did you mean 'phantom-fibres'"),
         (("run", "--architecture", "unett-resnet34"), "There is no architecture"),
-        (("run", "--architecture", "unet-resnt34", "--init", "random"), "did you mean resnet34"),
+        (
+            ("run", "--architecture", "unet-resnt34", "--init", "random"),
+            "did you mean 'unet-resnet34'",
+        ),
         (("run", "--all", "--protocol", "quik"), "did you mean 'quick'"),
         (("run", "--all", "--protocol", "none.toml"), "cannot be read"),
         (("run", "--all", "--workers", 0), "--workers"),

@@ -155,10 +155,11 @@ def test_mistakes_are_told_and_nothing_is_written(tmp_path, weights, init, outpu
 
 
 def test_a_safetensors_file_says_that_it_is_torchs(tmp_path, weights):
-    save_file(weights, tmp_path / "net.safetensors")
+    save_file(weights, tmp_path / "net.safetensors", {"author": "me"})
     out = tmp_path / "out.safetensors"
     symmetrize_checkpoint(tmp_path / "net.safetensors", "rgb", out)
     assert b'"format":"pt"' in out.read_bytes()[:200]
+    assert b'"author":"me"' in out.read_bytes()[:200]
     assert_equal = all(torch.equal(v, weights[k]) for k, v in load_file(out).items())
     assert assert_equal
 
@@ -182,7 +183,7 @@ def test_names_of_a_hostile_file_are_not_printed_raw(tmp_path):
     torch.save({"\x1b[31mweight\ninjected": torch.ones(2, 3, 1, 1)}, tmp_path / "net.pt")
     told = str(symmetrize_checkpoint(tmp_path / "net.pt", "rgb", None))
     assert "\x1b" not in told
-    assert len(told.splitlines()) == 2
+    assert len(told.splitlines()) == 4
 
 
 def test_what_a_state_dict_knows_besides_its_tensors_is_kept(tmp_path, weights):
@@ -200,3 +201,17 @@ def test_a_link_that_lies_in_the_way_is_not_followed(tmp_path, weights):
     symmetrize_checkpoint(tmp_path / "net.pt", "mirror", tmp_path / "out.pt")
     assert (tmp_path / "victim").read_text() == "mine"
     assert not (tmp_path / "out.pt").is_symlink()
+
+
+def test_a_checkpoint_keeps_its_suffix(tmp_path, weights):
+    torch.save({"state_dict": weights, "epoch": 1}, tmp_path / "net.ckpt")
+    changes = symmetrize_checkpoint(tmp_path / "net.ckpt", "mirror", tmp_path / "out.ckpt")
+    assert changes.symmetric
+    assert torch.load(tmp_path / "out.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_what_stays_asymmetric_is_told(tmp_path, weights):
+    torch.save(weights, tmp_path / "net.pt")
+    changes = symmetrize_checkpoint(tmp_path / "net.pt", "rgb", None)
+    assert not changes.symmetric
+    assert "still treated differently" in str(changes)

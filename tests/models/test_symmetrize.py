@@ -98,6 +98,8 @@ def test_the_report_can_be_read():
     assert told.splitlines()[1:] == [
         "  stem.weight (1×3×1×1): 1 2 3 → 2 2 2",
         "  mean (1×3×1×1): 0.1 0.2 0.6 → 0.3 0.3 0.3",
+        "(of weights the L2 norm, of constants the value)",
+        "Both sides of the centre are treated alike now.",
     ]
     assert told.startswith("uniform-green: ")
 
