@@ -8,9 +8,10 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 
+from emsym.errors import UserError
 from emsym.models import pretext
+from emsym.models.checkpoint import read_state_dict
 from emsym.models.stem import find_stem
-from emsym.models.weights import read_state_dict
 
 ENCODER = "tu-test_efficientnet"
 
@@ -99,6 +100,7 @@ def test_nothing_half_written_has_the_files_name(monkeypatch, tmp_path):
 PROCESS = """
 import os, sys, time, torch
 from pathlib import Path
+from emsym.errors import UserError
 from emsym.models import pretext
 
 def train(encoder):
@@ -125,3 +127,8 @@ def test_of_two_processes_one_trains(tmp_path):
         for process in both:
             process.kill()
     assert len((tmp_path / "trained").read_text().split()) == 1
+
+
+def test_an_encoder_that_no_pretext_can_be_made_for_is_told_in_a_sentence():
+    with pytest.raises(UserError, match=r"'tu-test_vit'.*'imagenet' or a file"):
+        pretext.train_pretext("tu-test_vit")

@@ -278,3 +278,19 @@ def test_real_weights_meet_the_colours_unequally_until_repaired():
     assert change.before == pytest.approx((0.850, 1.389, 0.664), abs=6e-4)
     assert change.after == pytest.approx((1.389,) * 3, abs=6e-4)
     assert asymmetry(model) < 1e-10
+
+
+def test_a_weight_under_two_names_stays_one_when_it_is_widened():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.alias = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1)
+            self.alias.weight = self.a.weight
+
+        def forward(self, x):
+            return self.a(x)
+
+    model = Shared()
+    symmetrize(model, "uniform-green", 5)
+    assert model.alias.weight is model.a.weight
+    assert model.a.weight.shape == (2, 5, 1, 1)

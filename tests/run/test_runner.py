@@ -205,3 +205,14 @@ def test_a_worker_that_dies_is_one_sentence(ended: Path) -> None:
     assert "A worker process died" in done.stderr
     assert "Traceback" not in done.stderr
     assert records(ended / "results") == before
+
+
+def test_a_network_that_does_not_read_the_patches_is_told_before_anything_is_trained(
+    tiny: Path,
+) -> None:
+    tiny.write_text(tiny.read_text().replace("linknet-tu-test_efficientnet", "pan-tu-test_resnet"))
+    done = bench("run", "--protocol", tiny, "--init", "random", cwd=tiny.parent)
+    assert done.returncode == 2
+    assert "does not read patches of 32 × 32 pixels" in done.stderr
+    assert "emsym-bench list architectures pan-tu-test_resnet" in done.stderr
+    assert "Traceback" not in done.stderr
