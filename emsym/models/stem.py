@@ -10,7 +10,8 @@ from torch.nn.parameter import is_lazy
 
 from emsym.errors import UserError, first_names
 from emsym.models.inits import InitStrategy, preserve
-from emsym.models.trace import Constant, Read, trace
+from emsym.models.trace import trace
+from emsym.models.watch import Constant, Read
 from emsym.protocol import MAX_SLICES
 
 CHANNELS = (3, 5, 7, 9, 1)

@@ -217,7 +217,7 @@ def _told(values: tuple[float, ...]) -> str:
 def _of_shape(name: str, slices: int) -> Stem:
     """A stem of one plain convolution for `slices` slices, its weight called `name`."""
     from emsym.models.stem import Stem, check_slices
-    from emsym.models.trace import Read
+    from emsym.models.watch import Read
 
     check_slices(slices)
     module, _, parameter = name.rpartition(".")

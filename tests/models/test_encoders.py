@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,15 +38,6 @@ SMALL = """
     tu-naflexvit_base_patch16_gap tu-pvt_v2_b0 tu-convnext_atto tu-swin_tiny_patch4_window7_224
     tu-hrnet_w18_small tu-ghostnet_100 tu-levit_128s tu-repvgg_a0 tu-eca_nfnet_l0 tu-densenet121
     """.split()  # noqa: SIM905
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other make small float64 convolutions many times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_it_holds_every_encoder_of_smp_and_every_family_of_timm() -> None:
@@ -113,7 +103,6 @@ def _difference(told: Encoder, found: Encoder) -> str:
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.usefixtures("one_thread")
 def test_a_filled_encoder_is_symmetric(name: str) -> None:
     before, *after = _asymmetries(name)
     assert before > 1e-3  # else it would tell nothing
@@ -121,7 +110,6 @@ def test_a_filled_encoder_is_symmetric(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("one_thread")
 def test_every_encoder_is_symmetric_once_filled() -> None:
     wrong = {}
     for row in encoders().values():

@@ -14,7 +14,7 @@ from torch import nn
 from emsym.errors import UserError
 from emsym.models.inits import INITS, InitStrategy, list_inits, parse_init, register_init
 from emsym.models.stem import Stem, fill_stem, filled, find_stem
-from emsym.models.trace import Read
+from emsym.models.watch import Read
 
 COPY = (
     "mirror",

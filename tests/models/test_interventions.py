@@ -15,15 +15,6 @@ from emsym.models.interventions import mirror_tie, mirror_untie, zflip
 from emsym.models.stem import find_stem
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Which small networks are fastest with."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def network(seed=0, norm_first=False):
     torch.manual_seed(seed)
     front = [nn.BatchNorm2d(3)] if norm_first else []

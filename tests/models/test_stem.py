@@ -210,15 +210,6 @@ FIXED = {  # to three slices
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Which small networks are fastest with."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def kinds(networks):
     return pytest.mark.parametrize(("build", "reads"), networks.values(), ids=networks)
 

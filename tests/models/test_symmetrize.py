@@ -17,15 +17,6 @@ from emsym.models.symmetrize import Changes, symmetrize
 REAL = Path(__file__).parents[2] / "../shared/weights/mobilenetv2_100.safetensors"
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Which small networks are fastest with."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def network(slices=3):
     torch.manual_seed(0)
     return nn.Sequential(

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from emsym.models.trace import Constant, trace
+from emsym.models.trace import trace
+from emsym.models.watch import Constant
 
 
 class Net(nn.Module):
@@ -28,15 +29,6 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.stem(self.run(self, x))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Which small networks are fastest with."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def slots(run, channels=3, slices=3):
