@@ -124,6 +124,8 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(ended: Path) -> None
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # a shell's background jobs ignore it, and their children with them
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     for _ in range(600):  # uniform-green of seed 0 is stored: the slow cell is the first to run
         time.sleep(0.1)
