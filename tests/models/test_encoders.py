@@ -105,8 +105,8 @@ def _difference(told: Encoder, found: Encoder) -> str:
 @pytest.mark.parametrize("name", SMALL)
 def test_a_filled_encoder_is_symmetric(name: str) -> None:
     before, *after = _asymmetries(name)
-    assert before > 1e-3  # else it would tell nothing
-    assert max(after) < 1e-6
+    assert before > 1e-5  # else it would tell nothing
+    assert max(after) < 1e-3 * before  # it is rounding, about 1e-15
 
 
 @pytest.mark.slow
@@ -115,7 +115,7 @@ def test_every_encoder_is_symmetric_once_filled() -> None:
     for row in encoders().values():
         if row.stem and row.parameters < 25:  # millions; more would take long
             before, *after = _asymmetries(row.name)
-            if before < 1e-3 or max(after) > 1e-6:
+            if before < 1e-5 or max(after) > 1e-3 * before:  # after is rounding, about 1e-15
                 wrong[row.name] = before, after
     assert not wrong
 
