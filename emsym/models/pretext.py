@@ -25,6 +25,7 @@ from torch import Tensor
 from emsym import SCORING_VERSION
 from emsym.data.cache import data_dir
 from emsym.errors import UserError, first_line
+from emsym.files import replacing
 from emsym.models.stem import find_stem
 
 STEPS, BATCH, PATCH = 400, 8, 64
@@ -51,9 +52,9 @@ def pretext_weights(encoder: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):  # the system frees it when its holder dies
             if not path.is_file():
-                partial = path.with_name(f"{path.name}.partial")
-                save_file(train_pretext(encoder), partial)
-                partial.replace(path)  # so that nobody ever reads half a file
+                state = train_pretext(encoder)
+                with replacing(path) as partial:  # so that nobody ever reads half a file
+                    save_file(state, partial)
     return path
 
 
