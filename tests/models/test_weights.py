@@ -553,7 +553,7 @@ def test_file_that_was_cut_short_is_refused(tmp_path, file):
     content = path.read_bytes()
     for part in (len(content) // 2, len(content) - 1, 100):
         path.write_bytes(content[:part])
-        with pytest.raises(UserError, match="is compressed"):
+        with pytest.raises(UserError, match="is damaged or cut short"):
             read_state_dict(path)
 
 
