@@ -10,7 +10,7 @@ from emsym.models.symmetrize import mirror_untie, symmetrize
 
 __version__ = "0.1.0"
 
-SCORING_VERSION = 2
+SCORING_VERSION = 3
 """Raised by every change after which the same cell may give other numbers."""
 
 __all__ = [

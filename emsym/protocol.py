@@ -15,10 +15,16 @@ from emsym.files import find_toml, protocols_folder, read_toml
 MAX_SLICES = 31
 """Of a stack: at the 30 to 50 nm of a section it is 1 µm deep, and a cell body away from 2D."""
 
+SHAPLEY = "slice-shapley"
+"""Stands among the names of attributions: one value for each slice, and no map."""
+
+SHAPLEY_SLICES = 7
+"""Of which all 128 coalitions are evaluated; each slice more doubles them."""
+
 Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
-Target = Literal["foreground", "true-foreground"]
+Target = Literal["foreground", "true-foreground", "background", "all"]
 Augmentation = Literal["flip", "turn", "brightness", "elastic"]
 Border = Literal["skip", "mirror"]
 
@@ -48,12 +54,22 @@ class Recipe(Strict):
 
 
 class Faithfulness(Strict):
-    """Which Quantus metric is computed, and on how much of the test split."""
+    """Which faithfulness metrics are computed of each attribution, and on how much."""
 
-    metric: Literal["FaithfulnessEstimate"] = "FaithfulnessEstimate"
+    metrics: Names = ("faithfulness-estimate",)
+    """Registered names: `emsym-bench list metrics`."""
     steps: Positive = 16
-    """Groups of pixels per slice, at most: the largest divisor of H·W up to this."""
+    """Perturbations of each slice, at most: the largest divisor of H·W up to this."""
     target: Target = "true-foreground"
+    sections: Positive = 4
+    """Test sections, evenly spaced, at most."""
+
+
+class OverTraining(Strict):
+    """When the symmetry scores are taken while a network is trained, beside after it."""
+
+    steps: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    """After how many steps; 0 is before fine-tuning."""
     sections: Positive = 4
     """Test sections, evenly spaced, at most."""
 
@@ -67,7 +83,23 @@ class Scoring(Strict):
     )
     """Of the probability. The first is the headline and the one that instances are made at."""
     targets: Annotated[tuple[Target, ...], Field(min_length=1)] = ("foreground", "true-foreground")
+    attributions: Names = ("saliency", "input-x-gradient", SHAPLEY)
+    """Registered names, `emsym-bench list attributions`, and ``slice-shapley``, the exact Shapley
+    values of up to seven slices. The first is the headline."""
     faithfulness: Faithfulness = Faithfulness()
+    over_training: OverTraining | None = None
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The attributions that say something of every pixel."""
+        return tuple(name for name in self.attributions if name != SHAPLEY)
+
+    @field_validator("attributions")
+    @classmethod
+    def _a_map_first(cls, attributions: tuple[str, ...]) -> tuple[str, ...]:
+        if attributions[0] == SHAPLEY:
+            raise ValueError(f"the first is the headline, a method other than '{SHAPLEY}'")
+        return attributions
 
 
 @dataclass(frozen=True, order=True)
@@ -115,12 +147,30 @@ class Protocol(Strict):
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:
-        for key in ("datasets", "architectures", "inits", "seeds"):
-            values = getattr(self, key)
+        for key in ("datasets", "architectures", "inits", "seeds", "attributions"):
+            values = getattr(self.scoring if key == "attributions" else self, key)
             if key == "datasets":
                 values = [dataset_name(entry) for entry in values]
             if len(set(values)) < len(values):
                 raise ValueError(f"'{key}' names something twice")
+        return self
+
+    @model_validator(mode="after")
+    def _few_coalitions(self) -> Self:
+        if SHAPLEY in self.scoring.attributions and self.slices > SHAPLEY_SLICES:
+            raise ValueError(
+                f"'{SHAPLEY}' is for {SHAPLEY_SLICES} slices at most: leave it out of "
+                "scoring.attributions"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _steps_there_are(self) -> Self:
+        over = self.scoring.over_training
+        if over is not None and max(over.steps) > self.recipe.steps:
+            raise ValueError(
+                f"scoring.over_training names step {max(over.steps)} of {self.recipe.steps}"
+            )
         return self
 
     @property

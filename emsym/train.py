@@ -1,7 +1,7 @@
 """Training: one loop."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
@@ -23,11 +23,14 @@ def train(
     batches: Callable[[], Batch],
     recipe: Recipe,
     progress: Callable[[], object] = lambda: None,
+    visit: Callable[[int], object] = lambda step: None,
+    visits: Collection[int] = (),
 ) -> list[float]:
     """Train `model` in place by AdamW under a one-cycle schedule; leave it in eval mode.
 
     `batches` gives the next (images (N, S, H, W), labels (N, 1, H, W)) at each call; `progress`
-    is called after each step. Returns the loss of every step.
+    is called after each step. `visit` is called with the number of steps taken, where `visits`
+    holds it, while the network is in eval mode. Returns the loss of every step.
     Raises `ArithmeticError` when the loss is not finite.
     """
     optimizer = torch.optim.AdamW(
@@ -39,6 +42,11 @@ def train(
     curve: list[float] = []
     model.train()
     for step in range(recipe.steps):
+        if step in visits:
+            model.eval()
+            with torch.random.fork_rng(devices=[]):  # lest dropout draw other numbers than unseen
+                visit(step)
+            model.train()
         images, labels = batches()
         optimizer.zero_grad(set_to_none=True)
         error = loss(model(images), labels)
@@ -50,4 +58,6 @@ def train(
             raise ArithmeticError(f"the loss is {curve[-1]} at step {step + 1}")
         progress()
     model.eval()
+    if recipe.steps in visits:
+        visit(recipe.steps)
     return curve

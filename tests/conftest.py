@@ -48,7 +48,8 @@ patch = 32
 learning_rate = 1e-3
 
 [scoring]
-faithfulness = {metric = "FaithfulnessEstimate", steps = 4, sections = 2}
+faithfulness = {metrics = ["faithfulness-estimate", "slice-removal"], steps = 4, sections = 2}
+over_training = {steps = [0, 2], sections = 2}
 """
 
 

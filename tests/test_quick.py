@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 BENCH = Path(sys.executable).with_name("emsym-bench")
-ASYMMETRY = "true-foreground/model_asymmetry"
+ASYMMETRY = "saliency/true-foreground/model_asymmetry"
 
 
 @pytest.mark.slow

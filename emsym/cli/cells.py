@@ -54,11 +54,17 @@ def _cell_options(command: Callable) -> Callable:
     "--workers", type=click.IntRange(1), help="Processes; by default as many as the cores."
 )
 @click.option("--offline", is_flag=True, help="Touch no network: say what is missing.")
+@click.option(
+    "--keep-networks",
+    is_flag=True,
+    help="Keep the weights of each network that is trained, as networks/KEY.pt in the output.",
+)
 @_cell_options
 def run(
     everything: bool,
     workers: int | None,
     offline: bool,
+    keep_networks: bool,
     plugins: tuple[Path, ...],
     output: Path,
     **choice: Any,
@@ -95,9 +101,12 @@ def run(
     )
     if missing:
         console.print(protocol.description, style="dim", highlight=False, markup=False)
+    networks = output / "networks" if keep_networks else None
+    if networks is not None:
+        networks.mkdir(parents=True, exist_ok=True)
     count = workers or default_workers(protocol.recipe.threads)
     with Bar(console) as bar:
-        outcome = run_jobs(missing, store, bar, count, plugins)
+        outcome = run_jobs(missing, store, bar, count, plugins, networks)
     done = [record for record in outcome.records if record.status == "done"]
     _report(console, [*stored, *done], output, fresh=bool(missing))
     for record in outcome.failed:

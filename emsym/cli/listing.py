@@ -10,7 +10,16 @@ import click
 from emsym.cli.plugins import PLUGIN
 from emsym.errors import UserError
 
-KINDS = ("datasets", "architectures", "encoders", "inits", "interventions", "protocols")
+KINDS = (
+    "datasets",
+    "architectures",
+    "encoders",
+    "inits",
+    "interventions",
+    "attributions",
+    "metrics",
+    "protocols",
+)
 MORE = "Any other encoder of timm may follow after 'tu-'"
 
 
@@ -48,6 +57,9 @@ def _named(what: str, pattern: str | None) -> list[tuple[str, str]]:
     from emsym.models.encoders import DECODERS, encoders, table
     from emsym.models.inits import INITS, INTERVENTIONS
     from emsym.protocol import list_protocols, load_protocol
+    from emsym.registry import Registry
+    from emsym.scores.attribution import ATTRIBUTIONS
+    from emsym.scores.faithfulness import METRICS
 
     if what == "datasets":
         return [
@@ -59,6 +71,9 @@ def _named(what: str, pattern: str | None) -> list[tuple[str, str]]:
         return table()
     if what == "interventions":
         return list(INTERVENTIONS.items())
+    if what in ("attributions", "metrics"):
+        registry: Registry = ATTRIBUTIONS if what == "attributions" else METRICS
+        return [(name, registry.summary(name)) for name in registry.names()]
     if what == "inits":
         return [(name, INITS.summary(name)) for name in INITS.names()]
     if pattern is not None:

@@ -1,6 +1,7 @@
 """Slice stacks: training patches, sampled and augmented a batch at a time, and test sections."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -75,11 +76,19 @@ class Split:
         half, last = self.slices // 2, len(self.image) - 1
         return [last - abs(last - abs(z)) for z in range(centre - half, centre + half + 1)]
 
-    def stacks(self) -> tuple[Tensor, Tensor]:
-        """All stacks whole, (N, S, H, W) float32 normalised, and their labels, (N, H, W) uint8."""
-        chosen = torch.tensor([self.neighbours(centre) for centre in self.centres])
-        labels = self.foreground[self.centres.start : self.centres.stop]
-        return self.scale(self.image[chosen]), labels
+    def __len__(self) -> int:
+        """How many stacks there are."""
+        return len(self.centres)
+
+    def __getitem__(self, part: slice) -> tuple[Tensor, Tensor]:
+        """Whole stacks, (n, S, H, W) float32 normalised, and their labels, (n, H, W) 0 or 1."""
+        return self.at(range(len(self))[part])
+
+    def at(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The stacks at those places among all, as slicing gives them."""
+        centres = [self.centres[index] for index in chosen]
+        neighbours = torch.tensor([self.neighbours(centre) for centre in centres])
+        return self.scale(self.image[neighbours]), self.foreground[centres]
 
     def sample(
         self,
@@ -181,6 +190,34 @@ def _warped(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple
         return nn.functional.grid_sample(values, grid, mode, "reflection", align_corners=True)
 
     return at(images, "bilinear"), at(labels, "nearest")
+
+
+@dataclass(frozen=True)
+class Some:
+    """Some stacks of a split, in that order."""
+
+    split: Split
+    chosen: Sequence[int]
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.chosen)
+
+    def __getitem__(self, part: slice) -> tuple[Tensor, Tensor]:
+        """As of a split."""
+        return self.split.at(self.chosen[part])
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most that many indices of `count` things, evenly spaced from the first to the last.
+
+    >>> evenly(9, 3), evenly(2, 5)
+    ([0, 4, 8], [0, 1])
+    """
+    if most == 1:
+        return [count // 2]
+    spaced = np.linspace(0, count - 1, min(most, count)).round().astype(int)
+    return [int(index) for index in spaced]
 
 
 def splits(

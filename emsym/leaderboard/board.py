@@ -21,9 +21,16 @@ class Board:
     cells: pd.DataFrame
 
     @property
-    def target(self) -> str:
-        """The attribution target shown: the labels' pixels, the same for every network."""
-        return "true-foreground" if self._has("true-foreground") else "foreground"
+    def headline(self) -> tuple[str, str]:
+        """The attribution and target shown: the labels' pixels, the same for every network."""
+        shares = [name.split("/") for name in self.cells if "/slice_share[" in name]
+        found = sorted(shares, key=lambda parts: parts[1] != "true-foreground")  # else in order
+        return found[0][0], found[0][1]
+
+    @property
+    def prefix(self) -> str:
+        """What the names of the shown attribution scores begin with."""
+        return "/".join(self.headline)
 
     @property
     def scores(self) -> list[Score]:
@@ -31,12 +38,12 @@ class Board:
         threshold = next(
             float(name.removeprefix("dice@")) for name in self.cells if name.startswith("dice@")
         )
-        return headline(self.target, threshold)
+        return headline(self.prefix, threshold)
 
     @property
     def shares(self) -> list[str]:
         """The columns of the slice shares, in the order of the slices."""
-        return [name for name in self.cells if name.startswith(f"{self.target}/slice_share")]
+        return [name for name in self.cells if name.startswith(f"{self.prefix}/slice_share")]
 
     @property
     def title(self) -> str:
@@ -74,7 +81,7 @@ class Board:
             ("Protocol", f"{first.protocol.name}, digest {first.protocol.digest}"),
             ("Weights", f"{weights.origin}: {origin}" + "; random uses none" * from_scratch),
             ("Stacks", f"{first.slices} slices; filters {' and '.join(gains)}"),
-            ("Attribution", f"gradient saliency of the {self.target} logits"),
+            ("Attribution", "{} of the {} logits".format(*self.headline)),
             ("Cells", f"{len(self.cells)}, seeds {', '.join(map(str, seeds))}"),
             ("Data", "; ".join(licences)),
             *([("Cite", "; ".join(citations))] if citations else []),
@@ -89,7 +96,7 @@ class Board:
         """
         over = summary(self.cells)
         ranked = over if len(over) else aggregate(self.cells, ["init"])
-        asymmetry = (f"{self.target}/abs_model_asymmetry", "mean")
+        asymmetry = (f"{self.prefix}/abs_model_asymmetry", "mean")
         if asymmetry in ranked:  # a stack of one slice has none
             ranked = ranked.sort_values([asymmetry], kind="stable")
         order = ranked.index
@@ -102,9 +109,6 @@ class Board:
             rows = aggregate(part, ["init"])
             kept = [init for init in order if init in rows.index]
             yield f"{dataset} · {network}", rows.reindex(kept)
-
-    def _has(self, target: str) -> bool:
-        return any(name.startswith(f"{target}/slice_share") for name in self.cells)
 
 
 def boards(records: Iterable[Record]) -> list[Board]:

@@ -17,6 +17,7 @@ BOARD = [
     "weights_identity",
     "slices",
     "scoring_version",
+    "scoring_plugins",
 ]
 """What rows must share to stand on one leaderboard."""
 
@@ -46,18 +47,18 @@ class Score:
         return shown == (shown.max() if self.better == "high" else shown.min())
 
 
-def headline(target: str, threshold: float) -> list[Score]:
-    """The columns that are shown, for one attribution target and the headline threshold."""
+def headline(prefix: str, threshold: float) -> list[Score]:
+    """The columns that are shown, for one ``attribution/target`` and the headline threshold."""
     return [
         Score(f"dice@{threshold}", "Dice ↑", "high", glance=True),
         Score(f"iou@{threshold}", "IoU ↑", "high"),
         Score("arand_2d", "ARAND 2D ↓", "low"),
         Score("arand_3d", "ARAND 3D ↓", "low"),
-        Score(f"{target}/abs_model_asymmetry", "model asym. ↓", "low", glance=True),
-        Score(f"{target}/neighbour_asymmetry", "neighbour asym.", None),
+        Score(f"{prefix}/abs_model_asymmetry", "model asym. ↓", "low", glance=True),
+        Score(f"{prefix}/neighbour_asymmetry", "neighbour asym.", None),
         Score("flip_error", "flip error ↓", "low", 4, glance=True),
-        Score(f"{target}/imbalance", "imbalance", None),
-        Score(f"{target}/faithfulness_estimate", "faithfulness ↑", "high", 2),
+        Score(f"{prefix}/imbalance", "imbalance", None),
+        Score(f"{prefix}/faithfulness-estimate", "faithfulness ↑", "high", 2),
     ]
 
 
@@ -86,6 +87,9 @@ def cells(records: Iterable[Record]) -> pd.DataFrame:
                 "weights_identity": record.weights.identity,
                 "slices": record.slices,
                 "scoring_version": record.scoring_version,
+                "scoring_plugins": "; ".join(
+                    f"{name} {source[:6]}" for name, source in record.scoring_sources.items()
+                ),
                 "dataset": record.dataset.name,
                 "data": record.dataset.digest,
                 "licence": record.dataset.licence,

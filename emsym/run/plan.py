@@ -12,6 +12,8 @@ from emsym.models.weights import LoadedWeights, weights_identity
 from emsym.protocol import Cell, Protocol, cell_key, dataset_name
 from emsym.run.record import DatasetStamp, ProtocolStamp, Record, WeightsStamp
 from emsym.run.store import Store
+from emsym.scores.attribution import ATTRIBUTIONS
+from emsym.scores.faithfulness import METRICS
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Job:
     weights_identity: str
     init_source: str | None
     architecture_source: str | None
+    scoring_sources: dict[str, str]
 
     def record(self, loaded: LoadedWeights | None = None, **results: object) -> Record:
         """The cell's record with these results; `status`, and `error` or the scores.
@@ -65,6 +68,7 @@ class Job:
                     digest=loaded.digest if loaded else None,
                 ),
                 "scoring_version": SCORING_VERSION,
+                "scoring_sources": self.scoring_sources,
                 **results,
             }
         )
@@ -91,6 +95,7 @@ def jobs(protocol: Protocol) -> list[Job]:
     places = {name: locate(card) for name, card in chosen.items()}
     inits = {name: init_source(name) for name in protocol.inits}
     architectures = {name: ARCHITECTURES.source_digest(name) for name in protocol.architectures}
+    scoring = scoring_sources(protocol)
     identity = weights_identity(protocol.weights, protocol.folder)
     weights = protocol.weights
     if identity != weights:  # a file, which a worker must find from anywhere
@@ -105,6 +110,7 @@ def jobs(protocol: Protocol) -> list[Job]:
             weights=identity,
             init=sources[0],
             architecture=sources[1],
+            scoring=scoring,
             scoring_version=SCORING_VERSION,
         )
         card, place = chosen[cell.dataset], places[cell.dataset]
@@ -118,9 +124,20 @@ def jobs(protocol: Protocol) -> list[Job]:
             weights,
             identity,
             *sources,
+            scoring,
         )
 
     return [job(cell) for cell in protocol.cells()]
+
+
+def scoring_sources(protocol: Protocol) -> dict[str, str]:
+    """SHA-256 of the source of each attribution method and metric that a plug-in brought.
+
+    Raises `UserError` for a name that is not registered.
+    """
+    attributions = {name: ATTRIBUTIONS.source_digest(name) for name in protocol.scoring.maps}
+    metrics = {name: METRICS.source_digest(name) for name in protocol.scoring.faithfulness.metrics}
+    return {name: digest for name, digest in {**attributions, **metrics}.items() if digest}
 
 
 def split_stored(all_jobs: list[Job], store: Store) -> tuple[list[Record], list[Job]]:

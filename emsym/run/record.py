@@ -46,7 +46,8 @@ class Record(Strict):
 
     `images` has a column per score with one value per test image, None where it is missing;
     `scores` has the value of the cell, pooled over or averaged over images, and `missing` says
-    how many images had none, where any. Keys of attribution scores are ``target/score``.
+    how many images had none, where any. Keys of attribution scores are
+    ``attribution/target/score``, such as ``saliency/true-foreground/model_asymmetry``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -68,11 +69,16 @@ class Record(Strict):
     slices: int
     weights: WeightsStamp
     scoring_version: int
+    scoring_sources: dict[str, str] = {}
+    """SHA-256 of the source of each attribution method and metric that a plug-in brought."""
     scores: dict[str, float | None] = {}
     missing: dict[str, int] = {}
     images: dict[str, Column] = {}
     curve: list[float] = []
     """The training loss of every step."""
+    over_training: dict[str, Column] = {}
+    """Scores while training, averaged over some test sections: a column each, one value for every
+    entry of ``step``, the number of steps taken before."""
     seconds: dict[str, float] = {}
     """Wall time of each phase."""
     peak_memory_mb: float | None = None

@@ -54,8 +54,11 @@ def run_jobs(
     progress: Progress,
     workers: int,
     plugins: tuple[Path, ...] = (),
+    networks: Path | None = None,
 ) -> Outcome:
     """Run all jobs in worker processes and store each record as it comes.
+
+    The trained networks are kept in the folder `networks` where one is given.
 
     First every data set, network and weights file is tried, so that what is wrong with one is
     told before anything is trained; this is also where `pretext` weights are made.
@@ -78,7 +81,7 @@ def run_jobs(
                 progress.advance(pending[future])
         with timed(outcome.seconds, "training and scoring"):
             progress.phase("cells", len(jobs))
-            running = {submit(tasks.run_cell, job): job for job in jobs}
+            running = {submit(tasks.run_cell, job, networks): job for job in jobs}
             for future in _finished(running):
                 record = future.result()
                 store.save(record)
@@ -92,13 +95,20 @@ def _checks(jobs: list[Job]) -> list[tuple[Any, ...]]:
     networks: dict[tuple, dict[str, None]] = {}
     cards = {}
     for job in jobs:
-        key = (job.cell.architecture, job.protocol.slices, job.weights, job.protocol.recipe.patch)
+        protocol, scoring = job.protocol, job.protocol.scoring
+        key = (
+            job.cell.architecture,
+            protocol.slices,
+            job.weights,
+            protocol.recipe.patch,
+            scoring.maps,
+        )
         networks.setdefault(key, {})[job.cell.init] = None
-        cards[job.card] = job.protocol
+        cards[job.card] = protocol
     return [
         *(
-            (tasks.check_model, architecture, tuple(inits), slices, weights, patch, architecture)
-            for (architecture, slices, weights, patch), inits in networks.items()
+            (tasks.check_model, architecture, tuple(inits), *settings, architecture)
+            for (architecture, *settings), inits in networks.items()
         ),
         *(
             (

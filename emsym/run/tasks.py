@@ -29,26 +29,37 @@ def check_dataset(card: Card, slices: int, patch: int, border: Border) -> None:
 
 
 def check_model(
-    architecture: str, inits: tuple[str, ...], slices: int, weights: str, patch: int
+    architecture: str,
+    inits: tuple[str, ...],
+    slices: int,
+    weights: str,
+    patch: int,
+    attributions: tuple[str, ...],
 ) -> None:
     """Build a network with each strategy, which trains `pretext` weights where they are missing.
 
-    Raises `UserError` where the architecture, the weights and a strategy do not fit together, and
-    where the network does not read patches of `patch` × `patch` pixels.
+    Raises `UserError` where the architecture, the weights and a strategy do not fit together, where
+    the network does not read patches of `patch` × `patch` pixels, and where a method of attribution
+    does not cover it.
     """
     import torch
 
     torch.set_num_threads(1)  # so that pretext weights are the same on any number of cores
     try:
-        _check_patch(architecture, slices, patch)  # before weights are made, which takes long
+        _check_patch(
+            architecture, slices, patch, attributions
+        )  # before weights are made, which takes long
         for init in inits:
             create_model(architecture, init, slices, weights)
     except SystemExit as error:  # a plug-in's, which would end the run without a word
         raise UserError(f"The architecture '{architecture}' calls exit: {error}.") from error
 
 
-def _check_patch(architecture: str, slices: int, patch: int) -> None:
+def _check_patch(architecture: str, slices: int, patch: int, attributions: tuple[str, ...]) -> None:
     import torch
+
+    from emsym.scores.attribution import ATTRIBUTIONS
+    from emsym.scores.logits import DenseLogits
 
     model = create_model(architecture, "random", slices).eval()
     try:
@@ -65,10 +76,13 @@ def _check_patch(architecture: str, slices: int, patch: int) -> None:
             f"The network '{architecture}' answers a patch of {patch} × {patch} pixels with "
             f"{shape} instead of (1, 1, {patch}, {patch})."
         )
+    x, mask = torch.ones(1, slices, patch, patch), torch.ones(1, patch, patch, dtype=torch.bool)
+    for name in attributions:
+        ATTRIBUTIONS.get(name)(DenseLogits(model), x, mask)
 
 
-def run_cell(job: Job) -> Record:
+def run_cell(job: Job, networks: Path | None) -> Record:
     """`emsym.run.cell.run_cell`."""
     from emsym.run import cell
 
-    return cell.run_cell(job)
+    return cell.run_cell(job, networks)

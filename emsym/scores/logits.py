@@ -1,51 +1,175 @@
 """A segmentation network as the scores see it: one logit per pixel, sections of any size."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from emsym.errors import UserError
 
+T = TypeVar("T")
+
 STRIDE = 32
 """Networks halve their input five times, so height and width must be multiples of this."""
 
 CHUNK = 2**17
-"""Pixels of one pass through a network: eight sections of 128², which bounds the memory."""
+"""Pixels of one pass on a CPU: eight sections of 128². Larger passes leave its caches."""
+
+BYTES_PER_PIXEL = 2**14
+"""Of GPU memory that a pixel of a pass is reckoned to take; where that is too little, chunks are
+halved."""
 
 
 class DenseLogits(nn.Module):
     """(N, S, H, W) → (N, H, W): reflects the input up to the network's stride and crops the logit.
 
-    Raises `UserError` when the network gives anything but one logit per pixel.
+    The network gives (N, C, H, W) for H and W that are multiples of the stride: with C = 1 the
+    logit of the foreground, else those of C classes, of which one, `channel`, is looked at.
+    Raises `UserError` when the network gives anything else.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        """`model` gives (N, 1, H, W) for H and W that are multiples of the stride."""
+    chunk: int
+    """Pixels of one pass through the network; halved where they do not fit in memory."""
+
+    def __init__(self, model: nn.Module, channel: int = 0) -> None:
+        """`model` is in eval mode; its parameters' gradients are never asked for."""
         super().__init__()
         self.model = model
+        self.channel = channel
+        self.reversed = False
+        first = next((t for t in (*model.parameters(), *model.buffers())), torch.empty(0))
+        self.device = first.device
+        self.chunk = _chunk(self.device)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
+    def outputs(self, x: Tensor) -> Tensor:
+        """The logits of all classes, (N, C, H, W)."""
+        if self.reversed:
+            x = x.flip(1)
         height, width = x.shape[-2:]
         below, right = -height % STRIDE, -width % STRIDE
         mode = "reflect" if below < height and right < width else "replicate"
         padded = nn.functional.pad(x, (0, right, 0, below), mode=mode) if below + right else x
+        if padded.device.type == "cpu":  # convolutions there are up to twice as fast this way
+            padded = padded.contiguous(memory_format=torch.channels_last)
         logits = self.model(padded)
-        expected = (len(x), 1, *padded.shape[-2:])
-        if not isinstance(logits, Tensor) or logits.shape != expected:
-            told = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise UserError(f"The network gives {told} instead of one logit per pixel, {expected}.")
-        return logits[:, 0, :height, :width]
+        size = (len(x), "classes", *padded.shape[-2:])
+        if not isinstance(logits, Tensor):
+            raise UserError(
+                f"The network gives a {type(logits).__name__} instead of the logits, {size}: wrap "
+                "it in a module that returns them alone."
+            )
+        if logits.ndim != 4 or (len(logits), *logits.shape[2:]) != (size[0], *size[2:]):
+            raise UserError(
+                f"The network gives {tuple(logits.shape)} instead of one logit per pixel and "
+                f"class, {size}."
+            )
+        if self.channel >= logits.shape[1]:
+            raise UserError(
+                f"There is no class {self.channel}: the network gives {logits.shape[1]} of them, "
+                "counted from 0."
+            )
+        return logits[..., :height, :width]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logit that is looked at, (N, H, W)."""
+        return self.outputs(x)[:, self.channel]
+
+    def probability(self, outputs: Tensor) -> Tensor:
+        """(N, C, H, W) logits → (N, H, W) in 0..1, of the class that is looked at.
+
+        The logistic function of one logit, softmax over several.
+        """
+        if outputs.shape[1] == 1:
+            return outputs[:, 0].sigmoid()
+        return outputs.softmax(1)[:, self.channel]
+
+    def predicted(self, outputs: Tensor, threshold: float) -> Tensor:
+        """(N, C, H, W) logits → (N, H, W) bool, where the class is predicted.
+
+        One logit: its probability is above `threshold`. Several: it is the greatest of them.
+        """
+        if outputs.shape[1] == 1:
+            return outputs[:, 0].sigmoid() > threshold
+        return outputs.argmax(1) == self.channel
+
+    def mirrored(self) -> "DenseLogits":
+        """The network that sees every stack reversed; it shares the weights.
+
+        A(mirror x) is the mirror image of what explains this network's answer to x: so methods
+        that draw noise see the same noise on the same slice, and a mirror-symmetric network has
+        no asymmetry but rounding by any of them.
+        """
+        other = copy.copy(self)
+        other.reversed = not self.reversed
+        return other
+
+    def at_once(self, pixels: int) -> int:
+        """How many sections of that many pixels are worked on together: a chunk for each thread."""
+        return max(1, self.chunk // pixels) * self._threads(pixels)
+
+    def in_chunks(
+        self, run: Callable[[slice], T], count: int, pixels: int
+    ) -> Iterator[tuple[slice, T]]:
+        """(part, run(part)) in order, for slices of range(count) of at most `chunk` pixels.
+
+        `pixels` is those of one of the `count` rows. On a CPU as many chunks as torch has threads
+        are run at once, each on one thread, which wastes less than many threads on one chunk;
+        sections larger than a chunk are run one after the other on all threads, which takes less
+        memory. Where memory runs out, the chunk is halved and the work goes on.
+
+        Raises `UserError` where a single row does not fit.
+        """
+        start = 0
+        while start < count:
+            size = max(1, self.chunk // pixels)
+            parts = [slice(at, min(at + size, count)) for at in range(start, count, size)]
+            try:
+                for part, made in _each(run, parts, self._threads(pixels)):
+                    yield part, made
+                    start = part.stop
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                if size == 1:
+                    raise UserError(
+                        f"A pass over {pixels:,} pixels does not fit in the memory of "
+                        f"{self.device}: take smaller sections."
+                    ) from error
+                self.chunk = (size // 2) * pixels
+
+    def _threads(self, pixels: int) -> int:
+        """How many chunks are run at once."""
+        return torch.get_num_threads() if self.device.type == "cpu" and pixels <= self.chunk else 1
 
 
-def chunks(x: Tensor) -> Iterator[slice]:
-    """Slices of the first axis of (N, …, H, W) that hold at most `CHUNK` pixels, or one section."""
-    size = max(1, CHUNK // (x.shape[-1] * x.shape[-2]))
-    return (slice(start, start + size) for start in range(0, len(x), size))
+def _each(run: Callable[[slice], T], parts: list[slice], threads: int) -> Iterator[tuple[slice, T]]:
+    if threads == 1 or len(parts) == 1:
+        yield from ((part, run(part)) for part in parts)
+        return
+    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        ahead = [pool.submit(run, part) for part in parts[:threads]]
+        for number, part in enumerate(parts):
+            made = ahead.pop(0).result()
+            if number + threads < len(parts):  # no more at once than memory was reckoned for
+                ahead.append(pool.submit(run, parts[number + threads]))
+            yield part, made
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # the pool's threads have set it for later ones
 
 
-def probabilities(dense: DenseLogits, x: Tensor) -> Tensor:
-    """The foreground's probability, (N, H, W) in 0..1, of stacks (N, S, H, W)."""
-    with torch.no_grad():
-        return torch.cat([dense(x[part]).sigmoid() for part in chunks(x)])
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        "allocate memory" in str(error)  # a RuntimeError of torch's allocator on a CPU
+    )
+
+
+def _chunk(device: torch.device) -> int:
+    if device.type != "cuda":
+        return CHUNK
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(CHUNK, min(2**24, free // BYTES_PER_PIXEL))

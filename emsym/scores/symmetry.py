@@ -5,15 +5,13 @@ an attribution is zero everywhere (an empty mask), so that a missing value is ne
 Slices are s = −k … +k, the centre is index k = S // 2, mirror(s) = −s.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
-
-def mirror(stacks: Tensor) -> Tensor:
-    """Stacks (N, S, …) with their slices reversed, as a copy."""
-    return stacks.flip(1)
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def slice_share(attribution: np.ndarray) -> np.ndarray:
@@ -55,6 +53,19 @@ def neighbour_asymmetry(share: np.ndarray) -> np.ndarray:
     return np.divide(after - before, total, out=np.full_like(total, np.nan), where=total > 0)
 
 
+def mirror_distance(attribution: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+    """Σ | |A(x)| − mirror |A(mirror x)| | / Σ (|A(x)| + |A(mirror x)|): two (N, S, H, W) → (N,).
+
+    In 0..1: 0 where reversing the stack only reverses what explains the answer, as for every
+    mirror-symmetric network. Pixel by pixel, so that it also tells two maps apart whose slices have
+    the same shares. NaN where both are zero everywhere.
+    """
+    there, back = np.abs(attribution), np.abs(mirrored[:, ::-1])
+    apart = np.abs(there - back).sum((1, 2, 3), dtype=np.float64)
+    total = (there + back).sum((1, 2, 3), dtype=np.float64)
+    return np.divide(apart, total, out=np.full_like(total, np.nan), where=total > 0)
+
+
 @dataclass(frozen=True)
 class Symmetry:
     """The scores of N images from one attribution method and target."""
@@ -73,6 +84,11 @@ class Symmetry:
     data_asymmetry: np.ndarray
     """½ (a(x) − a(mirror x)), (N,) in −1..1: the rest, which the image brings."""
 
+    def columns(self) -> dict[str, np.ndarray]:
+        """Each score by its name, (N,); the shares slice by slice, as ``slice_share[-1]``."""
+        scores = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "share"}
+        return {**by_slice("slice_share", self.share), **scores}
+
 
 def symmetry(attribution: np.ndarray, mirrored: np.ndarray) -> Symmetry:
     """The scores from A(x) and A(mirror x), each (N, S, H, W) in the order of its own input."""
@@ -82,6 +98,66 @@ def symmetry(attribution: np.ndarray, mirrored: np.ndarray) -> Symmetry:
     return Symmetry(share, imbalance(share), there, (there + back) / 2, (there - back) / 2)
 
 
+def by_slice(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """(N, S) → a column (N,) for each slice, named by its distance from the centre.
+
+    >>> list(by_slice("slice_share", np.ones((1, 3))))
+    ['slice_share[-1]', 'slice_share[+0]', 'slice_share[+1]']
+    """
+    centre = values.shape[1] // 2
+    return {f"{name}[{index - centre:+d}]": column for index, column in enumerate(values.T)}
+
+
 def flip_error(probability: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
     """Mean over pixels of |p(x) − p(mirror x)|: two (N, H, W) in 0..1 → (N,) in 0..1."""
     return np.abs(probability - mirrored).mean((1, 2), dtype=np.float64)
+
+
+def flip_dice(predicted: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+    """Dice of the masks predicted from x and mirror x: two bool (N, H, W) → (N,) in 0..1.
+
+    1 where reversing the stack changes no pixel. NaN where both are empty.
+    """
+    both = (predicted & mirrored).sum((1, 2), dtype=np.float64)
+    total = predicted.sum((1, 2), dtype=np.float64) + mirrored.sum((1, 2))
+    return np.divide(2 * both, total, out=np.full_like(total, np.nan), where=total > 0)
+
+
+@dataclass(frozen=True)
+class StemProfile:
+    """Where a bias sits: each slice's share of the L2 norm of the weights that read the stack."""
+
+    where: str
+    """The parameters, as the network names them."""
+    share: np.ndarray
+    """(S,) of all filters together; adds up to 1."""
+    filters: np.ndarray
+    """(F, S) of each filter, branch by branch; NaN for a filter of zeros."""
+
+
+def stem_profile(model: "nn.Module", slices: int | None = None) -> StemProfile:
+    """share_s = ‖w_s‖ / Σ_s ‖w_s‖, of all filters and of each, w_s being what meets slice s.
+
+    The cause beside the effect: for a network whose stem is a mirror image of itself, the shares
+    of −s and +s are equal. They also are where filters merely have equal norms, so equal shares do
+    not prove a symmetric network. `slices` is how many the network reads; None finds it out.
+
+    Raises `UserError`, naming the module, where what reads the stack is not found.
+    """
+    from emsym.models.stem import find_stem, planes, tensors_of
+
+    stem = find_stem(model, slices)
+    tensors = tensors_of(model, stem)
+    norms = np.concatenate(
+        [
+            planes(tensors[read.path], read).flatten(2).norm(dim=2).double().numpy(force=True)
+            for read in stem.reads
+        ]
+    )
+    whole = np.linalg.norm(norms, axis=0, keepdims=True)
+    return StemProfile(str(stem), _parts(whole)[0], _parts(norms))
+
+
+def _parts(norms: np.ndarray) -> np.ndarray:
+    total = norms.sum(1, keepdims=True)
+    return np.divide(norms, total, out=np.full_like(norms, np.nan), where=total > 0)

@@ -164,7 +164,7 @@ def test_sampling_leaves_the_global_generator_alone():
 @pytest.mark.parametrize("slices", [1, 3, 5, 7, 11])
 def test_stacks_are_all_windows_along_z_with_the_central_label(slices):
     split = coded(slices, first=30)
-    stacks, labels = split.stacks()
+    stacks, labels = split[:]
     count, half = SHAPE[0] - slices + 1, slices // 2
     assert stacks.shape == (count, slices, *SHAPE[1:])
     assert labels.shape == (count, *SHAPE[1:])
@@ -182,7 +182,7 @@ def test_mirror_reflects_at_the_ends_without_repeating_them():
     assert split.neighbours(0) == [2, 1, 0, 1, 2]
     assert split.neighbours(1) == [1, 0, 1, 2, 3]
     assert split.neighbours(10) == [8, 9, 10, 9, 8]
-    stacks, labels = split.stacks()
+    stacks, labels = split[:]
     assert torch.equal(labels, CODE)
     assert torch.equal(stacks[0], CODE[[2, 1, 0, 1, 2]])
     assert split.sections == list(range(30, 41))
@@ -200,8 +200,8 @@ def test_mirrored_patches_are_centred_on_every_section(slices):
 
 @pytest.mark.parametrize("slices", [1, 3, 5, 7])
 def test_both_borders_agree_on_the_sections_that_have_all_neighbours(slices):
-    skipped, _ = coded(slices).stacks()
-    mirrored, _ = coded(slices, "mirror").stacks()
+    skipped, _ = coded(slices)[:]
+    mirrored, _ = coded(slices, "mirror")[:]
     half = slices // 2
     assert torch.equal(mirrored[half : len(mirrored) - half], skipped)
 
@@ -242,7 +242,7 @@ def test_elastic_moves_pixels_a_little():
 
 def test_normalisation_is_of_the_training_split_alone():
     card, volume = flat()
-    train, test = (split.stacks()[0] for split in splits(card, volume, 1, "skip")[:2])
+    train, test = (split[:][0] for split in splits(card, volume, 1, "skip")[:2])
     assert train.mean().item() == pytest.approx(0, abs=1e-5)
     assert train.std(correction=0).item() == pytest.approx(1, abs=1e-5)
     grey = volume.image[2:8].astype(np.float64)
@@ -252,7 +252,7 @@ def test_normalisation_is_of_the_training_split_alone():
     changed[8:] = 255 - changed[8:]
     changed[:2] = 255
     again = splits(card, InMemory(changed, volume.foreground), 1, "skip")[0]
-    assert torch.equal(again.stacks()[0], train)
+    assert torch.equal(again[:][0], train)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -270,7 +270,7 @@ def test_a_split_holds_grey_levels_in_as_few_bytes_as_torch_can(dtype):
     train, _, _ = splits(card, stored, 3, "skip")
     assert train.image.element_size() == (1 if dtype is np.uint8 else 4)
     assert train.foreground.element_size() == 1
-    assert torch.equal(train.stacks()[0], splits(card, volume, 3, "skip")[0].stacks()[0])
+    assert torch.equal(train[:][0], splits(card, volume, 3, "skip")[0][:][0])
 
 
 @pytest.mark.parametrize("border", ["skip", "mirror"])
@@ -283,7 +283,7 @@ def test_stacks_never_leave_their_split(slices, border):
     generator = torch.Generator().manual_seed(0)
     for split, (start, stop) in ((train, (2, 8)), (test, (8, 14))):
         patches, _ = split.sample(200, 4, ("flip", "turn"), generator)
-        for stacks in (split.stacks()[0], patches):
+        for stacks in (split[:][0], patches):
             sections = (stacks * scale.sd + scale.mean).round().unique().tolist()
             assert sections == list(range(start, stop))
         half = slices // 2 if border == "skip" else 0
@@ -293,7 +293,7 @@ def test_stacks_never_leave_their_split(slices, border):
 def test_labels_belong_to_the_sections_that_the_split_names():
     card, volume = flat()
     for split in splits(card, volume, 5, "skip")[:2]:
-        _, labels = split.stacks()
+        _, labels = split[:]
         np.testing.assert_array_equal(labels.numpy(), volume.foreground[split.sections])
 
 

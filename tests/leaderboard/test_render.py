@@ -18,7 +18,7 @@ def records(tiny: Path) -> list[Record]:
     def scores(init: str, seed: int) -> dict[str, float | None]:
         biased = init == "rgb"
         shares = {
-            f"true-foreground/slice_share[{s:+d}]": share if biased else 1 / 3
+            f"saliency/true-foreground/slice_share[{s:+d}]": share if biased else 1 / 3
             for s, share in SHARES.items()
         }
         return {
@@ -26,8 +26,8 @@ def records(tiny: Path) -> list[Record]:
             "iou@0.5": 0.8,
             "arand_2d": 0.1,
             "flip_error": 0.2 if biased else 0.01,
-            "true-foreground/model_asymmetry": -0.5 if biased else 0.0,
-            "true-foreground/neighbour_asymmetry": -0.5 if biased else 0.0,
+            "saliency/true-foreground/model_asymmetry": -0.5 if biased else 0.0,
+            "saliency/true-foreground/neighbour_asymmetry": -0.5 if biased else 0.0,
             **shares,
         }
 
@@ -156,7 +156,9 @@ def test_stacks_of_one_slice_have_a_leaderboard_without_asymmetry(
 ) -> None:
     def single(record: Record) -> Record:
         scores = {name: v for name, v in record.scores.items() if "asymmetry" not in name}
-        missing = {f"true-foreground/{kind}_asymmetry": None for kind in ("neighbour", "model")}
+        missing = {
+            f"saliency/true-foreground/{kind}_asymmetry": None for kind in ("neighbour", "model")
+        }
         return record.model_copy(update={"slices": 1, "scores": {**scores, **missing}})
 
     write([single(record) for record in records], tmp_path)
@@ -166,6 +168,6 @@ def test_stacks_of_one_slice_have_a_leaderboard_without_asymmetry(
 
 
 def test_a_whole_share_reads_as_one(records: list[Record]) -> None:
-    shares = {f"true-foreground/slice_share[{s:+d}]": float(s == -1) for s in SHARES}
+    shares = {f"saliency/true-foreground/slice_share[{s:+d}]": float(s == -1) for s in SHARES}
     one_sided = [r.model_copy(update={"scores": {**r.scores, **shares}}) for r in records]
     assert "1.00 / .00 / .00" in markdown(one_sided)

@@ -23,7 +23,7 @@ def records(tiny: Path) -> list[Record]:
             status="done",
             scores={
                 "dice@0.5": scores[job.cell.init, job.cell.seed][0],
-                "true-foreground/model_asymmetry": scores[job.cell.init, job.cell.seed][1],
+                "saliency/true-foreground/model_asymmetry": scores[job.cell.init, job.cell.seed][1],
             },
         )
         for job in jobs(load_protocol(str(tiny)))
@@ -39,13 +39,15 @@ def test_mean_and_sd_are_over_seeds(records: list[Record]) -> None:
 
 def test_opposite_signs_of_seeds_do_not_cancel(records: list[Record]) -> None:
     rows = aggregate(cells(records), ["init"])
-    assert rows.loc["rgb", ("true-foreground/abs_model_asymmetry", "mean")] == pytest.approx(0.2)
+    assert rows.loc[
+        "rgb", ("saliency/true-foreground/abs_model_asymmetry", "mean")
+    ] == pytest.approx(0.2)
 
 
 def test_a_missing_value_is_left_out_and_counted(records: list[Record]) -> None:
     found = aggregate(cells(records), ["init"]).loc["uniform-green"]
-    assert found["true-foreground/abs_model_asymmetry", "n"] == 1
-    assert found["true-foreground/abs_model_asymmetry", "mean"] == 0
+    assert found["saliency/true-foreground/abs_model_asymmetry", "n"] == 1
+    assert found["saliency/true-foreground/abs_model_asymmetry", "mean"] == 0
     assert found["dice@0.5", "n"] == 2
 
 

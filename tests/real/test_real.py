@@ -48,8 +48,8 @@ def test_isbi2012_shows_the_effect_at_no_cost(kept: Path, tmp_path: Path) -> Non
     inits = ("--init", "rgb", "--init", "uniform-green")
     found = run(kept, tmp_path, "--dataset", "isbi2012", "--seed", 0, *inits)
     rgb, green = found["rgb"], found["uniform-green"]
-    assert rgb["true-foreground/neighbour_asymmetry"] < -0.15
-    assert abs(green["true-foreground/neighbour_asymmetry"]) < 0.03
+    assert rgb["saliency/true-foreground/neighbour_asymmetry"] < -0.15
+    assert abs(green["saliency/true-foreground/neighbour_asymmetry"]) < 0.03
     assert green["dice@0.5"] == pytest.approx(rgb["dice@0.5"], abs=0.02)
     assert rgb["dice@0.5"] > 0.7
 

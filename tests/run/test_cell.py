@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from emsym.models.architectures import ARCHITECTURES, _prototype
+from emsym.models.architectures import ARCHITECTURES, _prototype, create_model
 from emsym.protocol import load_protocol
 from emsym.run.cell import load_splits, run_cell, score_model
 from emsym.run.plan import Job, jobs
@@ -36,15 +36,52 @@ def test_a_record_holds_every_score_of_every_image(job: Job) -> None:
     assert record.images["section"] == [8, 9, 10]
     assert {len(column) for column in record.images.values()} == {3}
     for target in ("foreground", "true-foreground"):
-        shares = [record.images[f"{target}/slice_share[{s}]"] for s in ("-1", "+0", "+1")]
+        shares = [record.images[f"saliency/{target}/slice_share[{s}]"] for s in ("-1", "+0", "+1")]
         assert np.sum(shares, axis=0) == pytest.approx(np.ones(3))
         for name in ("imbalance", "neighbour_asymmetry", "model_asymmetry", "data_asymmetry"):
-            assert f"{target}/{name}" in record.scores
+            assert f"saliency/{target}/{name}" in record.scores
     for name in ("dice@0.5", "iou@0.85", "arand_2d", "arand_3d", "flip_error"):
         assert name in record.scores
     assert len(record.curve) == 2
-    assert {"data", "model", "train", "segmentation", "symmetry"} <= record.seconds.keys()
-    assert record.missing["true-foreground/faithfulness_estimate"] == 1, "two of three are scored"
+    assert {"data", "model", "train", "symmetry", "faithfulness"} <= record.seconds.keys()
+    for name in ("saliency", "input-x-gradient"):
+        for metric in ("faithfulness-estimate", "slice-removal"):
+            assert record.missing[f"{name}/true-foreground/{metric}"] == 1, (
+                "two of three are scored"
+            )
+    for s in ("-1", "+0", "+1"):
+        assert f"slice-shapley/true-foreground/slice_shapley[{s}]" in record.scores
+
+
+def test_scores_are_taken_before_and_while_training_and_change_nothing_of_it(tiny: Path) -> None:
+    seen = run_cell(jobs(load_protocol(str(tiny)))[0])
+    kept = seen.over_training
+    assert kept["step"] == [0, 2]
+    assert {len(column) for column in kept.values()} == {2}
+    for name in ("flip_error", "saliency/true-foreground/model_asymmetry"):
+        assert kept[name][0] != kept[name][1]
+    # two of the three test sections, the first and the last, seen by the trained network
+    ends = [seen.images["flip_error"][index] for index in (0, 2)]
+    assert kept["flip_error"][1] == pytest.approx(np.mean(ends), rel=1e-5)
+    text = tiny.read_text()
+    tiny.write_text("\n".join(line for line in text.split("\n") if "over_training" not in line))
+    unseen = run_cell(jobs(load_protocol(str(tiny)))[0])
+    assert unseen.over_training == {}
+    assert (unseen.curve, unseen.scores) == (seen.curve, seen.scores)
+
+
+def test_the_trained_network_is_kept_where_asked_and_is_the_one_that_was_scored(
+    tiny: Path, tmp_path: Path
+) -> None:
+    tiny.write_text(tiny.read_text().replace('"rgb"', '"rgb+mirror-tied"'))
+    job = jobs(load_protocol(str(tiny)))[0]
+    record = run_cell(job, tmp_path)
+    model = create_model("linknet-tu-test_efficientnet", "random")
+    model.load_state_dict(torch.load(tmp_path / f"{job.key}.pt", weights_only=True))
+    split = load_splits(job.card, 3, 32, "skip")
+    scores = score_model(DenseLogits(model.eval()), split[1], split[2], job.card, job.protocol, {})
+    assert scores.images["dice@0.5"] == record.images["dice@0.5"]
+    assert scores.images["arand_2d"] == record.images["arand_2d"]
 
 
 def records_of(tiny: Path, *inits: str) -> list[Record]:
@@ -59,7 +96,7 @@ def records_of(tiny: Path, *inits: str) -> list[Record]:
 def test_a_tied_network_is_trained_and_scores_no_bias(tiny: Path) -> None:
     free, tied = records_of(tiny, "rgb", "rgb+mirror-tied")
     assert max(tied.images["flip_error"]) < 1e-6 < min(free.images["flip_error"])
-    assert tied.scores["true-foreground/model_asymmetry"] == pytest.approx(0, abs=1e-5)
+    assert tied.scores["saliency/true-foreground/model_asymmetry"] == pytest.approx(0, abs=1e-5)
     assert tied.init == "rgb+mirror-tied"
     assert tied.curve[0] != tied.curve[1]
 
@@ -119,13 +156,13 @@ def scores_of(network: nn.Module, job: Job) -> dict[str, list[float]]:
 def test_a_mirror_symmetric_network_scores_no_bias_on_any_image(job: Job) -> None:
     found = scores_of(Summed(), job)
     assert found["flip_error"] == pytest.approx([0, 0, 0], abs=1e-7)
-    assert found["true-foreground/model_asymmetry"] == pytest.approx([0, 0, 0], abs=1e-6)
+    assert found["saliency/true-foreground/model_asymmetry"] == pytest.approx([0, 0, 0], abs=1e-6)
 
 
 def test_a_one_sided_network_scores_all_of_it(job: Job) -> None:
     found = scores_of(OneSided(), job)
-    assert found["true-foreground/model_asymmetry"] == pytest.approx([-1, -1, -1])
-    assert found["true-foreground/slice_share[+1]"] == [0, 0, 0]
+    assert found["saliency/true-foreground/model_asymmetry"] == pytest.approx([-1, -1, -1])
+    assert found["saliency/true-foreground/slice_share[+1]"] == [0, 0, 0]
     assert min(found["flip_error"]) > 1e-4
 
 

@@ -6,7 +6,14 @@ from torch import nn
 
 from emsym.errors import UserError
 from emsym.models.architectures import create_model
-from emsym.scores.logits import CHUNK, STRIDE, DenseLogits, chunks, probabilities
+from emsym.scores.logits import CHUNK, STRIDE, DenseLogits
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 class Centre(nn.Module):
@@ -48,7 +55,7 @@ def test_sections_of_any_size_come_back_pixel_for_pixel(size):
 def test_section_that_fits_is_what_the_network_gives():
     model, x = create_model("unet-tu-test_resnet").eval(), stacks(64, 32)
     with torch.no_grad():
-        assert torch.equal(DenseLogits(model)(x), model(x)[:, 0])
+        torch.testing.assert_close(DenseLogits(model)(x), model(x)[:, 0])
 
 
 def test_unet_reads_a_section_that_does_not_fit():
@@ -69,34 +76,108 @@ def test_gradient_reaches_every_pixel_through_the_padding():
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (lambda x: (x[:, :1], x), "tuple"),
-        (lambda x: {"out": x[:, :1]}, "dict"),
+        (lambda x: (x[:, :1], x), "a tuple"),
+        (lambda x: {"out": x[:, :1]}, "a dict"),
         (lambda x: x[:, 0], r"\(2, 64, 64\)"),
-        (lambda x: x, r"\(2, 3, 64, 64\)"),
         (lambda x: x[:, :1, ::2, ::2], r"\(2, 1, 32, 32\)"),
         (lambda x: x[:1, :1], r"\(1, 1, 64, 64\)"),
         (lambda x: x.mean((2, 3)), r"\(2, 3\)"),
     ],
 )
 def test_network_that_is_not_dense_is_refused(answer, told):
-    with pytest.raises(UserError, match=f"The network gives {told} instead of one logit per pixel"):
+    with pytest.raises(UserError, match=f"The network gives {told} instead of "):
         DenseLogits(Gives(answer))(stacks(50, 64))
 
 
+# --- classes --------------------------------------------------------------------------------------
+
+
+def test_one_of_several_classes_is_looked_at():
+    x = stacks(32, 32)
+    for channel in range(3):
+        dense = DenseLogits(nn.Identity(), channel)
+        assert torch.equal(dense(x), x[:, channel])
+        outputs = dense.outputs(x)
+        torch.testing.assert_close(dense.probability(outputs), x.softmax(1)[:, channel])
+        assert torch.equal(dense.predicted(outputs, 0.99), x.argmax(1) == channel)
+
+
+def test_one_logit_is_the_foregrounds():
+    x = stacks(32, 32)
+    dense = DenseLogits(Centre())
+    outputs = dense.outputs(x)
+    torch.testing.assert_close(dense.probability(outputs), x[:, 1].sigmoid())
+    assert torch.equal(dense.predicted(outputs, 0.7), x[:, 1].sigmoid() > 0.7)
+
+
+def test_class_that_there_is_not_is_refused():
+    with pytest.raises(UserError, match="no class 3: the network gives 3"):
+        DenseLogits(nn.Identity(), 3)(stacks(32, 32))
+
+
+# --- mirror ---------------------------------------------------------------------------------------
+
+
+def test_mirrored_network_sees_every_stack_reversed():
+    model, x = create_model("unet-tu-test_resnet").eval(), stacks(64, 64)
+    dense = DenseLogits(model)
+    with torch.no_grad():
+        torch.testing.assert_close(dense.mirrored()(x), dense(x.flip(1)))
+        torch.testing.assert_close(dense.mirrored().mirrored()(x), dense(x))
+
+
+# --- chunks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
-    ("count", "size"), [(1, (32, 32)), (5, (256, 256)), (3, (1024, 1024)), (300, (32, 32))]
+    ("count", "pixels"), [(1, 32**2), (5, 256**2), (3, 1024**2), (300, 32**2), (0, 9)]
 )
-def test_chunks_cover_every_image_once_within_the_memory_bound(count, size):
-    x = torch.empty(count, 1, *size, device="meta")
-    parts = [list(range(count))[part] for part in chunks(x)]
-    assert [index for part in parts for index in part] == list(range(count))
-    for part in parts:
-        assert len(part) == 1 or len(part) * size[0] * size[1] <= CHUNK
+def test_chunks_cover_every_row_once_in_order_within_the_memory_bound(threads, count, pixels):
+    torch.set_num_threads(threads)
+    made = list(DenseLogits(Centre()).in_chunks(lambda part: part, count, pixels))
+    assert all(part == result for part, result in made)
+    rows = [list(range(count))[part] for part, _ in made]
+    assert [row for each in rows for row in each] == list(range(count))
+    for each in rows:
+        assert len(each) == 1 or len(each) * pixels <= CHUNK
+    assert torch.get_num_threads() == threads
 
 
-def test_probability_is_the_sigmoid_of_every_image_whatever_the_chunks():
-    model, x = Centre(), stacks(192, 192, count=9)
-    found = probabilities(DenseLogits(model), x)
-    assert len(model.seen) > 1
-    torch.testing.assert_close(found, x[:, 1].sigmoid())
-    assert not found.requires_grad
+def test_chunks_are_halved_where_memory_runs_out_and_nothing_is_done_twice_or_left_out():
+    dense, tried, kept = DenseLogits(Centre()), [], []
+
+    def run(part):
+        tried.append(part)
+        if part.stop - part.start > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return part
+
+    rows = 40
+    for part, _ in dense.in_chunks(run, rows, CHUNK // 16):
+        kept += range(rows)[part]
+    assert kept == list(range(rows))
+    assert dense.chunk == 2 * (CHUNK // 16)  # 16, 8, 4, 2
+    before = len(tried)
+    list(dense.in_chunks(run, rows, CHUNK // 16))
+    assert len(tried) - before == rows / 2, "the next call begins with what fitted"
+
+
+def test_row_that_does_not_fit_at_all_is_told():
+    def run(part):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes")
+
+    with pytest.raises(UserError, match="1,048,576 pixels does not fit in the memory of cpu"):
+        list(DenseLogits(Centre()).in_chunks(run, 3, 1024**2))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_other_errors_pass_through_and_no_thread_stays(threads):
+    torch.set_num_threads(threads)
+
+    def run(part):
+        raise ZeroDivisionError(part)
+
+    with pytest.raises(ZeroDivisionError):
+        list(DenseLogits(Centre()).in_chunks(run, 100, CHUNK // 4))
+    assert torch.get_num_threads() == threads

@@ -6,13 +6,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from torch import nn
 
+from emsym import UserError, create_model, symmetrize
 from emsym.scores.symmetry import (
+    flip_dice,
     flip_error,
     imbalance,
-    mirror,
+    mirror_distance,
     neighbour_asymmetry,
     slice_share,
+    stem_profile,
     symmetry,
 )
 
@@ -137,16 +141,39 @@ def test_model_and_data_asymmetry_add_up(data, attribution):
     np.testing.assert_allclose(back.data_asymmetry, -found.data_asymmetry, atol=1e-12)
 
 
-# --- mirror and flip error ------------------------------------------------------------------------
+# --- mirror distance ------------------------------------------------------------------------------
 
 
-def test_mirror_reverses_the_slices_and_nothing_else():
-    stacks = torch.arange(2 * 3 * 2 * 2).reshape(2, 3, 2, 2)
-    mirrored = mirror(stacks)
-    for s in range(3):
-        assert torch.equal(mirrored[:, s], stacks[:, 2 - s])
-    mirrored.zero_()
-    assert stacks.any()
+def test_known_mirror_distances():
+    one = planes(1, 2, 3)
+    np.testing.assert_allclose(mirror_distance(one, planes(3, 2, 1)), [0])
+    np.testing.assert_allclose(mirror_distance(one, planes(-3, -2, -1)), [0])  # size alone counts
+    np.testing.assert_allclose(mirror_distance(one, planes(1, 2, 3)), [4 / 12])
+    np.testing.assert_allclose(mirror_distance(planes(1, 0, 0), planes(1, 0, 0)), [1])
+    assert np.isnan(mirror_distance(planes(0, 0, 0), planes(0, 0, 0)))
+
+
+def test_mirror_distance_sees_what_the_shares_do_not():
+    one = planes(1, 1, 1).copy()
+    one[0, 0, 0], other = 0, planes(1, 1, 1).copy()
+    other[0, 2, 1] = 0  # as much on each slice, elsewhere
+    assert symmetry(one, other).model_asymmetry == [0]
+    assert mirror_distance(one, other) > 0.1
+
+
+@given(data=st.data(), attribution=attributions())
+@settings(max_examples=60, deadline=None)
+def test_mirror_distance_is_a_distance(data, attribution):
+    mirrored = data.draw(hnp.arrays(np.float32, attribution.shape, elements=VALUES))
+    there, back = mirror_distance(attribution, mirrored), mirror_distance(mirrored, attribution)
+    np.testing.assert_allclose(there, back)
+    known = there[~np.isnan(there)]
+    assert ((known >= 0) & (known <= 1)).all()
+    same = mirror_distance(attribution, attribution[:, ::-1])
+    np.testing.assert_array_equal(same[~np.isnan(same)], 0)
+
+
+# --- flips ----------------------------------------------------------------------------------------
 
 
 def test_known_flip_errors():
@@ -154,3 +181,49 @@ def test_known_flip_errors():
     here[0], there[0, 0] = 1, 0.5
     np.testing.assert_allclose(flip_error(here, there), [0.75, 0])
     np.testing.assert_allclose(flip_error(there, here), [0.75, 0])
+
+
+def test_known_flip_dice():
+    here, there = np.zeros((3, 2, 2), bool), np.zeros((3, 2, 2), bool)
+    here[0], there[0, 0], here[1] = True, True, True
+    np.testing.assert_allclose(flip_dice(here, there), [2 * 2 / 6, 0, np.nan])
+
+
+# --- the stem -------------------------------------------------------------------------------------
+
+
+def conv(weight):
+    """A network whose first layer has those weights, (F, S, 1, 1)."""
+    first = nn.Conv2d(weight.shape[1], len(weight), 1, bias=False)
+    first.weight = nn.Parameter(weight)
+    return nn.Sequential(first, nn.ReLU(), nn.Conv2d(len(weight), 1, 1))
+
+
+def test_known_stem_profile():
+    weight = torch.tensor([[3.0, 0, 0], [0, 0, 0], [4, 0, 5]])[..., None, None]
+    found = stem_profile(conv(weight))
+    np.testing.assert_allclose(found.share, [0.5, 0, 0.5])  # norms 5, 0, 5
+    np.testing.assert_allclose(
+        found.filters, [[1, 0, 0], [np.nan] * 3, [4 / 9, 0, 5 / 9]], rtol=1e-6
+    )
+    assert found.where == "0 (Conv2d)"
+
+
+@pytest.mark.parametrize("slices", [1, 3, 5])
+def test_stem_profile_is_of_the_slices_that_the_network_reads(slices):
+    network = create_model("unet-tu-test_resnet", "random", slices)
+    found = stem_profile(network)
+    assert found.share.shape == (slices,)
+    assert found.share.sum() == pytest.approx(1)
+    assert found.filters.shape[1] == slices
+
+
+def test_stem_profile_shows_what_a_strategy_did():
+    one_sided = create_model("unet-tu-test_resnet", "random")
+    symmetrize(one_sided, "uniform-green")
+    np.testing.assert_allclose(stem_profile(one_sided).share, 1 / 3, rtol=1e-6)
+
+
+def test_network_without_a_stem_is_refused():
+    with pytest.raises(UserError):
+        stem_profile(nn.Identity())

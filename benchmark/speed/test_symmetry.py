@@ -1,0 +1,118 @@
+"""All symmetry scores of 20 images beside the plain way, and beside the fewest passes they need."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import plain_symmetry
+import pytest
+import torch
+from torch import Tensor
+
+from emsym import create_model
+from emsym.data.cards import load_card
+from emsym.data.stacks import splits
+from emsym.data.volume import open_volume
+from emsym.scores.logits import DenseLogits
+from emsym.scores.measure import look
+
+IMAGES, SIZE, ROUNDS = 20, 128, 3
+THREADS = 2
+# x and mirror x, each: the pass that gives the prediction and ∂T/∂x, 50 and 25 more; of the
+# coalitions, 6 of x and 5 of mirror x (the centre alone is the same stack) that no pass has seen
+WITH_GRADIENT, FORWARD = 2 * (1 + 50 + 25), 6 + 5
+
+
+class Images:
+    """Stacks in memory, as `look` wants them."""
+
+    def __init__(self, stacks: Tensor) -> None:
+        self.stacks = stacks
+
+    def __len__(self) -> int:
+        return len(self.stacks)
+
+    def __getitem__(self, part: slice) -> tuple[Tensor, None]:
+        return self.stacks[part], None
+
+
+def ours(model: torch.nn.Module, stacks: Tensor) -> dict[str, np.ndarray]:
+    columns: dict[str, list[np.ndarray]] = {}
+    for found in look(
+        DenseLogits(model), Images(stacks), ["foreground"], plain_symmetry.METHODS, 0.5
+    ):
+        for name, values in found.columns.items():
+            columns.setdefault(name.replace("foreground/", ""), []).append(values)
+    return {name: np.concatenate(values) for name, values in columns.items()}
+
+
+def pass_seconds(model: torch.nn.Module, stacks: Tensor, gradient: bool) -> tuple[float, int]:
+    """Seconds for each image of one plain pass at the best batch size, and that size."""
+    best = (float("inf"), 0)
+    for size in (1, 2, 4, 8, 16, 32):
+        batch = stacks.repeat(2, 1, 1, 1)[:size].requires_grad_(gradient)
+        times = []
+        for _ in range(4):
+            start = time.perf_counter()
+            with torch.set_grad_enabled(gradient):
+                logit = model(batch).sum()
+                if gradient:
+                    torch.autograd.grad(logit, batch)
+            times.append((time.perf_counter() - start) / size)
+        best = min(best, (min(times[1:]), size))
+    return best
+
+
+def apart(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> tuple[float, str]:
+    """The largest relative difference of any score, and whose it is.
+
+    Asymmetries are differences of shares, so theirs is taken relative to their range, 0..1.
+    """
+    found = []
+    for name, values in one.items():
+        scale = 1.0 if name.endswith("asymmetry") else np.abs(other[name])
+        found.append((float(np.nanmax(np.abs(values - other[name]) / scale)), name))
+    return max(found)
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    ["unet-tu-test_resnet", "linknet-tu-test_efficientnet", "unet-tu-mobilenetv2_100"],
+)
+def test_all_symmetry_scores(say: Callable[[str], None], architecture: str) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    model = create_model(architecture, "random").eval()
+    card = load_card("phantom-neurites")
+    train, _, _ = splits(card, open_volume(card), 3, "skip")  # the test split has fewer
+    stacks, _ = train[:IMAGES]
+    assert stacks.shape == (IMAGES, 3, SIZE, SIZE)
+    rounds: list[tuple[float, float, float]] = []
+    for _ in range(ROUNDS):  # in turn, so that the machine's drift touches all
+        start = time.perf_counter()
+        plain = plain_symmetry.scores(model, stacks)
+        middle = time.perf_counter()
+        made = ours(model, stacks)
+        end = time.perf_counter()
+        gradient, size = pass_seconds(model, stacks, gradient=True)
+        forward, _ = pass_seconds(model, stacks, gradient=False)
+        rounds.append(
+            (middle - start, end - middle, IMAGES * (WITH_GRADIENT * gradient + FORWARD * forward))
+        )
+    torch.set_num_threads(threads)
+    assert made.keys() == plain.keys()
+    theirs, mine, floor = (statistics.median(each) for each in zip(*rounds, strict=True))
+    ratios = [f"{b / a:.2f}" for a, b, _ in rounds]
+    difference, name = apart(made, plain)
+    floor_told = (
+        f"{WITH_GRADIENT} passes with gradient of {1e3 * gradient:.1f} ms at batches of {size}, "
+        f"{FORWARD} forward of {1e3 * forward:.1f} ms, for each image"
+    )
+    say(
+        f"{architecture}, {IMAGES} images of {SIZE}², {THREADS} threads: {mine:.1f} s against "
+        f"{theirs:.1f} s, {mine / theirs:.2f} of it (rounds {', '.join(ratios)}); floor "
+        f"{floor:.1f} s ({floor_told}), {mine / floor:.2f} of it; largest relative difference "
+        f"{difference:.1e} ({name})"
+    )

@@ -1,0 +1,149 @@
+"""What an audit found: everything of its JSON, and the pictures that its report shows beside."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from emsym.protocol import Strict, Target
+
+
+class Interval(Strict):
+    """A mean over sections and its 95 % bootstrap interval; no bounds for a single section."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Symmetry(Strict):
+    """The symmetry scores of one attribution method; None where no section has a value."""
+
+    attribution: str
+    """A registered method, or ``slice-shapley``."""
+    target: Target
+    share: list[Interval] | None
+    """Of each slice, first to last."""
+    ratio: Interval | None
+    """(1 − m) / (1 + m) of the model asymmetry m: how many times as much the slices before the
+    centre count as those after it, whatever the image holds. 1 for a symmetric network. None where
+    those after it do not count at all; a `high` of None beside a `low` is without bound."""
+    imbalance: Interval | None
+    neighbour_asymmetry: Interval | None
+    model_asymmetry: Interval | None
+    data_asymmetry: Interval | None
+    mirror_distance: Interval | None
+    missing: int
+    """Sections without a value: the target is empty there, or the attribution zero everywhere."""
+
+
+class Stem(Strict):
+    """Each slice's share of the weight norm of what reads the stack; see `stem_profile`."""
+
+    where: str
+    share: list[float]
+    """Of all filters together, first slice to last."""
+    filters: list[list[float | None]]
+    """The same of each filter; None for one of zeros."""
+
+
+class Network(Strict):
+    """What was audited."""
+
+    name: str
+    kind: Literal["module", "callable", "state dict", "TorchScript", "torch.export"]
+    digest: str | None
+    """SHA-256 of its file."""
+    architecture: str | None
+    parameters: int | None
+    classes: int
+    channel: int
+    """Which of the classes was looked at, from 0."""
+
+
+class Data(Strict):
+    """What it was audited on."""
+
+    name: str
+    source: str
+    shape: tuple[int, int, int]
+    """The whole volume, (Z, Y, X)."""
+    mean: float
+    sd: float
+    """What grey levels were normalised with."""
+    normalised_by: str
+    """Where these come from, in words."""
+    labels: bool
+    available: int
+    """Sections that have all their neighbours, of which some were audited."""
+    sections: list[int]
+    """The audited ones, by their number in the volume."""
+    crop: tuple[int, int, int, int]
+    """Rows [y0, y1) and columns [x0, x1) that were looked at."""
+
+
+class Advice(Strict):
+    """What to do about it."""
+
+    text: str
+    command: str | None = None
+    """A command line that does it."""
+
+
+class Audit(Strict):
+    """The audit of one network on one volume."""
+
+    schema_version: Literal[1] = 1
+    verdict: str
+    """One sentence."""
+    finding: Literal["biased", "symmetric", "unclear", "unmeasurable"]
+    network: Network
+    data: Data
+    slices: int
+    headline: str
+    """The attribution and the target that the verdict speaks of, as ``saliency/foreground``."""
+    flip_error: Interval | None
+    flip_dice: Interval | None
+    dice: float | None
+    """Pooled over the audited sections; None without labels."""
+    iou: float | None
+    symmetry: list[Symmetry]
+    """Of each attribution method and target; slice-shapley among them."""
+    shapley: list[Interval] | None
+    """The Shapley value of each slice as a part of T(x) − T(0), for the headline's target."""
+    stem: Stem | None
+    stem_note: str
+    """Why there is no stem profile, or nothing."""
+    advice: list[Advice]
+    notes: list[str]
+    """What a reader must know of the numbers: sections left out, values missing and why."""
+    images: dict[str, list[float | None]]
+    """Every score of every section."""
+    seconds: float
+    environment: dict[str, str | int | bool | None]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One section, as it was seen and explained."""
+
+    section: int
+    stack: np.ndarray
+    """(S, H, W) float32, normalised."""
+    attribution: np.ndarray
+    """(S, H, W) float32, by the headline's method."""
+    probability: np.ndarray
+    """(H, W) in 0..1."""
+    mirrored: np.ndarray
+    """(H, W) in 0..1, of the reversed stack."""
+    truth: np.ndarray | None
+    """(H, W) bool."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What the report shows and the JSON does not hold."""
+
+    examples: list[Example]
+    mean_map: np.ndarray
+    """(S, H, W) float32: mean over sections of |A_s| by the headline's method."""

@@ -1,0 +1,158 @@
+"""What is scored of a network: after its training, and while it lasts."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emsym.data.cards import Card
+from emsym.data.stacks import Some, Split, evenly
+from emsym.protocol import Protocol, Scoring
+from emsym.run.record import Column
+from emsym.run.timing import timed
+from emsym.scores import segmentation
+from emsym.scores.faithfulness import faithfulness
+from emsym.scores.logits import DenseLogits
+from emsym.scores.measure import Look, look
+
+
+class OverTraining:
+    """The symmetry scores of a network while it is trained: is the bias still there at the end?"""
+
+    def __init__(self, dense: DenseLogits, test: Split, protocol: Protocol) -> None:
+        """Nothing is measured until it is called."""
+        settings = protocol.scoring.over_training
+        self.steps = settings.steps if settings else ()
+        self.columns: dict[str, Column] = {}
+        self._dense, self._scoring = dense, protocol.scoring
+        self._some = Some(test, evenly(len(test), settings.sections if settings else 1))
+
+    def __call__(self, step: int) -> None:
+        """Measure now, after so many steps."""
+        scoring, scores = self._scoring, Scores()
+        for found in look(
+            self._dense,
+            self._some,
+            scoring.targets,
+            scoring.attributions,
+            scoring.thresholds[0],
+        ):
+            scores.extend(found.columns)
+        for name, value in {"step": float(step), **summarise(scores.images)[0]}.items():
+            self.columns.setdefault(name, []).append(value)
+
+
+class Scores:
+    """Scores of all test images: a column each, and those that are pooled over images."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        self.images: dict[str, Column] = {}
+        self.pooled: dict[str, float | None] = {}
+
+    def extend(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Go on with columns of floats in which NaN stands for a missing value."""
+        for name, values in columns.items():
+            known = [None if math.isnan(value) else float(value) for value in values]
+            self.images.setdefault(name, []).extend(known)
+
+
+def score_model(
+    dense: DenseLogits,
+    test: Split,
+    instances: np.ndarray,
+    card: Card,
+    protocol: Protocol,
+    seconds: dict[str, float],
+) -> Scores:
+    """Everything that is scored of one network on the test split.
+
+    `instances` are the true ones, (N, H, W) for the N test stacks. Wall times are added to
+    `seconds`. Raises `ArithmeticError` where the network's output is not finite.
+    """
+    scores, scoring = Scores(), protocol.scoring
+    counts: dict[float, list[segmentation.Counts]] = {each: [] for each in scoring.thresholds}
+    predicted: list[np.ndarray] = []
+    faithful = Faithful(test, scoring)
+    with timed(seconds, "symmetry"):
+        targets = tuple(dict.fromkeys((*scoring.targets, scoring.faithfulness.target)))
+        for found in look(dense, test, targets, scoring.attributions, scoring.thresholds[0]):
+            assert found.truth is not None
+            truth = found.truth.numpy(force=True)
+            for threshold, several in counts.items():
+                pairs = zip(found.probability > threshold, truth, strict=True)
+                several += [segmentation.Counts.of(ours, theirs) for ours, theirs in pairs]
+            predicted.append(found.predicted)
+            scores.extend(found.columns)
+            faithful.keep(found)
+    for threshold, several in counts.items():
+        whole = segmentation.pooled(several)
+        for name, value in (("dice", whole.dice), ("iou", whole.iou)):
+            scores.images[f"{name}@{threshold}"] = [getattr(c, name) for c in several]
+            scores.pooled[f"{name}@{threshold}"] = value
+    with timed(seconds, "arand"):
+        rule, volume = card.task.instances, np.concatenate(predicted)
+        flat = np.stack([segmentation.components(section, rule) for section in volume])
+        scores.images["arand_2d"] = segmentation.arand_2d(flat, instances)
+        scores.pooled["arand_3d"] = segmentation.arand_3d(
+            segmentation.components(volume, rule), instances
+        )
+    with timed(seconds, "faithfulness"):
+        scores.extend(faithful.scored(dense))
+    return scores
+
+
+class Faithful:
+    """The faithfulness of the attributions of some test sections, kept while all are looked at."""
+
+    def __init__(self, test: Split, scoring: Scoring) -> None:
+        """Nothing is kept yet."""
+        self._settings, self._names, self._count = scoring.faithfulness, scoring.maps, len(test)
+        self._chosen = evenly(len(test), scoring.faithfulness.sections)
+        self._kept: list[tuple[Tensor, ...]] = []
+
+    def keep(self, found: Look) -> None:
+        """Keep what is needed of those sections that were chosen."""
+        target = self._settings.target
+        for index in self._chosen:
+            if found.part.start <= index < found.part.stop:
+                one = index - found.part.start
+                maps = (found.maps[name, target][one] for name in self._names)
+                self._kept.append((found.x[one], found.masks[target][one], *maps))
+
+    def scored(self, dense: DenseLogits) -> dict[str, np.ndarray]:
+        """A column for each attribution and metric, NaN for the sections that were not chosen."""
+        settings = self._settings
+        x, mask, *maps = (torch.stack(each) for each in zip(*self._kept, strict=True))
+        found = faithfulness(
+            dense,
+            x,
+            mask,
+            dict(zip(self._names, maps, strict=True)),
+            settings.metrics,
+            settings.steps,
+        )
+        columns = {}
+        for (name, metric), values in found.items():
+            column = np.full(self._count, np.nan)
+            column[self._chosen] = values
+            columns[f"{name}/{settings.target}/{metric}"] = column
+        return columns
+
+
+def summarise(images: dict[str, Column]) -> tuple[dict[str, float | None], dict[str, int]]:
+    """Each column's mean over the images that have a value, and how many have none, if any.
+
+    >>> summarise({"dice": [0.5, None, 1.0]})
+    ({'dice': 0.75}, {'dice': 1})
+    """
+    scores: dict[str, float | None] = {}
+    missing: dict[str, int] = {}
+    for name, column in images.items():
+        values = [value for value in column if value is not None]
+        scores[name] = math.fsum(values) / len(values) if values else None
+        if len(values) < len(column):
+            missing[name] = len(column) - len(values)
+    return scores, missing

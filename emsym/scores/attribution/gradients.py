@@ -1,0 +1,168 @@
+"""Attributions that add up gradients at points around x, with the passes that they share.
+
+Each is a sum over points p_j(x) of a term of x and ∂T/∂x there: saliency and input × gradient have
+one point, x itself, and so share it. For several masks a network's forward pass is done once.
+The same numbers as captum's, which takes the passes of each method and mask by itself.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emsym.scores.logits import DenseLogits
+
+SEED = 0
+"""Of the noise: every stack gets the same draws, so that no score depends on its neighbours."""
+
+STEPS = 50
+SAMPLES = 25
+NOISE = 0.15
+"""Standard deviation of SmoothGrad's noise, as a part of the stack's range (Smilkov et al. take
+.1 to .2)."""
+
+
+@dataclass(frozen=True)
+class GradientMethod:
+    """Σ_j term(x, j, ∂T/∂x at point(x, j)) for j < `count`."""
+
+    count: int
+    point: Callable[[Tensor, Tensor], Tensor]
+    """(x (n, S, H, W), j (n,)) → (n, S, H, W)."""
+    term: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """(x, j, gradients (K, n, S, H, W)) → (K, n, S, H, W)."""
+
+
+def _itself(x: Tensor, j: Tensor) -> Tensor:
+    return x
+
+
+def _rows(values: Tensor, j: Tensor) -> Tensor:
+    """One number for each row of a batch, to multiply (n, S, H, W) with."""
+    return values.to(j.device)[j].view(-1, 1, 1, 1)
+
+
+_nodes, _weights = np.polynomial.legendre.leggauss(STEPS)  # captum's default quadrature
+_ALPHA = torch.tensor((1 + _nodes) / 2, dtype=torch.float32)
+_WEIGHT = torch.tensor(_weights / 2, dtype=torch.float32)
+
+
+@lru_cache(maxsize=2)
+def _noise(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Standard normal (SAMPLES, S, H, W), as captum's `NoiseTunnel` draws it after this seed."""
+    generator = torch.Generator().manual_seed(SEED)
+    return torch.randn(SAMPLES, *shape, generator=generator).to(device)
+
+
+def _noisy(x: Tensor, j: Tensor) -> Tensor:
+    sd = NOISE * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
+    return x + sd * _noise(tuple(x.shape[1:]), x.device)[j]
+
+
+_draws = torch.Generator().manual_seed(SEED)
+_GREY = torch.randn(SAMPLES, generator=_draws)
+"""Levels of uniformly grey stacks, in standard deviations of the training split's grey levels."""
+_BETWEEN = torch.rand(SAMPLES, generator=_draws)
+
+
+def _towards_grey(x: Tensor, j: Tensor) -> Tensor:
+    return _rows(_GREY, j) + _rows(_BETWEEN, j) * (x - _rows(_GREY, j))
+
+
+METHODS = {
+    "saliency": GradientMethod(1, _itself, lambda x, j, g: g.abs()),
+    "input-x-gradient": GradientMethod(1, _itself, lambda x, j, g: x * g),
+    "integrated-gradients": GradientMethod(
+        STEPS, lambda x, j: _rows(_ALPHA, j) * x, lambda x, j, g: x * (_rows(_WEIGHT, j) * g)
+    ),
+    "smoothgrad": GradientMethod(SAMPLES, _noisy, lambda x, j, g: g.abs() / SAMPLES),
+    "gradient-shap": GradientMethod(
+        SAMPLES, _towards_grey, lambda x, j, g: (x - _rows(_GREY, j)) * g / SAMPLES
+    ),
+}
+
+
+def attribute(dense: DenseLogits, x: Tensor, mask: Tensor, name: str) -> Tensor:
+    """A(x), (N, S, H, W), of one method for one mask, (N, H, W)."""
+    return attribute_all(dense, x, mask[None], [name])[name][0]
+
+
+def attribute_all(
+    dense: DenseLogits,
+    x: Tensor,
+    masks: Tensor,
+    names: Sequence[str],
+    at_x: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """A(x), (K, N, S, H, W), of several methods for K masks, (K, N, H, W) bool.
+
+    `at_x` is ∂T/∂x, (K, N, S, H, W), where it is known already. The passes of all methods go
+    through the network together; of each, K backward ones follow one forward.
+    """
+    made = {name: x.new_zeros(len(masks), *x.shape) for name in names}
+    # of each point: who wants it, which number it has there
+    points = [
+        ([name for name in names if METHODS[name].point is point], point, j)
+        for point in dict.fromkeys(METHODS[name].point for name in names)
+        for j in range(next(m.count for m in METHODS.values() if m.point is point))
+        if at_x is None or point is not _itself
+    ]
+    if at_x is not None:
+        first = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        for name in names:
+            if METHODS[name].point is _itself:
+                made[name] = METHODS[name].term(x, first, at_x)
+    rows = [(image, number) for image in range(len(x)) for number in range(len(points))]
+
+    def run(part: slice) -> Tensor:
+        images = torch.tensor([image for image, _ in rows[part]], device=x.device)
+        stacks = torch.empty_like(x[images])
+        for point, chosen, j in _by_point(rows[part], points, x.device):
+            stacks[chosen] = point(x[images[chosen]], j)
+        return gradients(dense, stacks, masks[:, images])[1]
+
+    pixels = x.shape[-1] * x.shape[-2]
+    for part, found in dense.in_chunks(run, len(rows), pixels):
+        for offset, (image, number) in enumerate(rows[part]):
+            wanted, _, which = points[number]
+            j = torch.tensor([which], device=x.device)
+            one = slice(image, image + 1)
+            for name in wanted:
+                term = METHODS[name].term(x[one], j, found[:, offset : offset + 1])
+                made[name][:, one] += term
+    return made
+
+
+def _by_point(
+    rows: list[tuple[int, int]], points: list, device: torch.device
+) -> list[tuple[Callable[[Tensor, Tensor], Tensor], Tensor, Tensor]]:
+    """(point, the rows that it makes, their j) for each kind of point among the rows."""
+    kinds = dict.fromkeys(points[number][1] for _, number in rows)
+    found = []
+    for kind in kinds:
+        chosen = [at for at, (_, number) in enumerate(rows) if points[number][1] is kind]
+        j = [points[rows[at][1]][2] for at in chosen]
+        found.append((kind, torch.tensor(chosen, device=device), torch.tensor(j, device=device)))
+    return found
+
+
+def gradients(
+    dense: DenseLogits, x: Tensor, masks: Tensor | Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The logits of x, (n, C, H, W), and ∂T/∂x for K masks, (K, n, S, H, W): one forward pass.
+
+    `masks` is (K, n, H, W) bool, or a function that makes it from the logits.
+    """
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        outputs = dense.outputs(x)
+        chosen = masks(outputs.detach()) if callable(masks) else masks
+        logit = outputs[:, dense.channel]
+        found = [
+            torch.autograd.grad(logit, x, mask.to(logit.dtype), retain_graph=k + 1 < len(chosen))[0]
+            for k, mask in enumerate(chosen)
+        ]
+    return outputs.detach(), torch.stack(found)

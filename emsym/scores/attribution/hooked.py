@@ -1,0 +1,356 @@
+"""Attributions that change the way back through a network: captum's, which hooks its modules.
+
+A hook sees a module and nothing else: what a network computes in between, with a function instead
+of a module, passes the plain gradient; a tensor that a module shares with another path is taken for
+its own; and of two hooks on one tensor, as where a ReLU feeds a pooling, one is lost. So each pass
+gets a copy of the network, which shares the weights, in which every module that is hooked has its
+own input and a copy of itself for each of its calls; and what a forward pass does elsewhere is
+looked at first, and refused by name where the method is not defined on it.
+"""
+
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from captum.attr import LRP, DeepLift, GuidedBackprop
+from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
+from captum.attr._core.lrp import SUPPORTED_LAYERS_WITH_RULES, SUPPORTED_NON_LINEAR_LAYERS
+from captum.attr._utils.lrp_rules import EpsilonRule
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from emsym.errors import UserError, first_names
+from emsym.models.watch import MOVES
+from emsym.scores.logits import DenseLogits
+
+CONSERVES = MOVES | {"clone", "_to_copy", "upsample_nearest2d", "empty_like", "zeros_like"}
+"""Operations with one source for each value, so that what comes back to it needs no dividing up."""
+LINEAR = CONSERVES | frozenset(
+    """
+    convolution native_batch_norm cudnn_batch_norm _native_batch_norm_legit_no_training
+    batch_norm_with_update add sub rsub neg mul div sum mean avg_pool2d adaptive_avg_pool2d
+    _adaptive_avg_pool2d upsample_bilinear2d _upsample_bilinear2d_aa upsample_bicubic2d
+    upsample_nearest_exact2d _upsample_nearest_exact2d mm addmm bmm linear
+    """.split()  # noqa: SIM905
+)
+"""Operations that are linear in x, but for a constant, where one argument alone depends on x."""
+SUMS = frozenset(["add", "sub", "rsub", "cat", "stack"])
+RECTIFIERS = frozenset(["relu", "threshold", "clamp_min"])
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Something that a forward pass does to what depends on x."""
+
+    name: str
+    """As ATen calls it, without the underscore of one in place."""
+    path: str
+    """The innermost module that does it, as the network names it."""
+    module: nn.Module
+    linear: bool
+    """In x, but for a constant."""
+    rectifies: bool
+
+
+@dataclass(frozen=True)
+class Method:
+    """What captum's method does, and where it is right."""
+
+    name: str
+    hooks: Callable[[nn.Module], bool]
+    """Whether it changes the way back through a module, in the right way."""
+    wrong: Callable[[Operation], bool]
+    """Whether an operation in any other module is one that it is not defined on."""
+    instead: str
+    """What to do then."""
+    prepared: Callable[[nn.Module], nn.Module]
+    """A hooked module → what captum hooks in its stead, which computes the same."""
+    attribute: Callable[["_Explained", Tensor], Tensor]
+    """(network, x (n, S, H, W)) → A (n, S, H, W)."""
+    rows: int = 1
+    """Stacks that go through the network for each image."""
+
+
+def guided_backprop(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
+    """∂T/∂x in which ReLUs pass no negative gradient, (N, S, H, W), with its sign.
+
+    Springenberg et al. 2015, arXiv 1412.6806, as captum's `GuidedBackprop`. A ReLU6 is taken as a
+    ReLU that is cut off at 6. Every other activation passes its plain gradient: of a network that
+    has ReLUs in its decoder alone, only these are guided.
+
+    Raises `UserError` where no module of the network is a ReLU, and where one is applied by a
+    function instead of a module.
+    """
+    return _attribute(dense, x, mask, GUIDED)
+
+
+def deeplift(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
+    """Contributions of the differences from the training mean, (N, S, H, W): Σ A = T(x) − T(0).
+
+    The rescale rule of Shrikumar et al. 2017, arXiv 1704.02685, as captum's `DeepLift`. It covers
+    ReLU, ELU, LeakyReLU, Sigmoid, Tanh, Softplus and MaxPool2d as modules, with whatever is linear
+    in between. Windows of a max pooling that overlap, where captum keeps one contribution of
+    several and so loses part of T, are pooled one by one.
+
+    Raises `UserError`, naming the modules, for all else, which would pass the plain gradient:
+    SiLU, GELU, Hardswish, ReLU6, layer and group normalisation, products of two feature maps
+    (squeeze and excitation, attention) and activations that are applied by a function.
+    """
+    return _attribute(dense, x, mask, DEEPLIFT)
+
+
+def lrp(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
+    """Layer-wise relevance propagation, (N, S, H, W), ε = 1e-9 in every layer.
+
+    Bach et al. 2015, doi 10.1371/journal.pone.0130140, eq. 58, as captum's `LRP`; the relevance of
+    T is Σ of the masked logits. It covers Conv2d, Linear, BatchNorm2d, MaxPool2d, AvgPool2d,
+    AdaptiveAvgPool2d, ReLU, Tanh and Dropout, with skip connections that are concatenated. Where
+    all activations are ReLUs and ε is negligible, as here, LRP is input × gradient (Ancona et al.
+    2018, arXiv 1711.06104, prop. 2).
+
+    Raises `UserError`, naming the modules, for all else: sums of two feature maps, as in residual
+    blocks and LinkNet decoders, through which captum would send the relevance twice, transposed
+    convolutions, other activations and normalisations, and parametrised layers.
+    """
+    return _attribute(dense, x, mask, LRP_EPSILON)
+
+
+def _attribute(dense: DenseLogits, x: Tensor, mask: Tensor, method: Method) -> Tensor:
+    calls = _calls(dense, x, method)
+    made = torch.empty_like(x)
+
+    def run(part: slice) -> Tensor:
+        copy = _like(dense, _prepared(dense.model, calls, method))
+        return method.attribute(_Explained(copy, mask[part]), x[part].clone().requires_grad_())
+
+    pixels = method.rows * x.shape[-1] * x.shape[-2]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Setting .*hooks", UserWarning)
+        for part, found in dense.in_chunks(run, len(x), pixels):
+            made[part] = found.detach()
+    return made
+
+
+class _Explained(nn.Module):
+    """x (n, S, H, W) → T (n,), over n masks; or over each of them several times, one after all."""
+
+    def __init__(self, dense: DenseLogits, mask: Tensor) -> None:
+        super().__init__()
+        self.dense = dense
+        self.total = _Total(mask)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.total(self.dense(x))
+
+
+class _Total(nn.Module):
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.mask = mask
+
+    def forward(self, logits: Tensor) -> Tensor:
+        again = len(logits) // len(self.mask)
+        return (logits * self.mask.repeat(again, 1, 1)).sum((1, 2))
+
+
+class _Apart(nn.Module):
+    """A module that shares neither its input nor itself: each of its calls has its own copy."""
+
+    def __init__(self, copies: list[nn.Module]) -> None:
+        super().__init__()
+        self.copies = nn.ModuleList(copies)
+        self.turn = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        copy = self.copies[self.turn % len(self.copies)]
+        self.turn += 1
+        return copy(x.clone())
+
+
+class _Windows(nn.Module):
+    """Lays the windows of a max pooling side by side: (n, C, H, W) → (n, C, h·k, w·k)."""
+
+    def __init__(self, pool: nn.MaxPool2d) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.padding = (
+            _pair(each) for each in (pool.kernel_size, pool.stride, pool.padding)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        (high, wide), (down, right), (above, left) = self.kernel, self.stride, self.padding
+        lowest = torch.finfo(x.dtype).min / 4  # finite, so that it has differences
+        x = nn.functional.pad(x, (left, left, above, above), value=lowest)
+        windows = x.unfold(2, high, down).unfold(3, wide, right).transpose(3, 4)
+        return windows.reshape(*x.shape[:2], windows.shape[2] * high, windows.shape[4] * wide)
+
+
+def _pair(size: int | tuple[int, ...]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def _cut_off(relu: nn.Module) -> nn.Module:
+    """A ReLU6 as a ReLU and what is no ReLU."""
+    return nn.Sequential(nn.ReLU(), nn.Hardtanh(0, 6)) if isinstance(relu, nn.ReLU6) else relu
+
+
+def _one_by_one(pool: nn.Module) -> nn.Module:
+    """A max pooling whose windows do not overlap."""
+    if not isinstance(pool, nn.MaxPool2d):
+        return pool
+    return nn.Sequential(_Windows(pool), nn.MaxPool2d(pool.kernel_size))
+
+
+def _rescaled(module: nn.Module) -> bool:
+    if isinstance(module, nn.MaxPool2d):
+        return _pair(module.dilation) == (1, 1) and not module.ceil_mode
+    # captum's rule of softmax mixes the images of a batch
+    return type(module) in SUPPORTED_NON_LINEAR and not isinstance(module, nn.Softmax)
+
+
+def _relevant(module: nn.Module) -> bool:
+    return type(module) in {*SUPPORTED_LAYERS_WITH_RULES, *SUPPORTED_NON_LINEAR_LAYERS}
+
+
+def _lrp(network: "_Explained", x: Tensor) -> Tensor:
+    # a layer as the others: without it captum would give each masked pixel the relevance T
+    network.total.rule = EpsilonRule()
+    for module in list(network.modules()):
+        # captum refuses a type that it does not know, even if it does nothing or is never called,
+        # unless it has a child, which is looked at instead
+        if not (_relevant(module) or module is network.total or list(module.children())):
+            module.add_module("known", nn.Dropout(0).eval())
+    return LRP(network).attribute(x)
+
+
+GUIDED = Method(
+    "guided-backprop",
+    lambda module: isinstance(module, nn.ReLU | nn.ReLU6),
+    lambda operation: operation.rectifies,
+    "make each a module nn.ReLU, or take saliency",
+    _cut_off,
+    lambda network, x: GuidedBackprop(network).attribute(x),
+)
+DEEPLIFT = Method(
+    "deeplift",
+    _rescaled,
+    lambda operation: not operation.linear,
+    "take integrated-gradients, which adds up to T likewise",
+    _one_by_one,
+    lambda network, x: DeepLift(network).attribute(x),
+    rows=2,
+)
+LRP_EPSILON = Method(
+    "lrp",
+    _relevant,
+    lambda operation: operation.name not in CONSERVES,
+    "take input-x-gradient, which is the same where all activations are ReLUs",
+    lambda module: module,
+    _lrp,
+)
+
+
+def _calls(dense: DenseLogits, x: Tensor, method: Method) -> Counter[str]:
+    """How often a forward pass calls each module; `UserError` where the method is not defined."""
+    watch = _Watch(_shared(dense.model))
+    network = _like(dense, watch.model)
+    with torch.enable_grad():
+        x = x[:1].detach().clone().requires_grad_()
+        with watch:
+            network(x)
+    wrong = [
+        f"{each.name} in {each.path or 'the network'} ({type(each.module).__name__})"
+        for each in watch.operations
+        if method.wrong(each) and not method.hooks(each.module)
+    ]
+    if wrong:
+        raise UserError(
+            f"{method.name} is not defined on {first_names(dict.fromkeys(wrong))} of this network: "
+            f"{method.instead}."
+        )
+    if method is GUIDED and not any(method.hooks(each.module) for each in watch.operations):
+        raise UserError(f"{method.name} needs ReLUs, and this network has none: take saliency.")
+    return watch.calls
+
+
+class _Watch(TorchDispatchMode):
+    """Notes what a forward pass does, and in which modules."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.calls: Counter[str] = Counter()
+        self.operations: list[Operation] = []
+        self._inside: list[tuple[str, nn.Module]] = [("", model)]
+        self._depends = WeakTensorKeyDictionary()  # also what has no gradient, as a comparison
+        for path, module in model.named_modules():
+            if not isinstance(module, torch.jit.ScriptModule):
+                module.register_forward_pre_hook(partial(self._enter, path))
+                module.register_forward_hook(self._leave)
+
+    def _enter(self, path: str, module: nn.Module, inputs: object) -> None:
+        self.calls[path] += 1
+        self._inside.append((path, module))
+
+    def _leave(self, module: nn.Module, inputs: object, outputs: object) -> None:
+        self._inside.pop()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
+        from_x = [each for each in tensors if each.requires_grad or each in self._depends]
+        if from_x:
+            for each in tree_leaves(made):
+                if isinstance(each, Tensor):
+                    self._depends[each] = True
+            name = func._schema.name.partition("::")[2].removesuffix("_")
+            linear = name in LINEAR and (len(from_x) == 1 or name in SUMS)
+            if name == "div":
+                linear = linear and from_x[0] is args[0]
+            if name == "native_batch_norm":
+                linear = linear and args[5] is False
+            floor = name == "clamp" and args[1:] in ((0,), (0, None))
+            self.operations.append(
+                Operation(name, *self._inside[-1], linear, floor or name in RECTIFIERS)
+            )
+        return made
+
+
+def _shared(model: nn.Module) -> nn.Module:
+    """A copy of a network over the same memory; no gradient is taken of its parameters."""
+    memo: dict[int, Tensor] = {id(each): each.detach() for each in model.buffers()}
+    for each in model.parameters():
+        memo[id(each)] = nn.Parameter(each.detach(), requires_grad=False)
+    return deepcopy(model, memo)
+
+
+def _prepared(model: nn.Module, calls: Counter[str], method: Method) -> nn.Module:
+    """A copy in which modules are out of place, and those hooked by the method are set apart."""
+    copy = nn.Sequential(_shared(model))
+    apart: dict[nn.Module, nn.Module] = {}
+    for path, module in copy[0].named_modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # type: ignore[assignment]
+        if method.hooks(module):
+            own = [method.prepared(_shared(module)) for _ in range(calls[path])]
+            apart[module] = _Apart(own)
+    for parent in list(copy.modules()):
+        for name, child in parent._modules.items():
+            if child in apart:
+                parent._modules[name] = apart[child]
+    return copy
+
+
+def _like(dense: DenseLogits, model: nn.Module) -> DenseLogits:
+    """Another network, seen the same way."""
+    other = DenseLogits(model, dense.channel)
+    other.reversed = dense.reversed
+    return other

@@ -1,0 +1,178 @@
+"""All symmetry scores of a network, a group of sections at a time, with the passes they share.
+
+One pass through x, forward and back, gives the prediction, the mask that it explains, saliency and
+input × gradient; one through mirror x gives the same of it and the flip error. Other attributions
+take passes of their own. Nothing is kept but what the caller keeps, so memory does not grow with
+the number of sections.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emsym.protocol import SHAPLEY, Target
+from emsym.scores.attribution import ATTRIBUTIONS, gradients
+from emsym.scores.logits import DenseLogits
+from emsym.scores.shapley import slice_shapley
+from emsym.scores.symmetry import (
+    by_slice,
+    flip_dice,
+    flip_error,
+    mirror_distance,
+    symmetry,
+)
+from emsym.scores.targets import target_mask
+
+
+class Stacks(Protocol):
+    """Where sections come from, a few at a time."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> tuple[Tensor, Tensor | None]:
+        """Stacks x, float32 (n, S, H, W), and their labels, (n, H, W) bool or 0 and 1, or None."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one group of n sections gave."""
+
+    part: slice
+    """Which of the stacks they are."""
+    x: Tensor
+    """(n, S, H, W), normalised."""
+    truth: Tensor | None
+    """(n, H, W) bool."""
+    probability: np.ndarray
+    """(n, H, W) in 0..1."""
+    mirrored: np.ndarray
+    """(n, H, W) in 0..1, of the reversed stacks."""
+    predicted: np.ndarray
+    """(n, H, W) bool, at the threshold."""
+    masks: dict[Target, Tensor]
+    """(n, H, W) bool."""
+    maps: dict[tuple[str, Target], Tensor]
+    """A(x), (n, S, H, W), by attribution and target."""
+    columns: dict[str, np.ndarray]
+    """(n,) each, NaN where missing; those of attributions are called attribution/target/score."""
+
+
+def look(
+    dense: DenseLogits,
+    stacks: Stacks,
+    targets: Sequence[Target],
+    attributions: Sequence[str],
+    threshold: float = 0.5,
+) -> Iterator[Look]:
+    """Measure a network on all stacks, group by group, each as large as one pass may be.
+
+    `attributions` are registered names, and ``slice-shapley``. The threshold, of the probability,
+    decides what is predicted where the network gives one logit per pixel.
+
+    Raises `ArithmeticError` where the network's output is not finite, and `UserError` for unknown
+    names, an output that is not one logit per pixel and class, and a section that does not fit in
+    memory.
+    """
+    for name in attributions:
+        if name != SHAPLEY:
+            ATTRIBUTIONS.get(name)
+    start = 0
+    while start < len(stacks):
+        height, width = stacks[start : start + 1][0].shape[-2:]
+        part = slice(start, min(len(stacks), start + dense.at_once(height * width)))
+        yield _look(dense, part, *stacks[part], targets, attributions, threshold)
+        start = part.stop
+
+
+def _look(
+    dense: DenseLogits,
+    part: slice,
+    x: Tensor,
+    truth: Tensor | None,
+    targets: Sequence[Target],
+    attributions: Sequence[str],
+    threshold: float,
+) -> Look:
+    methods = [name for name in attributions if name != SHAPLEY]
+    x = x.to(dense.device)
+    truth = None if truth is None else truth.to(dense.device).bool()
+    back = dense.mirrored()
+
+    def masks_of(outputs: Tensor, of: slice) -> Tensor:
+        predicted = dense.predicted(outputs, threshold)
+        labels = None if truth is None else truth[of]
+        return torch.stack([target_mask(target, predicted, labels) for target in targets])
+
+    outputs, at_x = _first(dense, x, masks_of)
+    masks = masks_of(outputs, slice(None))
+    mirrored, at_mirror = _first(back, x, lambda _, of: masks[:, of])
+    if not (outputs.isfinite().all() and mirrored.isfinite().all()):
+        raise ArithmeticError("the network's output is not finite")
+    here = _attribute(dense, x, masks, methods, at_x)
+    there = _attribute(back, x, masks, methods, at_mirror)
+
+    answers = (outputs, mirrored)
+    probability, reverse = (dense.probability(each).numpy(force=True) for each in answers)
+    predicted, other = (dense.predicted(each, threshold).numpy(force=True) for each in answers)
+    columns = {
+        "flip_error": flip_error(probability, reverse),
+        "flip_dice": flip_dice(predicted, other),
+    }
+    if SHAPLEY in attributions:
+        logits = (each[:, dense.channel] for each in answers)
+        brought = slice_shapley(dense, x, masks, *logits)
+    for k, target in enumerate(targets):
+        pixels = masks[k].sum((1, 2)).double().numpy(force=True)
+        columns[f"{target}/pixels"] = pixels
+        for name in methods:
+            one = here[name][k].numpy(force=True)
+            # of the network that sees x reversed: its last slice is the first of mirror x
+            two = there[name][k].numpy(force=True)[:, ::-1]
+            scores = symmetry(one, two).columns() | {"mirror_distance": mirror_distance(one, two)}
+            columns |= {f"{name}/{target}/{score}": found for score, found in scores.items()}
+        if SHAPLEY in attributions:
+            # of an empty target they are no zeros, but missing
+            one, two = (np.where(pixels[:, None] > 0, value[k], np.nan) for value in brought)
+            found = symmetry(one[:, :, None, None], two[:, :, None, None])
+            scores = by_slice("slice_shapley", one) | found.columns()
+            columns |= {f"{SHAPLEY}/{target}/{score}": values for score, values in scores.items()}
+    return Look(
+        part,
+        x,
+        truth,
+        probability,
+        reverse,
+        predicted,
+        dict(zip(targets, masks, strict=True)),
+        {(name, target): here[name][k] for name in methods for k, target in enumerate(targets)},
+        columns,
+    )
+
+
+def _first(
+    dense: DenseLogits, x: Tensor, masks_of: Callable[[Tensor, slice], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The logits of x, (n, C, H, W), and ∂T/∂x for each target, (K, n, S, H, W)."""
+
+    def run(part: slice) -> tuple[Tensor, Tensor]:
+        return gradients.gradients(dense, x[part], lambda outputs: masks_of(outputs, part))
+
+    found = [made for _, made in dense.in_chunks(run, len(x), x.shape[-1] * x.shape[-2])]
+    return torch.cat([o for o, _ in found]), torch.cat([g for _, g in found], 1)
+
+
+def _attribute(
+    dense: DenseLogits, x: Tensor, masks: Tensor, names: list[str], at_x: Tensor
+) -> dict[str, Tensor]:
+    """A(x), (K, n, S, H, W), by method; those that add up gradients share their passes."""
+    shared = [name for name in names if name in gradients.METHODS]
+    made = gradients.attribute_all(dense, x, masks, shared, at_x)
+    for name in names:
+        if name not in shared:
+            method = ATTRIBUTIONS.get(name)
+            made[name] = torch.stack([method(dense, x, mask) for mask in masks])
+    return made

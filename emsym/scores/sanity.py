@@ -1,0 +1,146 @@
+"""Sanity: does an attribution method explain the network at all, or only draw the image?
+
+The model-randomisation test of Adebayo et al. 2018, arXiv 1810.03292: a network's weights are
+replaced by random ones, stage after stage from the output to the input. A map that stays as it was
+does not come from what the network has learned.
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+from torch import Tensor, nn
+
+from emsym.scores.attribution import ATTRIBUTIONS
+from emsym.scores.logits import DenseLogits
+
+STAGES = 6
+"""In how many steps a network is randomised; fewer where it has fewer modules with weights."""
+
+ALIKE = 0.5**0.5
+"""Rank correlation from which on a map is said to have stayed the same: more than half of the
+variance of its ranks (ρ² > ½) is then shared with the map of a network that knows nothing. Adebayo
+et al. compare curves and set no limit; this one is a convention."""
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """How alike the maps of a method are before and after the network is randomised up to here."""
+
+    attribution: str
+    stage: int
+    """How many stages are random: 1 is the one by the output, the last is the whole network."""
+    from_module: str
+    """The module nearest to the input that is random by now, as the network names it."""
+    similarity: float
+    """Spearman's rank correlation of |A| over all pixels and slices, mean of the images; NaN where
+    there is none."""
+    signed: float
+    """The same of A; for a method without signs it is that of |A|."""
+    images: int
+    """How many images the means are of."""
+    missing: int
+    """Images left out: one of the two maps has a single value everywhere."""
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """The model-randomisation test of some attribution methods on one network."""
+
+    rows: list[Similarity]
+    """By method, and in it by stage."""
+
+    def verdicts(self) -> dict[str, bool | None]:
+        """Whether each method passes: |A| of the wholly random network is no longer `ALIKE`.
+
+        None where no image has a value.
+        """
+        whole = {row.attribution: row.similarity for row in self.rows}  # the last stage of each
+        return {
+            name: None if np.isnan(value) else bool(value < ALIKE) for name, value in whole.items()
+        }
+
+
+def randomisation(
+    dense: DenseLogits, x: Tensor, mask: Tensor, names: Sequence[str], seed: int = 0
+) -> Sanity:
+    """Randomise a copy of the network stage by stage, and compare the maps with the original's.
+
+    x is (N, S, H, W) and the mask, bool (N, H, W), stays the same throughout. The modules that have
+    weights, in the order in which a forward pass reaches them, make `STAGES` stages of nearly
+    equal numbers. They are drawn anew by their own `reset_parameters`, which also resets the
+    running statistics of normalisation; what has none, from a normal distribution of the same mean
+    and standard deviation, tensor by tensor. The given network is left as it is, and the global
+    random state, too.
+
+    Raises `UserError` for an unknown method, and where one is not defined on the network.
+    """
+    methods = {name: ATTRIBUTIONS.get(name) for name in names}
+    before = {name: method(dense, x, mask) for name, method in methods.items()}
+    network = DenseLogits(deepcopy(dense.model), dense.channel)
+    network.reversed = dense.reversed
+    rows: dict[str, list[Similarity]] = {name: [] for name in methods}
+    devices = [dense.device] if dense.device.type == "cuda" else []
+    for number, stage in enumerate(_stages(network, x), 1):
+        with torch.random.fork_rng(devices), torch.no_grad():
+            torch.manual_seed(seed + number)
+            for _, module in stage:
+                _redraw(module)
+        for name, method in methods.items():
+            after = method(network, x, mask)
+            rows[name].append(_compare(name, number, stage[-1][0], before[name], after))
+    return Sanity([row for name in methods for row in rows[name]])
+
+
+def _stages(network: DenseLogits, x: Tensor) -> list[list[tuple[str, nn.Module]]]:
+    """The modules with weights of their own, from the output to the input, in groups."""
+    reached: dict[str, nn.Module] = {}
+    handles = [
+        module.register_forward_pre_hook(
+            lambda module, inputs, path=path: reached.setdefault(path, module) and None
+        )
+        for path, module in network.model.named_modules()
+        if any(True for _ in module.parameters(recurse=False))
+    ]
+    with torch.no_grad():
+        network(x[:1])
+    for handle in handles:
+        handle.remove()
+    modules = list(reached.items())[::-1]
+    count = min(STAGES, len(modules))
+    edges = np.linspace(0, len(modules), count + 1).round().astype(int)
+    return [modules[start:stop] for start, stop in pairwise(edges)]
+
+
+def _redraw(module: nn.Module) -> None:
+    reset = getattr(module, "reset_parameters", None)
+    if callable(reset):
+        reset()
+        return
+    for weights in module.parameters(recurse=False):
+        spread = weights.std(correction=0)
+        weights.copy_(weights.mean() + spread * torch.randn_like(weights))
+
+
+def _compare(name: str, stage: int, module: str, before: Tensor, after: Tensor) -> Similarity:
+    pairs = [
+        (_rank_correlation(one.abs(), two.abs()), _rank_correlation(one, two))
+        for one, two in zip(before, after, strict=True)
+    ]
+    known = np.array([pair for pair in pairs if not np.isnan(pair).any()]).reshape(-1, 2)
+    size, signed = known.mean(0) if len(known) else (np.nan, np.nan)
+    return Similarity(
+        name, stage, module, float(size), float(signed), len(known), len(pairs) - len(known)
+    )
+
+
+def _rank_correlation(one: Tensor, two: Tensor) -> float:
+    """Spearman's ρ of all values; NaN where either map is constant."""
+    first, second = (each.flatten().double().numpy(force=True) for each in (one, two))
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(spearmanr(first, second).statistic)

@@ -1,0 +1,115 @@
+"""Exact Shapley values of slices: what each brings to T, on average over all orders of arrival.
+
+An absent slice is replaced by the training mean, 0. All 2^S coalitions are evaluated, each input
+once: those that a stack and its mirror image have in common, and those that were seen before.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from math import comb
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emsym.protocol import SHAPLEY_SLICES
+from emsym.scores.logits import DenseLogits
+
+Arrangement = tuple[int, ...]
+"""Which slice of x stands at each place of a stack, −1 for none."""
+
+
+def totals(
+    dense: DenseLogits,
+    x: Tensor,
+    masks: Tensor,
+    arrangements: Sequence[Arrangement],
+    known: Mapping[Arrangement, Tensor] | None = None,
+) -> dict[Arrangement, np.ndarray]:
+    """T, (K, N) float64, of stacks made of the slices of x (N, S, H, W), for masks (K, N, H, W).
+
+    `known` has the logits (N, H, W) of arrangements that were evaluated already.
+    """
+    empty = (-1,) * x.shape[1]
+    logits = dict(known or {})
+    made = {each: _add_up(value, masks) for each, value in logits.items() if each in arrangements}
+    missing = [each for each in dict.fromkeys(arrangements) if each not in made]
+    with torch.no_grad():
+        if empty in missing:  # the same for every stack
+            missing.remove(empty)
+            made[empty] = _add_up(dense(torch.zeros_like(x[:1])).expand(len(x), -1, -1), masks)
+        padded = torch.cat([x, torch.zeros_like(x[:, :1])], 1)  # slice −1 is the absent one
+        rows = list(product(range(len(x)), missing))
+
+        def run(part: slice) -> Tensor:
+            with torch.no_grad():
+                logit = dense(torch.stack([padded[n, list(each)] for n, each in rows[part]]))
+                chosen = masks[:, [n for n, _ in rows[part]]]
+                return (logit.double() * chosen).sum((2, 3))
+
+        for each in missing:
+            made[each] = np.empty(masks.shape[:2])
+        for part, found in dense.in_chunks(run, len(rows), x.shape[-1] * x.shape[-2]):
+            for (n, each), values in zip(rows[part], found.cpu().numpy().T, strict=True):
+                made[each][:, n] = values
+    return {each: made[each] for each in arrangements}
+
+
+def slice_shapley(
+    dense: DenseLogits,
+    x: Tensor,
+    masks: Tensor,
+    logits: Tensor | None = None,
+    mirrored: Tensor | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shapley values of the slices of x and of mirror x, two (K, N, S), for masks (K, N, H, W).
+
+    Each in the order of its own stack. They add up to T(x) − T(0). `logits` and `mirrored` are
+    those of x and mirror x, (N, H, W), where they are known. Shapley 1953; no sampling.
+    Raises `ValueError` for more than `SHAPLEY_SLICES` slices.
+    """
+    slices = x.shape[1]
+    if slices > SHAPLEY_SLICES:
+        raise ValueError(
+            f"{2**slices} coalitions of {slices} slices: at most {SHAPLEY_SLICES} slices"
+        )
+    coalitions = list(product((False, True), repeat=slices))
+    there, back = tuple(range(slices)), tuple(reversed(range(slices)))
+    orders = [
+        {
+            kept: tuple(s if k else -1 for s, k in zip(order, kept, strict=True))
+            for kept in coalitions
+        }
+        for order in (there, back)
+    ]
+    known = {
+        order: given for order, given in ((there, logits), (back, mirrored)) if given is not None
+    }
+    found = totals(dense, x, masks, [each for order in orders for each in order.values()], known)
+    one, other = (shapley_values({k: found[order[k]] for k in coalitions}) for order in orders)
+    return one, other
+
+
+def shapley_values(values: Mapping[tuple[bool, ...], np.ndarray]) -> np.ndarray:
+    """Shapley values, (…, S), from the value of every coalition of S players, each (…).
+
+    φ_s = Σ over C without s of |C|! (S − |C| − 1)! / S! · (v(C ∪ s) − v(C)).
+
+    >>> shapley_values({(0, 0): 0, (0, 1): 1, (1, 0): 2, (1, 1): 5}).tolist()
+    [3.0, 2.0]
+    """
+    players = len(next(iter(values)))
+    made = []
+    for s in range(players):
+        terms = [
+            (np.asarray(values[(*c[:s], True, *c[s + 1 :])], float) - values[c])
+            / (players * comb(players - 1, sum(c)))
+            for c in values
+            if not c[s]
+        ]
+        made.append(np.sum(terms, axis=0))
+    return np.stack(made, -1)
+
+
+def _add_up(logits: Tensor, masks: Tensor) -> np.ndarray:
+    return (logits.double() * masks).sum((2, 3)).cpu().numpy()
