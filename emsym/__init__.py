@@ -3,10 +3,17 @@
 Importing this package is quick: torch is imported by what needs it, when it is used.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from emsym.errors import UserError
 from emsym.models.architectures import create_model, list_architectures, register_architecture
 from emsym.models.inits import list_inits, register_init
 from emsym.models.symmetrize import mirror_untie, symmetrize
+from emsym.scores.attribution import list_attributions, register_attribution
+from emsym.scores.faithfulness import list_metrics, register_metric
+
+if TYPE_CHECKING:
+    from emsym.auditing.audit import audit
 
 __version__ = "0.1.0"
 
@@ -17,11 +24,25 @@ __all__ = [
     "SCORING_VERSION",
     "UserError",
     "__version__",
+    "audit",
     "create_model",
     "list_architectures",
+    "list_attributions",
     "list_inits",
+    "list_metrics",
     "mirror_untie",
     "register_architecture",
+    "register_attribution",
     "register_init",
+    "register_metric",
     "symmetrize",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`audit`, once it is asked for: its module imports torch and more."""
+    if name == "audit":
+        from emsym.auditing.audit import audit
+
+        return audit
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from emsym.cli.audit import audit
 from emsym.cli.cells import leaderboard, plan, run
 from emsym.cli.data import data
 from emsym.cli.listing import list_
@@ -51,9 +52,9 @@ def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
 def cli(debug: bool) -> None:
     """Benchmark: does a 2.5D network treat the slices on either side alike?
 
-    Start with: emsym-bench run --all
+    Start with: emsym-bench run --all, or with your own network: emsym-bench audit
     """
 
 
-for command in (run, plan, list_, leaderboard, data, symmetrize):
+for command in (run, plan, list_, leaderboard, data, audit, symmetrize):
     cli.add_command(command)

@@ -39,8 +39,8 @@ class Smp:
     decoder: str
     encoder: str
 
-    def __call__(self) -> nn.Module:
-        """The network for three slices and one class, nothing pretrained.
+    def __call__(self, classes: int = 1) -> nn.Module:
+        """The network for three slices, nothing pretrained.
 
         Raises `UserError` for an unknown encoder and one that does not go with the decoder.
         """
@@ -59,7 +59,7 @@ class Smp:
             )
         try:
             return smp.create_model(
-                self.decoder, self.encoder, encoder_weights=None, in_channels=3, classes=1
+                self.decoder, self.encoder, encoder_weights=None, in_channels=3, classes=classes
             )
         except Exception as error:  # each encoder that does not go with a decoder has its own
             tried = encoders().get(self.encoder)

@@ -5,6 +5,7 @@ an attribution is zero everywhere (an empty mask), so that a missing value is ne
 Slices are s = −k … +k, the centre is index k = S // 2, mirror(s) = −s.
 """
 
+import copy
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -144,8 +145,12 @@ def stem_profile(model: "nn.Module", slices: int | None = None) -> StemProfile:
 
     Raises `UserError`, naming the module, where what reads the stack is not found.
     """
+    from emsym.models.interventions import is_tied, mirror_untie
     from emsym.models.stem import find_stem, planes, tensors_of
 
+    if is_tied(model):
+        model = copy.deepcopy(model)
+        mirror_untie(model)
     stem = find_stem(model, slices)
     tensors = tensors_of(model, stem)
     norms = np.concatenate(

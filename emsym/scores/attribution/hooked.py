@@ -315,9 +315,9 @@ class _Watch(TorchDispatchMode):
             linear = name in LINEAR and (len(from_x) == 1 or name in SUMS)
             if name == "div":
                 linear = linear and from_x[0] is args[0]
-            if name == "native_batch_norm":
-                linear = linear and args[5] is False
-            floor = name == "clamp" and args[1:] in ((0,), (0, None))
+            if "batch_norm" in name:  # with the batch's own statistics, as in instance norm, or not
+                linear = linear and args[5] is not True
+            floor = name == "clamp" and isinstance(args[1], int | float) and args[1] == 0
             self.operations.append(
                 Operation(name, *self._inside[-1], linear, floor or name in RECTIFIERS)
             )
@@ -326,9 +326,10 @@ class _Watch(TorchDispatchMode):
 
 def _shared(model: nn.Module) -> nn.Module:
     """A copy of a network over the same memory; no gradient is taken of its parameters."""
-    memo: dict[int, Tensor] = {id(each): each.detach() for each in model.buffers()}
+    # by .data, as captum's LRP writes the weights back: no other copy is to take that for a change
+    memo: dict[int, Tensor] = {id(each): each.data for each in model.buffers()}
     for each in model.parameters():
-        memo[id(each)] = nn.Parameter(each.detach(), requires_grad=False)
+        memo[id(each)] = nn.Parameter(each.data, requires_grad=False)
     return deepcopy(model, memo)
 
 

@@ -1,10 +1,12 @@
 """What an audit found: everything of its JSON, and the pictures that its report shows beside."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from emsym.errors import UserError
 from emsym.protocol import Strict, Target
 
 
@@ -147,3 +149,14 @@ class Pictures:
     examples: list[Example]
     mean_map: np.ndarray
     """(S, H, W) float32: mean over sections of |A_s| by the headline's method."""
+
+
+def check_free(path: Path) -> list[Path]:
+    """The files that a report at `path` is written to. Raises `UserError` where one exists."""
+    if path.suffix != ".html":
+        raise UserError(f"The report is a page: let {path} end in .html.")
+    paths = [path, path.with_suffix(".json")]
+    for each in paths:
+        if each.exists():
+            raise UserError(f"{each} exists: give another name, or remove it first.")
+    return paths

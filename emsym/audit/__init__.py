@@ -1,1 +1,0 @@
-"""The audit: one network and one volume in, one report out."""

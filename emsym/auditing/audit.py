@@ -1,0 +1,385 @@
+"""One network and one volume in, one report out."""
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+from tabulate import tabulate
+
+from emsym.auditing import volume as volumes
+from emsym.auditing.intervals import mean_interval, part_intervals
+from emsym.auditing.network import (
+    FromProbabilities,
+    Given,
+    Loaded,
+    ask,
+    at_rest,
+    load_network,
+    slices_of,
+)
+from emsym.auditing.notes import TARGETS, of_data, of_scores
+from emsym.auditing.result import (
+    Audit,
+    Example,
+    Interval,
+    Network,
+    Pictures,
+    Stem,
+    Symmetry,
+    check_free,
+)
+from emsym.auditing.verdict import ROUNDING, Measured, advise, judge, ratio
+from emsym.data.stacks import evenly
+from emsym.errors import UserError
+from emsym.files import write_atomically
+from emsym.models.stem import check_slices
+from emsym.protocol import SHAPLEY, SHAPLEY_SLICES, Target
+from emsym.run.environment import environment
+from emsym.scores.attribution import ATTRIBUTIONS
+from emsym.scores.logits import DenseLogits
+from emsym.scores.measure import Look, look
+from emsym.scores.segmentation import Counts, pooled
+from emsym.scores.symmetry import stem_profile
+
+SECTIONS = 20
+SIZE = 512
+METHODS = ("saliency", "input-x-gradient", SHAPLEY)
+EXAMPLES = 3
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """What an audit found; `print` tells the verdict and the main numbers."""
+
+    audit: Audit
+    """All numbers, as they are written to JSON."""
+    pictures: Pictures
+
+    def write(self, path: str | Path) -> list[Path]:
+        """Write the report, one HTML file that needs nothing else, and the numbers beside it.
+
+        They are called as the report is, but for the suffix .json. Raises `UserError` where one of
+        them exists or cannot be written.
+        """
+        from emsym.auditing import report
+
+        paths = check_free(Path(path))
+        report.write(self.audit, self.pictures, paths[0])
+        write_atomically(paths[1], self.audit.model_dump_json(indent=1) + "\n")
+        return paths
+
+    def __str__(self) -> str:
+        found = self.audit
+        half = found.slices // 2
+        headline = _headline(found)
+        names = [f"share of z{s - half:+d}".replace("-", "−") for s in range(found.slices)]
+        names[half] = "share of z"
+        rows: list[tuple[str, Interval | None]] = [
+            *zip(names, headline.share or repeat(None), strict=False)
+        ]
+        rows += [("flip error", found.flip_error), ("flip Dice", found.flip_dice)]
+        table = [(name, *_cells(interval)) for name, interval in rows]
+        if found.dice is not None:
+            table.append(("Dice", f"{found.dice:.3f}", ""))
+        shown = tabulate(table, headers=["", "value", "95 % interval"], disable_numparse=True)
+        about = f"Shares by {headline.attribution}, over the {TARGETS[headline.target]}."
+        return "\n".join([found.verdict, "", shown, "", about, *found.notes])
+
+    def __repr__(self) -> str:
+        return f"Report({self.audit.finding}: {self.audit.verdict})"
+
+
+def audit(
+    model: Given,
+    volume: volumes.Given,
+    labels: volumes.Given | None = None,
+    *,
+    architecture: str | None = None,
+    slices: int | None = None,
+    channel: int | None = None,
+    probabilities: bool | None = None,
+    attributions: Sequence[str] = METHODS,
+    target: Target | None = None,
+    sections: int = SECTIONS,
+    size: int = SIZE,
+    mean: float | None = None,
+    sd: float | None = None,
+    threshold: float = 0.5,
+    progress: Callable[[int, int], object] = lambda done, total: None,
+) -> Report:
+    """Whether a trained network treats the slices on either side of the centre alike.
+
+    `model` is a `torch.nn.Module` or a function of stacks, (N, S, H, W) → logits (N, C, H, W); a
+    file (a state dict with its `architecture`, TorchScript, `torch.export`); or the name of an
+    architecture that a plug-in registers. It is put into eval mode for as long as the audit takes.
+    `volume` is an array (Z, Y, X), image files, or a dataset card, of which the test split is
+    looked at; `labels` are alike, not 0 where there is foreground.
+
+    `slices` is how many the network reads, found out where None; `channel` which of several
+    classes is looked at; `probabilities` whether the network gives these instead of logits, where
+    that is not plain. `attributions` are registered names and ``slice-shapley``; the first that
+    gives maps is the headline's. `target` is what is explained (`emsym.scores.targets`): by default
+    the labelled foreground, or without labels the predicted one; with labels both are measured.
+
+    At most `sections` sections are looked at, evenly spaced, and the middle `size` × `size` pixels
+    of them. Grey levels are normalised by `mean` and `sd`, those of the network's training; by
+    default by those of a card's training split, or else of the sections that are read.
+    `progress` is called with (sections done, sections in all).
+
+    Raises `UserError` for whatever of these is wrong, in one sentence.
+    """
+    start = time.perf_counter()
+    methods = _methods(attributions)
+    if not 0 < threshold < 1:
+        raise UserError("The threshold is a probability between 0 and 1.")
+    loaded = load_network(model, architecture)
+    with at_rest(loaded.model):
+        reads = slices_of(loaded) if slices is None else slices
+        check_slices(reads)
+        if loaded.slices not in (None, reads):
+            raise UserError(f"The network reads {loaded.slices} slices, not {reads}.")
+        height, width = (fixed or size for fixed in loaded.size)
+        chosen = volumes.choose(volume, labels, reads, sections, (height, width), mean, sd)
+        targets = _targets(target, chosen.data.labels)
+        dense, classes = _dense(loaded, chosen, channel, probabilities)
+        notes = of_data(chosen, probabilities)
+        if SHAPLEY in methods and reads > SHAPLEY_SLICES:
+            methods.remove(SHAPLEY)
+            notes.append(
+                f"No Shapley values: they are exact, and of {reads} slices there are {2**reads} "
+                f"coalitions; at most {SHAPLEY_SLICES} slices have them."
+            )
+        headline = next(name for name in methods if name != SHAPLEY), targets[0]
+        walk = _Walk(chosen, headline)
+        progress(0, len(chosen))
+        try:
+            for found in look(dense, chosen, targets, methods, threshold):
+                walk.add(found)
+                progress(found.part.stop, len(chosen))
+        except ArithmeticError as error:
+            raise UserError(
+                "The network's output is NaN or infinite on this volume: check its weights, and "
+                "whether --mean and --sd are those of its training."
+            ) from error
+        stem, stem_note = _stem(loaded, reads)
+    columns = {name: np.concatenate(parts) for name, parts in walk.columns.items()}
+    rows = [_symmetry(columns, name, each, reads) for name in methods for each in targets]
+    measured = _measured(columns, rows, headline, reads)
+    finding, verdict = judge(measured)
+    counts = pooled(walk.counts) if walk.counts else None
+    numbers = Audit(
+        verdict=verdict,
+        finding=finding,
+        network=_network(loaded, classes, dense.channel),
+        data=chosen.data,
+        slices=reads,
+        headline="/".join(headline),
+        flip_error=measured.flip_error,
+        flip_dice=mean_interval(columns["flip_dice"]),
+        dice=counts.dice if counts else None,
+        iou=counts.iou if counts else None,
+        symmetry=rows,
+        shapley=_shapley(columns, headline[1], reads) if SHAPLEY in methods else None,
+        stem=stem,
+        stem_note=stem_note,
+        advice=advise(finding, measured, loaded, classes, chosen.data.available),
+        notes=[*notes, *of_scores(columns, rows, counts)],
+        images={name: _numbers(values) for name, values in columns.items()},
+        seconds=round(time.perf_counter() - start, 3),
+        environment={**environment(), "device": str(dense.device)},
+    )
+    return Report(numbers, walk.pictures())
+
+
+# --- before the measurement -----------------------------------------------------------------------
+
+
+def _methods(names: Sequence[str]) -> list[str]:
+    methods = list(dict.fromkeys(names))
+    for name in methods:
+        if name != SHAPLEY:
+            ATTRIBUTIONS.get(name)
+    if not any(name != SHAPLEY for name in methods):
+        raise UserError(f"Take an attribution that gives maps, such as saliency, beside {SHAPLEY}.")
+    return methods
+
+
+def _targets(target: Target | None, labels: bool) -> list[Target]:
+    """The headline's target, and the others that are measured."""
+    if target == "true-foreground" and not labels:
+        raise UserError("The target true-foreground needs labels: give them with --labels.")
+    given: list[Target] = ["true-foreground", "foreground"] if labels else ["foreground"]
+    return list(dict.fromkeys([target, *(given if labels else [])])) if target else given
+
+
+def _dense(
+    loaded: Loaded, chosen: volumes.Chosen, channel: int | None, probabilities: bool | None
+) -> tuple[DenseLogits, int]:
+    """The network with the class that is looked at, and how many classes it gives."""
+    dense = DenseLogits(loaded.model)
+    given = ask(dense, chosen[:1][0].to(dense.device), probabilities)
+    classes = given.shape[1]
+    if channel is None and classes > 1:
+        raise UserError(
+            f"The network gives {classes} classes: say with --channel which one to look at, "
+            "counted from 0."
+        )
+    if channel is not None and not 0 <= channel < classes:
+        raise UserError(
+            f"There is no class {channel}: the network gives {classes} of them, counted from 0."
+        )
+    model = loaded.model
+    if probabilities:
+        if float(given.min()) < 0 or float(given.max()) > 1:
+            raise UserError("The network gives no probabilities: its output is not in 0 to 1.")
+        model = FromProbabilities(model)
+    return DenseLogits(model, channel or 0), classes
+
+
+# --- the measurement ------------------------------------------------------------------------------
+
+
+class _Walk:
+    """What is kept of each group of sections."""
+
+    def __init__(self, chosen: volumes.Chosen, headline: tuple[str, Target]) -> None:
+        self.sections, self.headline = chosen.data.sections, headline
+        self.columns: dict[str, list[np.ndarray]] = defaultdict(list)
+        self.counts: list[Counts] = []
+        self.examples: list[Example] = []
+        self._shown = evenly(len(chosen), EXAMPLES)
+        self._maps: list[tuple[int, np.ndarray]] = []
+
+    def add(self, found: Look) -> None:
+        """Keep the numbers of a group, the mean of its maps and whichever of it is an example."""
+        for name, values in found.columns.items():
+            self.columns[name].append(values)
+        maps = found.maps[self.headline].numpy(force=True)
+        truth = None if found.truth is None else found.truth.numpy(force=True)
+        if truth is not None:
+            self.counts += [Counts.of(p, t) for p, t in zip(found.predicted, truth, strict=True)]
+        there = found.columns[f"{self.headline[1]}/pixels"] > 0
+        if there.any():
+            self._maps.append((int(there.sum()), np.abs(maps[there]).sum(0, dtype=np.float64)))
+        for index in range(len(maps)):
+            if found.part.start + index in self._shown:
+                self.examples.append(
+                    Example(
+                        section=self.sections[found.part.start + index],
+                        stack=found.x[index].numpy(force=True).copy(),
+                        attribution=maps[index].copy(),
+                        probability=found.probability[index].copy(),
+                        mirrored=found.mirrored[index].copy(),
+                        truth=None if truth is None else truth[index].copy(),
+                    )
+                )
+
+    def pictures(self) -> Pictures:
+        """The examples, and the mean map over all sections that have one; else one of zeros."""
+        mean = np.zeros_like(self.examples[0].attribution)
+        if self._maps:
+            mean += sum(total for _, total in self._maps) / sum(count for count, _ in self._maps)
+        return Pictures(self.examples, mean)
+
+
+def _measured(
+    columns: dict[str, np.ndarray],
+    rows: list[Symmetry],
+    headline: tuple[str, Target],
+    slices: int,
+) -> Measured:
+    flips = columns["flip_error"]
+    asymmetry = columns["/".join((*headline, "model_asymmetry"))]
+    largest = np.concatenate([np.abs(asymmetry[np.isfinite(asymmetry)]), flips]).max()
+    return Measured(
+        slices=slices,
+        sections=len(flips),
+        headline=next(row for row in rows if (row.attribution, row.target) == headline),
+        flip_error=mean_interval(flips),
+        exact=bool(largest < ROUNDING),
+        empty=int((columns[f"{headline[1]}/pixels"] == 0).sum()),
+    )
+
+
+def _network(loaded: Loaded, classes: int, channel: int) -> Network:
+    return Network(
+        name=loaded.name,
+        kind=loaded.kind,
+        digest=loaded.digest,
+        architecture=loaded.architecture,
+        parameters=sum(p.numel() for p in loaded.model.parameters()) or None,
+        classes=classes,
+        channel=channel,
+    )
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    """As JSON has them: None for NaN."""
+    return [float(value) if math.isfinite(value) else None for value in values]
+
+
+def _symmetry(columns: dict[str, np.ndarray], name: str, target: Target, slices: int) -> Symmetry:
+    prefix = f"{name}/{target}/"
+    shares = [columns[f"{prefix}slice_share[{s - slices // 2:+d}]"] for s in range(slices)]
+    share = [each for column in shares if (each := mean_interval(column)) is not None]
+    scores = {
+        score: mean_interval(columns[prefix + score]) if prefix + score in columns else None
+        for score in (
+            "imbalance",
+            "neighbour_asymmetry",
+            "model_asymmetry",
+            "data_asymmetry",
+            "mirror_distance",
+        )
+    }
+    return Symmetry(
+        attribution=name,
+        target=target,
+        share=share or None,
+        ratio=ratio(scores["model_asymmetry"]),
+        missing=int(np.isnan(shares[0]).sum()),
+        **scores,
+    )
+
+
+def _shapley(columns: dict[str, np.ndarray], target: Target, slices: int) -> list[Interval] | None:
+    prefix = f"{SHAPLEY}/{target}/slice_shapley"
+    values = [columns[f"{prefix}[{s - slices // 2:+d}]"] for s in range(slices)]
+    return part_intervals(np.stack(values, 1))
+
+
+def _stem(loaded: Loaded, slices: int) -> tuple[Stem | None, str]:
+    """The stem profile, or why there is none."""
+    if loaded.kind == "callable":
+        return None, "A function shows no weights."
+    try:
+        found = stem_profile(loaded.model, slices)
+    except UserError as error:
+        return None, str(error)
+    filters = [_numbers(row) for row in found.filters]
+    if not np.isfinite(found.share).all():
+        return None, f"The weights that read the stack are all zero: {found.where}."
+    return Stem(where=found.where, share=found.share.tolist(), filters=filters), ""
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+def _headline(found: Audit) -> Symmetry:
+    return next(
+        row for row in found.symmetry if f"{row.attribution}/{row.target}" == found.headline
+    )
+
+
+def _cells(found: Interval | None) -> tuple[str, str]:
+    """A value and its interval; – where there is none."""
+    if found is None:
+        return "–", ""
+    if found.low is None or found.high is None:
+        return f"{found.value:.3f}", ""
+    return f"{found.value:.3f}", f"{found.low:.3f} to {found.high:.3f}"

@@ -1,0 +1,362 @@
+"""The network of an audit: from a file, a plug-in or memory, as a module that can be asked.
+
+No pickle is ever loaded: a state dict is read as weights alone, TorchScript by PyTorch's own
+reader, which knows no Python, and a program of `torch.export` by `emsym.auditing.exported`. A
+program is code all the same: it runs, and may use time and memory as it likes.
+"""
+
+import copy
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import pooch
+import torch
+from torch import Tensor, nn
+
+from emsym.auditing.exported import is_exported, read_exported
+from emsym.errors import UserError, first_line, first_names
+from emsym.models.architectures import ARCHITECTURES, Smp
+from emsym.models.checkpoint import SUFFIXES, read_state_dict
+from emsym.models.inits import parse_init
+from emsym.models.interventions import ties
+from emsym.models.stem import CHANNELS, Stem, fill_stem, find_stem, tensors_of
+from emsym.models.weights import compare
+from emsym.scores.logits import DenseLogits
+
+Kind = Literal["module", "callable", "state dict", "TorchScript", "torch.export"]
+Given = nn.Module | Callable[[Tensor], Tensor] | str | Path
+
+_TIED = re.compile(r"\.parametrizations\.(\w+)\.original$")
+_HEAD = "segmentation_head."
+_LEAST = 1e-6
+"""Probabilities are taken for at least that far from 0 and 1, where the logit is infinite."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A network and where it comes from."""
+
+    model: nn.Module
+    name: str
+    kind: Kind
+    digest: str | None = None
+    """``sha256:…`` of its file."""
+    architecture: str | None = None
+    slices: int | None = None
+    """How many it reads, where the file tells."""
+    path: str = ""
+    """That of its file, as it was given."""
+    size: tuple[int | None, int | None] = (None, None)
+    """Height and width that it is made for, where it takes no others."""
+
+
+class Called(nn.Module):
+    """A function of stacks as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        """`function` is (N, S, H, W) → (N, C, H, W), differentiable with torch."""
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Any:
+        """What the function gives."""
+        return self.function(x)
+
+
+class FromProbabilities(nn.Module):
+    """A network that gives probabilities as one that gives logits.
+
+    Of one class their logit; of several their logarithm, whose softmax they are. Where a
+    probability has been rounded to 0 or 1 its gradient is lost, so the logits themselves tell more.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        """`model` is (N, S, H, W) → (N, C, H, W) in 0..1."""
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Any:
+        """(N, S, H, W) → (N, C, H, W)."""
+        given = self.model(x)
+        if not isinstance(given, Tensor):
+            return given
+        inside = given.clamp(_LEAST, 1 - _LEAST)
+        return inside.logit() if given.ndim == 4 and given.shape[1] == 1 else inside.log()
+
+
+def load_network(network: Given, architecture: str | None = None) -> Loaded:
+    """The network that is meant, on the device where it lies; files are loaded to the CPU.
+
+    A module or a function of stacks, (N, S, H, W) → (N, C, H, W); the name of an architecture that
+    a plug-in registers, whose factory gives it trained; or a file: a state dict, for which
+    `architecture` must be told, TorchScript or one of `torch.export.save`.
+
+    Numbers of other precisions are run in float32; a module that is given is copied for that.
+    Raises `UserError` for anything else, and for weights that do not fit.
+    """
+    if isinstance(network, nn.Module):
+        return Loaded(_full(network), type(network).__name__, "module", architecture=architecture)
+    if not isinstance(network, str | Path):
+        if not callable(network):
+            raise UserError(
+                "A network is a torch.nn.Module, a function of stacks, a file or the name of a "
+                f"plug-in's architecture, and not a {type(network).__name__}."
+            )
+        name = getattr(network, "__name__", type(network).__name__)
+        return Loaded(Called(network), name, "callable", architecture=architecture)
+    path = Path(network)
+    if not path.exists() and path.suffix not in (*SUFFIXES, ".pt2", ".ts"):
+        return _registered(str(network), architecture)
+    digest = f"sha256:{pooch.file_hash(path)}" if path.is_file() else None
+    if path.is_file() and (is_exported(path) or _is_scripted(path)):
+        if architecture is not None:
+            raise UserError(
+                f"{path} is a whole network, not weights alone: leave --architecture out."
+            )
+        if is_exported(path):
+            program = read_exported(path)
+            size = cast(tuple[int | None, int | None], program.shape[2:])
+            return Loaded(
+                program, path.name, "torch.export", digest, None, program.shape[1], str(path), size
+            )
+        return Loaded(_scripted(path), path.name, "TorchScript", digest, path=str(path))
+    state = read_state_dict(path)
+    if architecture is None:
+        raise UserError(
+            f"{path} holds weights alone: say of which network with --architecture, such as "
+            "unet-resnet34."
+        )
+    model, slices = _built(state, path, architecture)
+    return Loaded(model, path.name, "state dict", digest, architecture, slices, str(path))
+
+
+def _registered(name: str, architecture: str | None) -> Loaded:
+    try:
+        entry = ARCHITECTURES.entry(name)
+    except UserError as error:
+        raise UserError(
+            f"There is no file {name}, nor does a plug-in register a network of that name: give a "
+            "file, or the name with --plugin FILE."
+        ) from error
+    if entry.own:
+        raise UserError(
+            f"'{name}' is an architecture without training: give the file of its weights, and "
+            f"--architecture {name}."
+        )
+    if architecture not in (None, name):
+        raise UserError(f"'{name}' is a whole network: leave --architecture out.")
+    made: Any = entry.value()
+    if isinstance(made, nn.Module):
+        return Loaded(_full(made), name, "module", architecture=name)
+    return Loaded(Called(made), name, "callable", architecture=name)
+
+
+def _full(model: nn.Module) -> nn.Module:
+    """The network, or a copy of it in float32 where it has numbers of another precision."""
+    tensors = (*model.parameters(), *model.buffers())
+    if all(each.dtype == torch.float32 for each in tensors if each.is_floating_point()):
+        return model
+    return copy.deepcopy(model).float()
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _is_scripted(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _scripted(path: Path) -> nn.Module:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # that TorchScript has had its day
+            return torch.jit.load(path, map_location="cpu").float()
+    except Exception as error:  # as many kinds as there are kinds of damage
+        raise UserError(
+            f"{path} is no TorchScript that this PyTorch reads, or is damaged "
+            f"({first_line(error)}): save it again with torch.jit.save."
+        ) from error
+
+
+def _built(
+    state: Mapping[str, Tensor], path: Path, architecture: str
+) -> tuple[nn.Module, int | None]:
+    """The network with the weights of a file, and how many slices it reads, where that is found.
+
+    It gets as many slices and classes as the weights have. What wraps all their names is left out,
+    and weights that were saved mirror-tied become plain ones.
+    """
+    factory = ARCHITECTURES.get(architecture)
+    model: Any = factory()
+    if not isinstance(model, nn.Module):
+        raise UserError(f"'{architecture}' is a whole network: audit it by its name, not {path}.")
+    given = {_TIED.sub(r".\1", f".{name}")[1:]: _single(value) for name, value in state.items()}
+    tied = {name for name in given if name not in state}
+    prefix = _prefix(given, model, path, architecture)
+    given = {name[len(prefix) :]: v for name, v in given.items() if name.startswith(prefix)}
+    tied = {name.removeprefix(prefix) for name in tied}
+    if isinstance(factory, Smp) and (classes := _classes(model, given)) != 1:
+        model = factory(classes)
+    stem = _stem_of(model)
+    if stem is not None:
+        stem = _widened(model, stem, given, path)
+        for name, tie in ties(stem).items():
+            if name in tied:
+                given[name] = tie(given[name])
+                tied.remove(name)
+    fit = compare(model.state_dict(), given, given.keys() - model.state_dict().keys())
+    if fit.mismatches or tied:
+        told = fit.told() or f"{first_names(sorted(tied))} parametrised"
+        raise UserError(f"{path} does not hold the weights of {architecture}: {told}.")
+    model.load_state_dict(fit.values)
+    return model.eval(), None if stem is None else stem.slices
+
+
+def _single(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
+
+
+def _prefix(given: Mapping[str, Tensor], model: nn.Module, path: Path, architecture: str) -> str:
+    """What stands before the network's own names in a file, such as ``module.``."""
+    first = next(iter(model.state_dict()))
+    found = [
+        f".{key}".removesuffix(f".{first}") for key in given if f".{key}".endswith(f".{first}")
+    ]
+    if not found:
+        raise UserError(
+            f"{path} does not hold the weights of {architecture}: there is no '{first}'."
+        )
+    if len(found) > 1:
+        raise UserError(
+            f"{path} holds {len(found)} networks, under {first_names(p[1:] for p in found)}: save "
+            "the state dict of one alone."
+        )
+    return f"{found[0][1:]}." if found[0] else ""
+
+
+def _classes(model: nn.Module, given: Mapping[str, Tensor]) -> int:
+    """How many classes the head of a file's weights gives: as many as its last bias has values."""
+    biases = [name for name, own in model.state_dict().items() if own.ndim == 1]
+    last = next((name for name in reversed(biases) if name.startswith(_HEAD)), None)
+    return len(given[last]) if last and last in given and given[last].ndim == 1 else 1
+
+
+def _stem_of(model: nn.Module) -> Stem | None:
+    try:
+        return find_stem(model)
+    except UserError:  # of a plug-in's network, which is then taken as it is
+        return None
+
+
+def _widened(model: nn.Module, stem: Stem, given: Mapping[str, Tensor], path: Path) -> Stem:
+    """Make the network read as many slices as the weights do; its stem then."""
+    read = stem.reads[0]
+    own = tensors_of(model, stem)[read.path]
+    weight = given.get(read.path)
+    if weight is None or weight.ndim != own.ndim or weight.shape == own.shape:
+        return stem
+    more, each = weight.shape[read.dim] - own.shape[read.dim], read.slots.count(0)
+    slices = stem.slices + more // each
+    if more % each or slices < 1 or slices % 2 == 0:
+        raise UserError(
+            f"The weights of {path} read {slices} slices, and a slice stack has an odd number."
+        )
+    return fill_stem(model, stem, "rgb", parse_init("rgb").strategy, slices)
+
+
+# --- running it -----------------------------------------------------------------------------------
+
+
+def slices_of(loaded: Loaded) -> int:
+    """How many slices a network reads, found out where nobody says.
+
+    By following a stack through it, or else by trying 3, 5, 7, 9 and 1.
+    Raises `UserError` where it runs with none of them.
+    """
+    if loaded.slices is not None:
+        return loaded.slices
+    try:
+        return find_stem(loaded.model).slices
+    except UserError as error:
+        device = DenseLogits(loaded.model).device
+        for count in CHANNELS:
+            try:
+                with torch.no_grad():
+                    loaded.model(torch.zeros(1, count, 64, 64, device=device))
+            except Exception:  # whatever a stranger's network raises
+                continue
+            return count
+        raise UserError(
+            f"The network runs on no stack of {', '.join(map(str, CHANNELS))} slices of 64 × 64 "
+            "pixels: say how many it reads with --slices."
+        ) from error
+
+
+@contextmanager
+def at_rest(model: nn.Module) -> Iterator[None]:
+    """The network in eval mode and its parameters frozen; afterwards as it was."""
+    # TorchScript that was frozen has no mode
+    modes = {module: module.training for module in model.modules() if hasattr(module, "training")}
+    asked = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        for module in modes:
+            module.training = False
+        for parameter in asked:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        for parameter, requires_grad in asked.items():
+            parameter.requires_grad_(requires_grad)
+
+
+def ask(dense: DenseLogits, x: Tensor, probabilities: bool | None) -> Tensor:
+    """The network's answer to one stack (1, S, H, W), if it is one: logits (1, C, H, W).
+
+    `probabilities` is whether the user says that it gives them instead, None for nothing said.
+    Raises `UserError` where the network does not run, gives something else, cannot be
+    differentiated, or gives what looks like probabilities and nobody said what it is.
+    """
+    slices, height, width = x.shape[1:]
+    try:
+        with torch.enable_grad():
+            given = dense.outputs(x.detach().requires_grad_())
+    except UserError:
+        raise
+    except Exception as error:  # whatever a stranger's network raises
+        raise UserError(
+            f"The network does not run on a stack of {slices} slices of {height} × {width} pixels "
+            f"({type(error).__name__}: {first_line(error)}): is --slices right, and are the "
+            "sections as large as it needs?"
+        ) from error
+    if not given.requires_grad:
+        raise UserError(
+            "The network's output cannot be traced back to the stack: let it compute with torch "
+            "from its input to the logits, without no_grad, detach, argmax or NumPy."
+        )
+    given = given.detach()
+    if probabilities is None and _are_probabilities(given):
+        raise UserError(
+            "The network's output looks like probabilities, and an audit needs the logits before "
+            "them: leave the last sigmoid or softmax out, or say --probabilities, or "
+            "--logits if they are logits all the same."
+        )
+    return given
+
+
+def _are_probabilities(given: Tensor) -> bool:
+    """Whether all values are in 0..1 and differ; of several classes, whether they add up to 1."""
+    low, high = float(given.min()), float(given.max())
+    if not 0 <= low < high <= 1:
+        return False
+    return given.shape[1] == 1 or bool((given.sum(1) - 1).abs().max() < 1e-3)

@@ -1,0 +1,204 @@
+"""What the numbers of an audit mean: the finding, one sentence, and what to do about it."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from emsym.auditing.network import Loaded
+from emsym.auditing.result import Advice, Interval, Symmetry
+
+Finding = Literal["biased", "symmetric", "unclear", "unmeasurable"]
+
+TOLERANCE = 1.1
+"""Sides that count alike within a tenth are called symmetric, if the whole interval says so."""
+
+FLIP_ERROR = 0.05
+"""Reversing a stack may change the probability by that much on average; with more a network is not
+called symmetric, however alike the sides count."""
+
+ROUNDING = 1e-4
+"""Of asymmetries and probabilities: networks that are symmetric by construction stay far below."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a verdict is made of."""
+
+    slices: int
+    sections: int
+    headline: Symmetry
+    flip_error: Interval | None
+    exact: bool
+    """Whether no section shows more than rounding."""
+    empty: int
+    """Sections in which the headline's target has no pixel."""
+
+
+def judge(found: Measured) -> tuple[Finding, str]:
+    """The finding and its sentence."""
+    before, after = sides(found.slices)
+    one, share = found.headline, found.headline.share
+    asymmetry = one.model_asymmetry
+    if found.slices == 1:
+        return "unmeasurable", "The network reads one slice, so there are no sides to compare."
+    if share is None:
+        return "unmeasurable", f"Nothing can be said: {_why(found)}."
+    if asymmetry is None:
+        return "symmetric", f"Only the central slice counts: {before} and {after} do not at all."
+    if found.exact:
+        return "symmetric", f"{_capital(before)} and {after} count exactly alike, but for rounding."
+    compared = asymmetry, before, after
+    said = f"{_capital(_compared(*compared))}."
+    if asymmetry.low is None or asymmetry.high is None:
+        return "unclear", f"{said[:-1]}, but a single section gives no interval."
+    most = (TOLERANCE - 1) / (TOLERANCE + 1)
+    if -most <= asymmetry.low and asymmetry.high <= most:
+        moved = found.flip_error
+        if moved is not None and moved.value > FLIP_ERROR:
+            return "unclear", (
+                f"{_capital(before)} and {after} count alike, but not for the same: reversing the "
+                f"stack moves the probability by {moved.value:.2f} on average."
+            )
+        return "symmetric", f"{_capital(before)} and {after} count alike: {_compared(*compared)}."
+    if asymmetry.low > 0 or asymmetry.high < 0:
+        return "biased", said
+    return "unclear", f"{said[:-1]}, which includes 1: more sections would tell."
+
+
+def sides(slices: int) -> tuple[str, str]:
+    """What the slices before and after the centre are called.
+
+    >>> sides(3), sides(5)
+    (('z−1', 'z+1'), ('the slices before the centre', 'the slices after it'))
+    """
+    if slices == 3:
+        return "z−1", "z+1"
+    return "the slices before the centre", "the slices after it"
+
+
+def ratio(asymmetry: Interval | None) -> Interval | None:
+    """(1 − m) / (1 + m) of an asymmetry m with its interval, as `Symmetry.ratio` has it.
+
+    >>> ratio(Interval(value=-0.5, low=-1, high=0))
+    Interval(value=3.0, low=1.0, high=None)
+    """
+    if asymmetry is None or asymmetry.value <= -1:
+        return None
+    low, high = (
+        None if m is None or m <= -1 else (1 - m) / (1 + m) for m in (asymmetry.high, asymmetry.low)
+    )
+    return Interval(value=(1 - asymmetry.value) / (1 + asymmetry.value), low=low, high=high)
+
+
+def _compared(asymmetry: Interval, before: str, after: str) -> str:
+    """``z−1 counts 1.9 × as much as z+1 (95 % interval 1.7–2.1)``; the side that counts more first.
+
+    It is that of the model asymmetry, so that what the images hold does not matter.
+    """
+    more, less = (before, after) if asymmetry.value <= 0 else (after, before)
+    turned = asymmetry
+    if asymmetry.value > 0:
+        low, high = asymmetry.low, asymmetry.high
+        turned = Interval(
+            value=-asymmetry.value,
+            low=None if high is None else -high,
+            high=None if low is None else -low,
+        )
+    times = ratio(turned)
+    verb = "counts" if more.startswith("z") else "count"
+    if times is None or times.value >= 1000:
+        return f"only {more} {verb}, and {less} next to nothing"
+    least = times.value if times.low is None else times.low
+    narrow = times.high is not None and times.high - least < 0.2
+    decimals = 2 if least < 1.2 or narrow else 1 if least < 20 else 0
+    said = f"{more} {verb} {times.value:.{decimals}f} × as much as {less}"
+    if asymmetry.low is None:
+        return said
+    upper = " and more" if times.high is None else f"–{times.high:.{decimals}f}"
+    return f"{said} (95 % interval {least:.{decimals}f}{upper})"
+
+
+def _capital(text: str) -> str:
+    return text if text.startswith("z") else text[0].upper() + text[1:]
+
+
+def _why(found: Measured) -> str:
+    """Why no section has a value."""
+    target = found.headline.target
+    if found.empty < found.sections:
+        return "the network's answer depends on no slice in any section"
+    if target == "true-foreground":
+        return "the labels have no foreground in any section"
+    pixels = {"foreground": "foreground", "background": "background"}.get(target, "pixel")
+    return f"the network predicts no {pixels} in any section"
+
+
+# --- what to do -----------------------------------------------------------------------------------
+
+
+def advise(
+    finding: Finding, found: Measured, loaded: Loaded, classes: int, available: int
+) -> list[Advice]:
+    """What to do about a finding, the easiest first.
+
+    `available` is how many sections could be audited.
+    """
+    if found.slices == 1:
+        return []
+    if finding == "symmetric":
+        return [Advice(text="Both sides count alike: nothing needs to be done.")]
+    if finding == "unmeasurable":
+        way = (
+            "Choose sections that hold some, give labels with --labels, or lower --threshold."
+            if found.empty == found.sections
+            else "Check that these are the weights of a trained network, and that the volume is "
+            "normalised as in training (--mean and --sd)."
+        )
+        return [Advice(text=way)]
+    made = []
+    if finding == "unclear" and found.sections < available:
+        made.append(
+            Advice(
+                text=f"Look at more sections: {found.sections} of {available} were audited. The "
+                f"interval narrows with their number: --sections {available} takes them all."
+            )
+        )
+    return [*made, *_repairs(found.slices, loaded, classes)]
+
+
+def _repairs(slices: int, loaded: Loaded, classes: int) -> list[Advice]:
+    average = Advice(
+        text="Without any training: average the predictions of each stack and of its mirror image. "
+        "The result is exactly symmetric, at twice the time.",
+        command="p = (net(x).sigmoid() + net(x.flip(1)).sigmoid()) / 2"
+        if classes == 1
+        else "p = (net(x).softmax(1) + net(x.flip(1)).softmax(1)) / 2",
+    )
+    uniform = Advice(
+        text="Before you fine-tune another network: start from a stem that treats all slices alike "
+        "(uniform channel initialisation, arXiv 2505.14105).",
+        command=f'model = emsym.create_model("{loaded.architecture or "unet-resnet34"}", '
+        f'init="uniform-green", slices={slices}, weights="imagenet")',
+    )
+    if loaded.kind == "state dict" and classes == 1:  # as `symmetrize` builds its networks
+        words = ["emsym-bench", "symmetrize", loaded.path, "--architecture", loaded.architecture]
+        path = Path(loaded.path)
+        output = path.with_name(f"{path.stem}-mirrored{path.suffix}")
+        words += ["--init", "rgb+mirror-tied", "-o", str(output)]
+        tied = Advice(
+            text="Make the stem of this network its own mirror image, and fine-tune it for some "
+            "steps, because its other layers are used to the old one; audit it again afterwards.",
+            command=shlex.join(word or "" for word in words),
+        )
+    else:
+        where = {"TorchScript": "scripted", "torch.export": "exported"}.get(loaded.kind)
+        first = (
+            f"Symmetrise the network before it is {where}: make its stem its own mirror image, "
+            "fine-tune it for some steps, then save it again."
+            if where
+            else "Make the stem of this network its own mirror image, and fine-tune it for some "
+            "steps: it stays symmetric while it is trained."
+        )
+        tied = Advice(text=first, command='emsym.symmetrize(model, "rgb+mirror-tied")')
+    return [average, tied, uniform]

@@ -1,0 +1,283 @@
+"""The volume of an audit: which sections are looked at, and how they are normalised."""
+
+import math
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from emsym.auditing.result import Data
+from emsym.data.cards import Files, list_cards, load_card
+from emsym.data.layers import Layer, layer_of, open_layer
+from emsym.data.readers import READERS, find
+from emsym.data.stacks import Normalisation, evenly
+from emsym.data.volume import Volume, open_volume
+from emsym.errors import UserError
+from emsym.protocol import split_task
+
+Given = np.ndarray | str | Path
+_KEYED = re.compile(r"(?P<path>.+\.(?:h5|hdf5|hdf|zarr|zarr\.zip)):(?P<key>[^:\\]+)")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The sections of an audit as stacks; what `emsym.scores.measure.look` reads them from."""
+
+    image: dict[int, np.ndarray]
+    """Grey levels (H, W), by the section's number in the volume."""
+    truth: np.ndarray | None
+    """(N, H, W) bool, of the central sections."""
+    scale: Normalisation
+    slices: int
+    data: Data
+
+    def __len__(self) -> int:
+        return len(self.data.sections)
+
+    def __getitem__(self, part: slice) -> tuple[Tensor, Tensor | None]:
+        """Stacks x (n, S, H, W) float32 normalised, and labels (n, H, W) bool or None."""
+        half = self.slices // 2
+        stacks = [
+            np.stack([self.image[z] for z in range(centre - half, centre + half + 1)])
+            for centre in self.data.sections[part]
+        ]
+        grey = torch.from_numpy(np.stack(stacks).astype(np.float32))
+        truth = None if self.truth is None else torch.from_numpy(self.truth[part])
+        return self.scale(grey), truth
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a user means by a volume."""
+
+    name: str
+    source: str
+    image: Layer
+    labels: Layer | Volume | None
+    """Not 0 is foreground; or a card's, which tells."""
+    within: tuple[int, int]
+    """The sections that may be looked at."""
+    train: tuple[int, int] | None
+    """Those that the normalisation is of, where a card tells."""
+
+
+def choose(
+    volume: Given,
+    labels: Given | None,
+    slices: int,
+    sections: int,
+    size: tuple[int, int],
+    mean: float | None = None,
+    sd: float | None = None,
+) -> Chosen:
+    """Read at most `sections` sections, evenly spaced, and the middle `size` pixels of each.
+
+    `volume` is an array (Z, Y, X), a file, pattern or folder of images, or a dataset card, of
+    which the test split is looked at. `labels` are alike; whatever is not 0 is foreground. A card
+    has its own. Only sections that have all their neighbours are looked at, and only those and
+    their neighbours are read.
+
+    Grey levels are normalised by `mean` and `sd`; where they are None by those of a card's training
+    split, or else of the sections that were read.
+
+    Raises `UserError` for what cannot be read, does not fit together, or is of one grey level.
+    """
+    if (mean is None) != (sd is None) or (sd is not None and sd <= 0):
+        raise UserError("Give both --mean and --sd, in grey levels, the latter above 0.")
+    for name, value in (("sections", sections), ("size", min(size))):
+        if value < 1:
+            raise UserError(f"--{name} must be 1 or more.")
+    found = _find(volume, labels)
+    half, (start, stop) = slices // 2, found.within
+    centres = range(start + half, stop - half)
+    if not centres:
+        raise UserError(
+            f"The volume has {stop - start} sections to look at, fewer than the {slices} of one "
+            "slice stack."
+        )
+    chosen = [centres[index] for index in evenly(len(centres), sections)]
+    crop = _middle(found.image.shape[1:], size)
+    needed = sorted({z for c in chosen for z in range(c - half, c + half + 1)})
+    image, own = _read(found.image, needed, crop)
+    if mean is not None and sd is not None:
+        scale, told = Normalisation(mean, sd), "the mean and sd that were given"
+    elif found.train is not None:
+        scale, told = _training(found.image, *found.train), "the training split's mean and sd"
+    else:
+        scale, told = own, f"the mean and sd of the {len(needed)} sections that were read"
+    if own.sd <= 1e-6:
+        raise UserError(
+            f"The {found.image.name} is {own.mean:g} everywhere in the sections that were read: is "
+            "it the right one?"
+        )
+    truth = None if found.labels is None else _truth(found.labels, chosen, crop)
+    data = Data(
+        name=found.name,
+        source=found.source,
+        shape=found.image.shape,
+        mean=scale.mean,
+        sd=scale.sd,
+        normalised_by=told,
+        labels=truth is not None,
+        available=len(centres),
+        sections=chosen,
+        crop=crop,
+    )
+    return Chosen(image, truth, scale, slices, data)
+
+
+# --- what is meant --------------------------------------------------------------------------------
+
+
+def _find(volume: Given, labels: Given | None) -> _Source:
+    if isinstance(volume, str | Path) and _is_card(str(volume)):
+        if labels is not None:
+            raise UserError("A dataset card has its own labels: leave --labels out.")
+        card = load_card(str(volume))
+        opened = open_volume(card)
+        source = f"test split of the dataset {card.name}"
+        train, test = card.split.train, card.split.test
+        return _Source(card.name, source, opened.image, opened, test, train)
+    image = _layer("image", volume)
+    marks = None if labels is None else _layer("labels", labels)
+    if marks is not None and marks.shape != image.shape:
+        raise UserError(
+            f"The image has the shape {image.shape}, its labels {marks.shape}: they must be the "
+            "same (Z, Y, X)."
+        )
+    in_memory = isinstance(volume, np.ndarray)
+    name = "array" if in_memory else Path(str(volume)).name
+    source = "in memory" if in_memory else str(volume)
+    return _Source(name, source, image, marks, (0, image.shape[0]), None)
+
+
+def _is_card(given: str) -> bool:
+    name = split_task(given)[0]
+    return name.endswith(".toml") or (name in list_cards() and not Path(given).exists())
+
+
+def _layer(name: str, given: Given) -> Layer:
+    """An image or labels, of which nothing is read yet."""
+    if isinstance(given, np.ndarray):
+        if given.ndim != 3 or 0 in given.shape or given.dtype.kind not in "uifb":
+            raise UserError(
+                f"The {name} is an array of the shape {given.shape} and type {given.dtype}, and "
+                "must be one of numbers, (Z, Y, X)."
+            )
+        return layer_of(name, given)
+    if not isinstance(given, str | Path):
+        raise UserError(
+            f"The {name} is a file, a pattern, a folder or a NumPy array (Z, Y, X), and not a "
+            f"{type(given).__name__}."
+        )
+    match = _KEYED.fullmatch(str(given))
+    path, key = (match["path"], match["key"]) if match else (str(given), None)
+    if not find(Path(), path):
+        near = get_close_matches(path, list_cards(), n=1, cutoff=0.6)
+        hint = f"did you mean the dataset '{near[0]}'?" if near else "check the path."
+        raise UserError(f"There is no file, folder or dataset {path}; {hint}")
+    if Path(path).is_dir() and Path(path).suffix != ".zarr":
+        path = _pattern(Path(path))
+    return open_layer(name, Path(), Files(path=path, key=key))
+
+
+def _pattern(folder: Path) -> str:
+    """What stands for the images in a folder, all of one kind."""
+    known = READERS.names()
+    kinds = {each.suffix for each in folder.iterdir() if each.suffix.lower() in known}
+    if len(kinds) != 1:
+        found = f"images of {len(kinds)} kinds, {', '.join(sorted(kinds))}" if kinds else "no image"
+        raise UserError(f"The folder {folder} holds {found}: give a pattern, '{folder}/*.png'.")
+    return f"{folder}/*{kinds.pop()}"
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def _middle(shape: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Rows and columns of the middle, as `Data.crop`."""
+    sides = []
+    for whole, wanted in zip(shape, size, strict=True):
+        side = min(whole, wanted)
+        sides += [(whole - side) // 2, (whole - side) // 2 + side]
+    return sides[0], sides[1], sides[2], sides[3]
+
+
+def _read(
+    layer: Layer, needed: list[int], crop: tuple[int, int, int, int]
+) -> tuple[dict[int, np.ndarray], Normalisation]:
+    """The middle of sections, by their number, and the mean and sd of the whole ones."""
+    top, bottom, left, right = crop
+    kept = layer.dtype if layer.dtype in (np.uint8, np.uint16) else np.dtype(np.float32)
+    middle = np.empty((len(needed), bottom - top, right - left), kept)
+    pivot: float | None = None
+    count = 0
+    sums: list[float] = []
+    squares: list[float] = []
+    for first, last in _runs(needed):
+        at = needed.index(first)
+        for (z, y, x), block in layer.blocks(first, last + 1):
+            if block.dtype.kind == "f" and not np.isfinite(block).all():
+                raise UserError(f"The {layer.name} holds NaN or infinite values.")
+            pivot = float(block.mean(dtype=np.float64)) if pivot is None else pivot
+            apart = block - np.float64(pivot)
+            count += block.size
+            sums.append(float(apart.sum()))
+            squares.append(float(np.square(apart, out=apart).sum()))
+            rows = slice(max(y.start, top), max(min(y.stop, bottom), top))
+            columns = slice(max(x.start, left), max(min(x.stop, right), left))
+            middle[
+                at + z.start : at + z.stop,
+                rows.start - top : rows.stop - top,
+                columns.start - left : columns.stop - left,
+            ] = block[
+                :,
+                rows.start - y.start : max(rows.stop - y.start, 0),
+                columns.start - x.start : max(columns.stop - x.start, 0),
+            ]
+    shift = math.fsum(sums) / count
+    sd = math.sqrt(max(math.fsum(squares) / count - shift**2, 0))
+    return dict(zip(needed, middle, strict=True)), Normalisation((pivot or 0) + shift, sd)
+
+
+def _runs(numbers: list[int]) -> list[tuple[int, int]]:
+    """First and last of each run of numbers that follow each other.
+
+    >>> _runs([3, 4, 5, 9])
+    [(3, 5), (9, 9)]
+    """
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    return list(zip(starts, ends, strict=True))
+
+
+def _training(layer: Layer, start: int, stop: int) -> Normalisation:
+    """The training split's, the very numbers that a cell of the benchmark is trained with."""
+    kept: Any = layer.dtype if layer.dtype in (np.uint8, np.uint16) else np.float32
+    image = np.empty((stop - start, *layer.shape[1:]), kept)
+    layer.read_into(image, start)
+    return Normalisation.of(image)
+
+
+def _truth(
+    labels: Layer | Volume, centres: list[int], crop: tuple[int, int, int, int]
+) -> np.ndarray:
+    """The foreground of the central sections, (N, H, W) bool."""
+    top, bottom, left, right = crop
+    made = []
+    for first, last in _runs(centres):
+        if isinstance(labels, Volume):
+            whole, _ = labels.read_labels(first, last + 1)
+        else:
+            stored = np.empty((last + 1 - first, *labels.shape[1:]), labels.dtype)
+            labels.read_into(stored, first)
+            if stored.dtype.kind == "f" and not np.isfinite(stored).all():
+                raise UserError("The labels hold NaN or infinite values.")
+            whole = stored != 0
+        made.append(whole[:, top:bottom, left:right])
+    return np.concatenate(made)

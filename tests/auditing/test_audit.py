@@ -1,0 +1,498 @@
+"""Audits: what is known beforehand is found, whatever the network comes in, and said in words."""
+
+import copy
+import json
+import shlex
+import sys
+import warnings
+from pathlib import Path
+
+import emsym
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from emsym.auditing.audit import Report
+from emsym.auditing.result import Audit, Interval
+from emsym.auditing.verdict import ratio
+from emsym.cli import main
+from emsym.data.cards import load_card
+from emsym.data.phantoms import generate
+from emsym.data.stacks import splits
+from emsym.data.volume import open_volume
+from emsym.errors import UserError
+from emsym.models.architectures import ARCHITECTURES
+from emsym.protocol import SHAPLEY
+from emsym.scores.logits import DenseLogits
+from emsym.scores.measure import look
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Weighted(nn.Module):
+    """Σ_s tanh(w_s · slice s): how much each slice counts is known."""
+
+    def __init__(self, *weights: float) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.tensor(weights, dtype=torch.float32).view(1, -1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x * self.weights).sum(1, keepdim=True)
+
+
+PHANTOM = generate("neurites", (12, 64, 96), 0)
+VOLUME, LABELS = PHANTOM.image, PHANTOM.semantic == 1
+
+
+def audited(model: object, **options: object) -> Audit:
+    return emsym.audit(model, VOLUME, **{"attributions": ("saliency",), **options}).audit
+
+
+def shares(found: Audit, attribution: str = "saliency") -> list[float]:
+    row = next(each for each in found.symmetry if each.attribution == attribution)
+    return [each.value for each in row.share]
+
+
+# --- known answers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("weights", "said", "expected", "asymmetry"),
+    [
+        ((1.0, 0, 0), "Only z−1 counts", [1, 0, 0], -1),
+        ((0.0, 0, 1), "Only z+1 counts", [0, 0, 1], 1),
+    ],
+)
+def test_a_network_that_looks_at_one_side(
+    weights: tuple, said: str, expected: list, asymmetry: float
+) -> None:
+    found = audited(Weighted(*weights), attributions=("saliency", SHAPLEY))
+    assert found.finding == "biased"
+    assert said in found.verdict
+    assert shares(found) == shares(found, SHAPLEY) == expected
+    assert [part.value for part in found.shapley] == pytest.approx(expected)
+    row = found.symmetry[0]
+    assert row.model_asymmetry == Interval(value=asymmetry, low=asymmetry, high=asymmetry)
+    assert row.neighbour_asymmetry.value == asymmetry
+
+
+def test_a_linear_network_counts_by_its_weights() -> None:
+    model = nn.Conv2d(3, 1, 1)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([3.0, 2.0, 1.0]).view(1, 3, 1, 1))
+    found = audited(model)
+    assert shares(found) == pytest.approx([1 / 2, 1 / 3, 1 / 6])
+    assert found.symmetry[0].ratio.value == pytest.approx(3)
+    assert found.verdict == "z−1 counts 3.00 × as much as z+1 (95 % interval 3.00–3.00)."
+    assert found.stem.share == pytest.approx([1 / 2, 1 / 3, 1 / 6])
+
+
+def test_a_mirror_symmetric_network() -> None:
+    model = ARCHITECTURES.get("unet-tu-test_resnet")()
+    emsym.symmetrize(model, "rgb+mirror-tied")
+    found = audited(model, attributions=("saliency", SHAPLEY))
+    assert found.finding == "symmetric"
+    assert "exactly alike" in found.verdict
+    assert found.flip_error.value < 1e-6
+    for row in found.symmetry:
+        assert abs(row.model_asymmetry.value) < 1e-4
+        assert row.ratio.value == pytest.approx(1, abs=1e-4)
+
+
+def test_a_network_that_looks_at_the_centre_alone_is_symmetric() -> None:
+    found = audited(Weighted(0, 1, 0))
+    assert (found.finding, found.flip_error.value) == ("symmetric", 0)
+    assert "Only the central slice counts" in found.verdict
+    assert found.symmetry[0].ratio is None
+
+
+def test_sides_that_count_alike_for_different_things_are_not_called_symmetric() -> None:
+    found = audited(Weighted(1, 1, -1))
+    assert found.finding == "unclear"
+    assert "not for the same" in found.verdict
+    assert found.flip_error.value > 0.05
+
+
+def test_swapping_the_sides_turns_the_verdict_round() -> None:
+    # over the same pixels; each network's own prediction would be another's
+    one, other = (
+        audited(Weighted(*weights), labels=LABELS) for weights in ((2, 1, 0.5), (0.5, 1, 2))
+    )
+    there, back = (found.symmetry[0].model_asymmetry for found in (one, other))
+    assert there.value == pytest.approx(-back.value, abs=1e-6)
+    assert one.verdict.startswith("z−1 counts")
+    assert other.verdict.startswith("z+1 counts")
+    assert one.symmetry[0].ratio.value == pytest.approx(1 / other.symmetry[0].ratio.value, rel=1e-5)
+
+
+def test_five_slices_and_one() -> None:
+    found = audited(Weighted(3, 2, 1, 1, 1))
+    assert found.verdict.startswith("The slices before the centre count")
+    assert len(found.symmetry[0].share) == 5
+    alone = audited(Weighted(1), slices=1)
+    assert alone.finding == "unmeasurable"
+    assert "one slice" in alone.verdict
+    assert alone.advice == []
+
+
+def test_more_slices_than_shapley_values_can_be_had_of() -> None:
+    found = audited(Weighted(*range(9)), attributions=("saliency", SHAPLEY))
+    assert found.shapley is None
+    assert any("No Shapley values" in note for note in found.notes)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(-0.999, 0.999), st.floats(0, 0.5), st.floats(0, 0.5))
+def test_a_ratio_holds_its_interval_in_order(m: float, below: float, above: float) -> None:
+    found = ratio(Interval(value=m, low=max(m - below, -1), high=min(m + above, 1)))
+    assert found.low <= found.value * (1 + 1e-12)
+    assert found.high is None or found.value <= found.high * (1 + 1e-12)
+
+
+# --- the volume -----------------------------------------------------------------------------------
+
+
+def test_with_labels_both_targets_are_measured() -> None:
+    found = audited(Weighted(2, 1, 1), labels=LABELS)
+    assert found.headline == "saliency/true-foreground"
+    assert [row.target for row in found.symmetry] == ["true-foreground", "foreground"]
+    assert 0 <= found.dice <= 1
+    assert any("is what is not 0 in the labels" in n for n in found.notes) == (found.dice < 0.2)
+    without = audited(Weighted(2, 1, 1))
+    assert without.headline == "saliency/foreground"
+    assert (without.dice, without.iou, without.data.labels) == (None, None, False)
+    other = audited(Weighted(2, 1, 1), labels=LABELS, target="all")
+    assert other.headline == "saliency/all"
+
+
+def test_what_was_left_out_is_told() -> None:
+    found = audited(Weighted(2, 1, 1), sections=3, size=32)
+    assert found.data.sections == [1, 5, 10]
+    assert found.data.available == 10
+    assert found.data.crop == (16, 48, 32, 64)
+    assert any("3 of 10 sections" in note for note in found.notes)
+    assert any("middle 32 × 32 of 64 × 96" in note for note in found.notes)
+    assert any("too narrow" in note for note in found.notes)
+    whole = audited(Weighted(2, 1, 1))
+    assert not any("too narrow" in note for note in whole.notes)
+    assert not any("sections with all" in note or "middle" in note for note in whole.notes)
+
+
+def test_progress_is_told() -> None:
+    told: list[tuple[int, int]] = []
+    audited(Weighted(2, 1, 1), progress=lambda done, total: told.append((done, total)))
+    assert told[0] == (0, 10)
+    assert told[-1] == (10, 10)
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
+def test_a_cards_test_split_gives_the_numbers_of_its_cell(tiny: Path) -> None:
+    card = load_card(str(tiny.with_name("tiny-a.toml")))
+    _, split, _ = splits(card, open_volume(card), 3, "skip")
+    model = ARCHITECTURES.get("linknet-tu-test_efficientnet")().eval()
+    methods = ("saliency", "input-x-gradient", SHAPLEY)
+    found = emsym.audit(model, tiny.with_name("tiny-a.toml")).audit
+    for part in look(DenseLogits(model), split, ("true-foreground", "foreground"), methods):
+        for name, values in part.columns.items():
+            ours = [np.nan if v is None else v for v in found.images[name][part.part]]
+            np.testing.assert_allclose(ours, values, rtol=1e-6, err_msg=name)
+    assert found.data.sections == split.sections
+    assert (found.data.mean, found.data.sd) == (split.scale.mean, split.scale.sd)
+
+
+def test_an_array_gives_the_numbers_of_the_card_that_holds_it(tiny: Path) -> None:
+    card = load_card(str(tiny.with_name("tiny-a.toml")))
+    test = open_volume(card).read(*card.split.test)
+    model = Weighted(2, 1, 1)
+    one = emsym.audit(model, tiny.with_name("tiny-a.toml")).audit
+    other = emsym.audit(
+        model, test.image, test.foreground, mean=one.data.mean, sd=one.data.sd
+    ).audit
+    assert one.images == other.images
+    assert one.verdict == other.verdict
+
+
+# --- the network ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def trained() -> nn.Module:
+    torch.manual_seed(3)
+    model = ARCHITECTURES.get("unet-tu-test_resnet")().train()
+    with torch.no_grad():
+        model(torch.randn(4, 3, 64, 64))
+    return model.eval()
+
+
+@pytest.mark.parametrize("kind", ["state dict", "TorchScript", "torch.export", "fixed size"])
+def test_every_kind_of_file_gives_the_numbers_of_the_module(
+    kind: str, trained: nn.Module, tmp_path: Path
+) -> None:
+    options: dict = {"sections": 3, "size": 64}
+    expected = audited(trained, **options)
+    path, x = tmp_path / "net.pt2", torch.randn(2, 3, 64, 64)
+    if kind == "state dict":
+        path = tmp_path / "net.pt"
+        torch.save(trained.state_dict(), path)
+        options["architecture"] = "unet-tu-test_resnet"
+    elif kind == "TorchScript":
+        path = tmp_path / "net.pt"
+        torch.jit.trace(trained, x).save(path)
+    else:
+        n = torch.export.Dim("n")
+        shapes = ({0: n},) if kind == "torch.export" else None
+        torch.export.save(torch.export.export(trained, (x,), dynamic_shapes=shapes), path)
+        del options["size"]  # the program tells
+    found = audited(path, **options)
+    assert found.network.kind == kind.replace("fixed size", "torch.export")
+    assert found.network.digest.startswith("sha256:")
+    for name, values in expected.images.items():
+        np.testing.assert_allclose(
+            np.array(found.images[name], float), np.array(values, float), rtol=1e-3, atol=1e-5
+        )
+    assert found.stem is None or found.stem.share == pytest.approx(expected.stem.share)
+    assert "audit again" not in found.advice[0].text
+    way = " ".join(f"{each.text} {each.command}" for each in found.advice)
+    assert ("before it is" in way) == (kind != "state dict")
+    assert (f"emsym-bench symmetrize {path}" in way) == (kind == "state dict")
+
+
+def test_the_advised_command_makes_a_symmetric_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = ARCHITECTURES.get("unet-tu-test_resnet")()
+    with torch.no_grad():  # a stem that leans
+        model.encoder.model.conv1[0].weight.mul_(torch.tensor([4.0, 1, 0.2]).view(1, 3, 1, 1))
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "my net.pt")
+    options: dict = {"architecture": "unet-tu-test_resnet", "sections": 4}
+    found = audited(tmp_path / "my net.pt", **options)
+    assert found.finding == "biased"
+    [command] = [a.command for a in found.advice if "emsym-bench" in (a.command or "")]
+    monkeypatch.setattr(sys, "argv", shlex.split(command))
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert not done.value.code
+    assert audited(tmp_path / "my net-mirrored.pt", **options).finding == "symmetric"
+
+
+def test_a_function_is_audited_as_the_module_it_calls(trained: nn.Module) -> None:
+    one = audited(trained, sections=3)
+    other = audited(lambda x: trained(x), sections=3)
+    assert one.images == other.images
+    assert other.network.kind == "callable"
+    assert other.stem is None
+    assert other.stem_note
+
+
+def test_a_network_is_left_as_it_was_even_when_the_audit_fails(trained: nn.Module) -> None:
+    model = copy.deepcopy(trained).train()
+    before = copy.deepcopy(model.state_dict())
+    audited(model, sections=2)
+    with pytest.raises(UserError):
+        audited(model, channel=7)
+    assert model.training
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+class Classes(nn.Module):
+    """Three classes, of which the last looks at z−1 alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x[:, 1:2], x[:, 1:2] * 0.5 + x[:, 2:], x[:, :1]], 1)
+
+
+def test_one_of_several_classes() -> None:
+    found = audited(Classes(), channel=2, target="all")
+    assert (found.network.classes, found.network.channel) == (3, 2)
+    assert shares(found) == pytest.approx([1, 0, 0])
+    with pytest.raises(UserError, match="3 classes: say with --channel"):
+        audited(Classes())
+    with pytest.raises(UserError, match="no class 3"):
+        audited(Classes(), channel=3)
+
+
+def test_probabilities_are_told_from_logits() -> None:
+    logits = Weighted(2, 1, 1)
+
+    def probabilities(x: Tensor) -> Tensor:
+        return logits(x).sigmoid()
+
+    with pytest.raises(UserError, match="looks like probabilities"):
+        audited(probabilities)
+    found, expected = audited(probabilities, probabilities=True), audited(logits)
+    assert shares(found) == pytest.approx(shares(expected), rel=1e-3)
+    assert found.flip_error.value == pytest.approx(expected.flip_error.value, rel=1e-4)
+    assert audited(probabilities, probabilities=False).finding == "biased"  # believed
+    with pytest.raises(UserError, match="no probabilities"):
+        audited(logits, probabilities=True)
+
+
+def test_softmax_over_classes_is_told_too() -> None:
+    def softmax(x: Tensor) -> Tensor:
+        return Classes()(x).softmax(1)
+
+    with pytest.raises(UserError, match="looks like probabilities"):
+        audited(softmax, channel=2)
+    found = audited(softmax, channel=2, probabilities=True)
+    expected = audited(Classes(), channel=2)
+    assert found.flip_error.value == pytest.approx(expected.flip_error.value, rel=1e-4)
+
+
+# --- bad input ------------------------------------------------------------------------------------
+
+
+def test_a_target_that_is_empty_everywhere_is_missing_not_zero() -> None:
+    found = audited(
+        Weighted(2, 1, 1), labels=np.zeros_like(LABELS), attributions=("saliency", SHAPLEY)
+    )
+    assert found.finding == "unmeasurable"
+    assert "labels have no foreground" in found.verdict
+    for row in found.symmetry[::2]:
+        assert row.share is row.ratio is row.model_asymmetry is None
+        assert row.missing == 10
+    assert found.shapley is None
+    assert set(found.images["saliency/true-foreground/model_asymmetry"]) == {None}
+    assert any("empty in 10 of 10 sections" in note for note in found.notes)
+    assert found.symmetry[1].share is not None  # of the prediction there are some
+
+
+def test_a_target_that_is_empty_in_some_sections_is_counted() -> None:
+    labels = LABELS.copy()
+    labels[:5] = False
+    found = audited(Weighted(2, 1, 1), labels=labels)
+    assert found.symmetry[0].missing == 4
+    assert any("empty in 4 of 10 sections" in note for note in found.notes)
+
+
+def test_constant_predictions_and_attributions_of_zero() -> None:
+    found = audited(Weighted(0, 0, 0), labels=LABELS)
+    assert found.finding == "unmeasurable"
+    assert "depends on no slice" in found.verdict
+    assert found.symmetry[0].share is None
+    assert any("zero everywhere in 10 of the 10" in note for note in found.notes)
+
+
+def test_a_single_section_gives_no_interval() -> None:
+    found = audited(Weighted(2, 1, 1), sections=1)
+    assert found.finding == "unclear"
+    assert found.symmetry[0].share[0].low is None
+    assert any("--sections 10" in each.text for each in found.advice)
+
+
+class Gives(nn.Module):
+    def __init__(self, what: object) -> None:
+        super().__init__()
+        self.what = what
+
+    def forward(self, x: Tensor) -> object:
+        y = x.mean(1, keepdim=True)
+        return {
+            "tuple": (y, y),
+            "dict": {"out": y},
+            "one number": y.mean((2, 3)),
+            "half the size": y[..., ::2, ::2],
+            "nan": y * float("nan"),
+            "no gradient": y.detach(),
+            "classes as numbers": (y > 0).long(),
+        }[self.what]
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("tuple", "gives a tuple"),
+        ("dict", "gives a dict"),
+        ("one number", "instead of one logit per pixel"),
+        ("half the size", "instead of one logit per pixel"),
+        ("nan", "NaN or infinite"),
+        ("no gradient", "cannot be traced back"),
+        ("classes as numbers", "cannot be traced back"),
+    ],
+)
+def test_what_a_network_may_not_give(what: str, told: str) -> None:
+    with pytest.raises(UserError, match=told) as error:
+        audited(Gives(what))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"slices": 5}, "does not run on a stack of 5 slices"),
+        ({"slices": 4}, "odd number"),
+        ({"slices": 13}, "fewer than the 13"),
+        ({"threshold": 1.5}, "between 0 and 1"),
+        ({"target": "true-foreground"}, "needs labels"),
+        ({"attributions": ("salience",)}, "did you mean 'saliency'"),
+        ({"attributions": (SHAPLEY,)}, "gives maps"),
+        ({"mean": 3.0}, "both --mean and --sd"),
+        ({"sections": 0}, "--sections must be 1"),
+    ],
+)
+def test_a_mistake_is_one_sentence(options: dict, told: str) -> None:
+    with pytest.raises(UserError, match=told) as error:
+        audited(nn.Conv2d(3, 1, 1), **options)
+    assert "\n" not in str(error.value)
+
+
+def test_a_section_smaller_than_the_networks_stride() -> None:
+    """It is padded up to 32; a network that needs more says so in one sentence."""
+    model = ARCHITECTURES.get("unet-tu-test_resnet")()
+    assert audited(model, size=20).data.crop == (22, 42, 38, 58)
+    deep = nn.Sequential(nn.Conv2d(3, 1, 1), nn.AvgPool2d(64), nn.Upsample(scale_factor=64))
+    with pytest.raises(UserError, match="of 20 × 20 pixels") as error:
+        audited(deep, size=20)
+    assert "\n" not in str(error.value)
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return emsym.audit(Weighted(2, 1, 1), VOLUME, LABELS)
+
+
+def test_the_json_holds_everything_and_is_read_back(report: Report, tmp_path: Path) -> None:
+    page, numbers = report.write(tmp_path / "audit.html")
+    assert page.read_text().lower().startswith("<!doctype html")
+    assert Audit.model_validate_json(numbers.read_text()) == report.audit
+    json.loads(numbers.read_text(), parse_constant=pytest.fail)  # no NaN
+
+
+def test_a_report_is_never_written_over(report: Report, tmp_path: Path) -> None:
+    (tmp_path / "audit.json").write_text("mine")
+    with pytest.raises(UserError, match=r"audit\.json exists"):
+        report.write(tmp_path / "audit.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["audit.json"]
+    with pytest.raises(UserError, match=r"end in \.html"):
+        report.write(tmp_path / "audit.txt")
+
+
+def test_printing_it_tells_the_verdict_and_the_numbers(report: Report) -> None:
+    told = str(report)
+    assert told.splitlines()[0] == report.audit.verdict
+    for word in ("share of z−1", "share of z ", "share of z+1", "flip error", "Dice"):
+        assert word in told
+    assert f"{report.audit.symmetry[0].share[0].value:.3f}" in told
+    assert len(repr(report)) < 200
+
+
+def test_pictures_are_of_the_sections_that_were_audited(report: Report) -> None:
+    shown = [example.section for example in report.pictures.examples]
+    assert shown == [1, 5, 10]
+    assert report.pictures.mean_map.shape == (3, 64, 96)
+    share = np.abs(report.pictures.mean_map).sum((1, 2))
+    assert share.argmax() == 0

@@ -1,0 +1,459 @@
+"""The report as a browser reads it: what it says, what it shows and what it never does."""
+
+import base64
+import io
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from skimage.exposure import equalize_hist
+
+from emsym.auditing import pictures as draw
+from emsym.auditing import report
+from emsym.auditing.result import (
+    Advice,
+    Audit,
+    Data,
+    Example,
+    Interval,
+    Network,
+    Pictures,
+    Stem,
+    Symmetry,
+)
+from emsym.errors import UserError
+
+_VOID = {"meta", "img", "br", "link", "input", "hr"}
+_SCORES = (
+    "share",
+    "ratio",
+    "imbalance",
+    "neighbour_asymmetry",
+    "model_asymmetry",
+    "data_asymmetry",
+    "mirror_distance",
+)
+
+
+def _found(value: float) -> Interval:
+    return Interval(value=value, low=value - 0.0123, high=value + 0.0123)
+
+
+def _symmetry(slices: int, attribution: str = "saliency", **changed: object) -> Symmetry:
+    scores = dict.fromkeys(_SCORES, _found(0.2466)) | {
+        "share": [_found(1 / slices) for _ in range(slices)],
+        "ratio": _found(1.5),
+    }
+    return Symmetry(
+        **{"attribution": attribution, "target": "foreground", "missing": 0, **scores, **changed}
+    )
+
+
+def _audit(slices: int = 3, **changed: object) -> Audit:
+    return Audit(
+        **{
+            "verdict": "z−1 counts 1.5 × as much as z+1 (95 % interval 1.4–1.6).",
+            "finding": "biased",
+            "network": Network(
+                name="net.pt",
+                kind="state dict",
+                digest="ab" * 32,
+                architecture="unet-resnet34",
+                parameters=24_436_369,
+                classes=1,
+                channel=0,
+            ),
+            "data": Data(
+                name="cortex",
+                source="cortex.tif",
+                shape=(50, 96, 64),
+                mean=127.4,
+                sd=31.26,
+                normalised_by="the volume's own",
+                labels=True,
+                available=48,
+                sections=[7, 31],
+                crop=(0, 96, 0, 64),
+            ),
+            "slices": slices,
+            "headline": "saliency/foreground",
+            "flip_error": _found(0.0876),
+            "flip_dice": _found(0.875),
+            "dice": 0.765,
+            "iou": 0.619,
+            "symmetry": [_symmetry(slices), _symmetry(slices, "slice-shapley")],
+            "shapley": [_found(1 / slices) for _ in range(slices)],
+            "stem": Stem(
+                where="encoder.conv1",
+                share=[1 / slices] * slices,
+                filters=[[1 / slices] * slices] * 4,
+            ),
+            "stem_note": "",
+            "advice": [Advice(text="Average both sides.", command="emsym-bench symmetrize net.pt")],
+            "notes": ["Two sections were audited."],
+            "images": {"flip_error": [0.08, 0.09]},
+            "seconds": 133.4,
+            "environment": {"torch": "2.9.0", "git commit": None, "dirty": False},
+            **changed,
+        }
+    )
+
+
+def _pictures(
+    slices: int = 3, shape: tuple[int, int] = (96, 64), count: int = 2, labels: bool = True
+) -> Pictures:
+    rng = np.random.default_rng(0)
+
+    def noise(*size: int) -> np.ndarray:
+        return rng.normal(size=size).astype(np.float32)
+
+    examples = [
+        Example(
+            section=7 + 24 * index,
+            stack=noise(slices, *shape),
+            attribution=noise(slices, *shape),
+            probability=rng.random(shape),
+            mirrored=rng.random(shape),
+            truth=rng.random(shape) > 0.5 if labels else None,
+        )
+        for index in range(count)
+    ]
+    return Pictures(examples, np.abs(noise(slices, *shape)))
+
+
+class _Page(HTMLParser):
+    """Tags with their attributes, and the text that is read; complains of tags left open."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.words: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attributes}))
+        if tag not in _VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attributes}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] != ["style"]:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+    def all(self, name: str) -> list[dict[str, str]]:
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+    def pictures(self, alt: str) -> Iterator[np.ndarray]:
+        for attributes in self.all("img"):
+            if re.search(alt, attributes["alt"]):
+                yield _decoded(attributes["src"])
+
+
+def _decoded(uri: str) -> np.ndarray:
+    head, data = uri.split(",")
+    assert head == "data:image/png;base64"
+    return np.array(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"))
+
+
+@pytest.fixture(scope="module")
+def page() -> _Page:
+    return _Page(report.html(_audit(), _pictures()))
+
+
+def test_the_verdict_is_the_heading_of_the_page(page: _Page):
+    html = report.html(_audit(verdict="Both sides count alike."), _pictures())
+    assert re.findall(r"<h1>(.*?)</h1>", html) == ["Both sides count alike."]
+    assert len(page.all("h1")) == 1
+    assert "&" not in page.text
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "0.333 (0.321–0.346)",  # shares and Shapley values
+        "1.50 (1.49–1.51)",  # before ÷ after
+        "0.247 (0.234–0.259)",  # model asymmetry
+        "0.088 (0.075–0.100)",  # flip error
+        "0.875 (0.863–0.887)",  # flip Dice, and what it means
+        "12.5 % of the pixels in one are not in the other",
+        "0.765",
+        "0.619",
+        "encoder.conv1",
+        "4 filters",
+        "0 of 2",
+        "2 of 48 sections of cortex, 96 × 64 pixels",
+        "emsym-bench symmetrize net.pt",
+        "Two sections were audited.",
+        "ab" * 32,
+        "24,436,369",
+        "127, sd 31.3",
+        "2 min 13 s",
+        "2.9.0",
+        "arXiv 2505.14105",
+    ],
+)
+def test_every_number_and_stamp_is_told(page: _Page, told: str):
+    assert told in page.text
+
+
+def test_the_ratio_of_a_bias_to_the_other_side_is_told_the_other_way_round():
+    two = Interval(value=0.5, low=0.4, high=0.8)
+    text = _Page(report.html(_audit(symmetry=[_symmetry(3, ratio=two)]), _pictures())).text
+    assert re.search(r"slices after the segmented one count 2\.00 × \(1\.25–2\.50\)", text)
+
+
+def test_nothing_is_fetched_or_run(page: _Page):
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "base"})
+    for tag, attributes in page.tags:
+        assert not any(name.startswith("on") for name in attributes)
+        if "src" in attributes:
+            assert attributes["src"].startswith("data:image/png;base64,")
+        if "href" in attributes:
+            assert tag == "a"
+            assert attributes["href"].startswith(("#", "https://arxiv.org/"))
+    html = report.html(_audit(), _pictures())
+    assert "@import" not in html
+    assert "url(" not in html
+    (policy,) = [m["content"] for m in page.all("meta") if "http-equiv" in m]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_links_within_the_page_lead_somewhere(page: _Page):
+    there = {attributes["id"] for _, attributes in page.tags if "id" in attributes}
+    assert {a["href"][1:] for a in page.all("a") if a["href"].startswith("#")} <= there
+
+
+def test_every_picture_is_described(page: _Page):
+    assert len(page.all("img")) == 2 * (3 + 3 + 3) + 3
+    assert all(attributes["alt"] for attributes in page.all("img"))
+
+
+def test_text_from_outside_stays_text():
+    evil = "<script>alert(1)</script><img src=http://e.org/x onerror=alert(1)>\"'&"
+    plain = _audit()
+    html = report.html(
+        _audit(
+            verdict=evil,
+            network=plain.network.model_copy(update={"name": evil, "architecture": evil}),
+            data=plain.data.model_copy(update={"name": evil, "source": evil}),
+            symmetry=[_symmetry(3, evil)],
+            headline=f"{evil}/foreground",
+            stem_note=evil,
+            stem=plain.stem.model_copy(update={"where": evil}),
+            advice=[Advice(text=evil, command=evil)],
+            notes=[evil],
+            environment={evil: evil},
+        ),
+        _pictures(),
+    )
+    page = _Page(html)
+    assert not page.all("script")
+    assert all("onerror" not in attributes for attributes in page.all("img"))
+    assert page.text.count(evil) >= 10
+
+
+@pytest.mark.parametrize("slices", [1, 3, 5, 7])
+def test_a_stack_of_any_size_is_shown_slice_by_slice(slices: int):
+    page = _Page(report.html(_audit(slices), _pictures(slices)))
+    centre = slices // 2
+    names = ["z" if s == 0 else f"z{s:+d}".replace("-", "−") for s in range(-centre, centre + 1)]
+    for name in names:
+        assert len(list(page.pictures(rf"^Section \d+, slice {re.escape(name)}$"))) == 2
+        assert len(list(page.pictures(rf"^Mean attribution on slice {re.escape(name)}$"))) == 1
+    sides = [row["class"] for row in page.all("tr") if row.get("class") in _SIDES]
+    assert sides == 3 * (["before"] * centre + ["centre"] + ["after"] * centre)
+
+
+_SIDES = ("before", "centre", "after")
+
+
+def test_a_missing_value_is_a_dash_with_its_reason():
+    none: dict[str, object] = dict.fromkeys(_SCORES)
+    audit = _audit(
+        finding="unmeasurable",
+        symmetry=[_symmetry(3, missing=2, **none)],
+        flip_error=None,
+        flip_dice=None,
+        dice=None,
+        iou=None,
+        shapley=None,
+        stem=None,
+        stem_note="The first layer is a 3D convolution.",
+        advice=[],
+        notes=["No pixel is predicted foreground in 2 of 2 sections."],
+    )
+    page = _Page(report.html(audit, Pictures([], np.zeros((3, 96, 64), np.float32))))
+    for told in (
+        "– There are no shares: the target (predicted foreground) is empty",
+        "Flip Dice – Both masks are empty",
+        "Dice – Neither labels nor predictions have any foreground.",
+        "– There are none: the target is empty in all sections",
+        "– The first layer is a 3D convolution.",
+        "saliency – – – – 2 of 2",
+        "– There is no section to show.",
+        "– No section has an attribution",
+        "No pixel is predicted foreground in 2 of 2 sections.",
+    ):
+        assert told in page.text
+    assert not page.all("img")
+    assert not re.search(r"\b(None|nan)\b", page.text.replace("None.", ""))
+
+
+def test_without_labels_there_is_no_label_and_no_dice():
+    plain = _audit()
+    data = plain.data.model_copy(update={"labels": False})
+    audit = _audit(data=data, dice=None, iou=None)
+    page = _Page(report.html(audit, _pictures(labels=False)))
+    assert "Dice – No labels were given." in page.text
+    assert not list(page.pictures("Labelled"))
+
+
+def test_a_single_section_has_no_interval():
+    one = Interval(value=1 / 3)
+    audit = _audit(
+        symmetry=[_symmetry(3, **dict.fromkeys(_SCORES[1:], one), share=[one] * 3)],
+        shapley=[one] * 3,
+        data=_audit().data.model_copy(update={"sections": [7]}),
+    )
+    text = _Page(report.html(audit, _pictures(count=1))).text
+    assert "A single section gives no interval" in text
+    assert "z−1 0.333 z 0.333 z+1 0.333" in text
+
+
+def test_a_report_of_three_large_sections_is_under_two_megabytes():
+    for slices in (3, 7):
+        html = report.html(_audit(slices), _pictures(slices, (512, 512), count=3))
+        assert len(html) < 2_000_000  # of noise, which compresses worst
+
+
+def test_write_writes_the_page_and_says_where_it_cannot(tmp_path: Path):
+    audit, pictures = _audit(), _pictures()
+    report.write(audit, pictures, tmp_path / "new" / "audit.html")
+    written = (tmp_path / "new" / "audit.html").read_text(encoding="utf-8")
+    assert written == report.html(audit, pictures)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        report.write(audit, pictures, tmp_path / "file" / "audit.html")
+
+
+def test_bars_begin_at_zero_and_share_a_scale():
+    low, high = report.bars([Interval(value=-0.5), Interval(value=0.5), Interval(value=1.0)])[:2]
+    assert (low.zero, low.start, low.length) == (333.3, 0, 333.3)
+    assert (high.zero, high.start, high.length) == (333.3, 333.3, 333.3)
+    (whisker,) = report.bars([Interval(value=0.5, low=0.25, high=1.0)])
+    assert whisker.whisker == (250, 1000)
+    (short,) = report.bars([Interval(value=0.2)], beside=[Interval(value=0.4)])
+    assert short.length == 500
+
+
+@given(st.floats(-1e6, 1e6))
+def test_a_number_is_told_to_at_least_two_digits(value: float):
+    told = report.number(value)
+    assert "-" not in told
+    plain = told.replace("−", "-").replace(",", "")
+    if "×" in plain:
+        assert abs(value) < 1e-4
+    else:
+        assert float(plain) == pytest.approx(value, rel=0.05)
+        assert plain != "-0"
+
+
+def test_equalising_is_scikit_images_with_infinitely_many_bins():
+    attribution = np.random.default_rng(0).gamma(1, size=(3, 40, 40))
+    expected = equalize_hist(attribution, nbins=2**18)
+    np.testing.assert_allclose(draw.equalise(attribution), expected, atol=1e-3)
+
+
+def test_what_counts_nothing_stays_black():
+    attribution = np.zeros((3, 8, 8))
+    assert not draw.equalise(attribution).any()
+    attribution[0] = np.random.default_rng(0).normal(size=(8, 8))
+    before, *others = draw.equalise(attribution)
+    assert before.min() > 0
+    assert not np.any(others)
+
+
+@given(arrays(np.float32, (3, 4, 5), elements=st.floats(-5, 5, width=32)))
+def test_equalised_maps_keep_the_order_of_all_slices(attribution: np.ndarray):
+    grey, magnitude = draw.equalise(attribution).ravel(), np.abs(attribution).ravel()
+    order = np.argsort(magnitude)
+    assert np.all(np.diff(grey[order]) >= 0)
+    np.testing.assert_array_equal(grey == 0, magnitude == 0)
+    assert grey.max() == (1 if magnitude.any() else 0)
+
+
+def test_shrinking_keeps_the_mean_and_the_shape():
+    picture = np.random.default_rng(0).random((512, 256))
+    shrunk = draw.shrink(picture, 288)
+    assert shrunk.shape == (256, 128)
+    np.testing.assert_allclose(shrunk, picture.reshape(256, 2, 128, 2).mean((1, 3)), rtol=1e-5)
+    assert draw.shrink(picture[:100, :80], 288).shape == (100, 80)
+    assert max(draw.shrink(np.ones((2000, 30)), 137).shape) <= 137
+
+
+def test_a_png_holds_what_was_drawn():
+    ramp = np.linspace(0, 1, 32)[None].repeat(3, 0)
+    np.testing.assert_allclose(_decoded(draw.data_uri(ramp)), ramp * 255, atol=0.51)
+    np.testing.assert_array_equal(_decoded(draw.data_uri(np.array([[-1.0, 2.0]]))), [[0, 255]])
+
+
+def test_an_example_that_nothing_explains_has_black_maps_and_no_shares():
+    (example,) = _pictures(count=1).examples
+    nothing = Example(**{**vars(example), "attribution": np.zeros((3, 96, 64), np.float32)})
+    page = _Page(report.html(_audit(), Pictures([nothing], np.zeros((3, 96, 64)))))
+    maps = list(page.pictures("^Attribution on slice"))
+    assert len(maps) == 3
+    assert not np.any(maps)
+    assert "z−1 share – z share – z+1 share –" in page.text
+
+
+def test_a_constant_stack_is_drawn():
+    assert not draw.stretch(np.full((3, 4, 4), 7.0)).any()
+
+
+def test_a_symmetric_network_changes_nothing_that_is_drawn():
+    pictures = _pictures(count=1)
+    (example,) = pictures.examples
+    same = Example(
+        **{**vars(example), "mirrored": example.probability + 1e-7 * (example.probability > 0.5)}
+    )
+    page = _Page(report.html(_audit(), Pictures([same], pictures.mean_map)))
+    (drawn,) = page.pictures("^Change of the prediction")
+    assert not drawn.any()
+
+
+def test_a_mean_map_compares_between_slices():
+    level = np.array([1.0, 4.0, 2.0])[:, None, None] * np.ones((3, 96, 64))
+    page = _Page(report.html(_audit(), Pictures([], level)))
+    before, centre, after = (picture.mean() for picture in page.pictures("^Mean attribution"))
+    assert centre == 255
+    assert before == pytest.approx(255 / 4, abs=5)
+    assert after == pytest.approx(255 / 2, abs=5)
+
+
+def test_outlines_stack_the_shares_of_each_filter_and_leave_out_zeros():
+    paths, filters = draw.outlines([[0.1, 0.2, 0.7], [0.5, 0.25, 0.25], [None, None, None]])
+    assert filters == 2
+    # the filter that leans to the slices before comes first: they reach from 0 to 50, then to 10
+    assert paths[0] == "M0 0V0H500V0H1000V10H500V50H0Z"
+    assert paths[2] == "M0 75V75H500V30H1000V100H500V100H0Z"
+    assert draw.outlines([]) == ([], 0)
