@@ -81,6 +81,11 @@ def ties(stem: Stem) -> dict[str, MirrorTied]:
     }
 
 
+def is_tied(model: nn.Module) -> bool:
+    """Whether a weight of the network is kept symmetric by `mirror_tie`."""
+    return any(isinstance(module, MirrorTied) for module in model.modules())
+
+
 def mirror_untie(model: nn.Module) -> None:
     """Take `mirror_tie` back: plain weights, equal to those that the network had just now."""
     for module in list(model.modules()):

@@ -7,7 +7,6 @@ import sys
 import warnings
 from pathlib import Path
 
-import emsym
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+import emsym
 from emsym.auditing.audit import Report
 from emsym.auditing.result import Audit, Interval
 from emsym.auditing.verdict import ratio

@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as hnp
 from torch import nn
 
 from emsym import UserError, create_model, symmetrize
+from emsym.models.interventions import is_tied
 from emsym.scores.symmetry import (
     flip_dice,
     flip_error,
@@ -222,6 +223,14 @@ def test_stem_profile_shows_what_a_strategy_did():
     one_sided = create_model("unet-tu-test_resnet", "random")
     symmetrize(one_sided, "uniform-green")
     np.testing.assert_allclose(stem_profile(one_sided).share, 1 / 3, rtol=1e-6)
+
+
+def test_tied_stem_is_as_much_on_either_side_and_stays_tied():
+    network = create_model("unet-tu-test_resnet", "rgb+mirror-tied")
+    found = stem_profile(network)
+    assert found.share[0] == pytest.approx(found.share[2], rel=1e-6)
+    assert found.filters[:, 0] == pytest.approx(found.filters[:, 2], rel=1e-5)
+    assert is_tied(network)
 
 
 def test_network_without_a_stem_is_refused():
