@@ -13,16 +13,8 @@ from tabulate import tabulate
 
 from emsym.auditing import volume as volumes
 from emsym.auditing.intervals import mean_interval, part_intervals
-from emsym.auditing.network import (
-    FromProbabilities,
-    Given,
-    Loaded,
-    ask,
-    at_rest,
-    load_network,
-    slices_of,
-)
-from emsym.auditing.notes import TARGETS, of_data, of_scores
+from emsym.auditing.network import Given, Loaded
+from emsym.auditing.notes import TARGETS, of_data, of_intervals, of_scores
 from emsym.auditing.result import (
     Audit,
     Example,
@@ -33,15 +25,14 @@ from emsym.auditing.result import (
     Symmetry,
     check_free,
 )
+from emsym.auditing.subject import NOT_FINITE, prepare
 from emsym.auditing.verdict import ROUNDING, Measured, advise, judge, ratio
 from emsym.data.stacks import evenly
 from emsym.errors import UserError
 from emsym.files import write_atomically
-from emsym.models.stem import check_slices
 from emsym.protocol import SHAPLEY, SHAPLEY_SLICES, Target
 from emsym.run.environment import environment
 from emsym.scores.attribution import ATTRIBUTIONS
-from emsym.scores.logits import DenseLogits
 from emsym.scores.measure import Look, look
 from emsym.scores.segmentation import Counts, pooled
 from emsym.scores.symmetry import stem_profile
@@ -135,19 +126,24 @@ def audit(
     """
     start = time.perf_counter()
     methods = _methods(attributions)
-    if not 0 < threshold < 1:
-        raise UserError("The threshold is a probability between 0 and 1.")
-    loaded = load_network(model, architecture)
-    with at_rest(loaded.model):
-        reads = slices_of(loaded) if slices is None else slices
-        check_slices(reads)
-        if loaded.slices not in (None, reads):
-            raise UserError(f"The network reads {loaded.slices} slices, not {reads}.")
-        height, width = (fixed or size for fixed in loaded.size)
-        chosen = volumes.choose(volume, labels, reads, sections, (height, width), mean, sd)
-        targets = _targets(target, chosen.data.labels)
-        dense, classes = _dense(loaded, chosen, channel, probabilities)
-        notes = of_data(chosen, probabilities)
+    with prepare(
+        model,
+        volume,
+        labels,
+        architecture=architecture,
+        slices=slices,
+        channel=channel,
+        probabilities=probabilities,
+        target=target,
+        sections=sections,
+        size=size,
+        mean=mean,
+        sd=sd,
+        threshold=threshold,
+    ) as subject:
+        loaded, dense, chosen = subject.loaded, subject.dense, subject.chosen
+        reads, targets = chosen.slices, subject.targets
+        notes = [*of_data(chosen, probabilities), of_intervals(chosen)]
         if SHAPLEY in methods and reads > SHAPLEY_SLICES:
             methods.remove(SHAPLEY)
             notes.append(
@@ -162,10 +158,7 @@ def audit(
                 walk.add(found)
                 progress(found.part.stop, len(chosen))
         except ArithmeticError as error:
-            raise UserError(
-                "The network's output is NaN or infinite on this volume: check its weights, and "
-                "whether --mean and --sd are those of its training."
-            ) from error
+            raise UserError(NOT_FINITE) from error
         stem, stem_note = _stem(loaded, reads)
     columns = {name: np.concatenate(parts) for name, parts in walk.columns.items()}
     rows = [_symmetry(columns, name, each, reads) for name in methods for each in targets]
@@ -175,7 +168,7 @@ def audit(
     numbers = Audit(
         verdict=verdict,
         finding=finding,
-        network=_network(loaded, classes, dense.channel),
+        network=_network(loaded, subject.classes, dense.channel),
         data=chosen.data,
         slices=reads,
         headline="/".join(headline),
@@ -187,7 +180,7 @@ def audit(
         shapley=_shapley(columns, headline[1], reads) if SHAPLEY in methods else None,
         stem=stem,
         stem_note=stem_note,
-        advice=advise(finding, measured, loaded, classes, chosen.data.available),
+        advice=advise(finding, measured, loaded, subject.classes, chosen.data.available),
         notes=[*notes, *of_scores(columns, rows, counts)],
         images={name: _numbers(values) for name, values in columns.items()},
         seconds=round(time.perf_counter() - start, 3),
@@ -207,38 +200,6 @@ def _methods(names: Sequence[str]) -> list[str]:
     if not any(name != SHAPLEY for name in methods):
         raise UserError(f"Take an attribution that gives maps, such as saliency, beside {SHAPLEY}.")
     return methods
-
-
-def _targets(target: Target | None, labels: bool) -> list[Target]:
-    """The headline's target, and the others that are measured."""
-    if target == "true-foreground" and not labels:
-        raise UserError("The target true-foreground needs labels: give them with --labels.")
-    given: list[Target] = ["true-foreground", "foreground"] if labels else ["foreground"]
-    return list(dict.fromkeys([target, *(given if labels else [])])) if target else given
-
-
-def _dense(
-    loaded: Loaded, chosen: volumes.Chosen, channel: int | None, probabilities: bool | None
-) -> tuple[DenseLogits, int]:
-    """The network with the class that is looked at, and how many classes it gives."""
-    dense = DenseLogits(loaded.model)
-    given = ask(dense, chosen[:1][0].to(dense.device), probabilities)
-    classes = given.shape[1]
-    if channel is None and classes > 1:
-        raise UserError(
-            f"The network gives {classes} classes: say with --channel which one to look at, "
-            "counted from 0."
-        )
-    if channel is not None and not 0 <= channel < classes:
-        raise UserError(
-            f"There is no class {channel}: the network gives {classes} of them, counted from 0."
-        )
-    model = loaded.model
-    if probabilities:
-        if float(given.min()) < 0 or float(given.max()) > 1:
-            raise UserError("The network gives no probabilities: its output is not in 0 to 1.")
-        model = FromProbabilities(model)
-    return DenseLogits(model, channel or 0), classes
 
 
 # --- the measurement ------------------------------------------------------------------------------

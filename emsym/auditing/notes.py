@@ -21,7 +21,7 @@ TARGETS: dict[Target, str] = {
 
 
 def of_data(chosen: Chosen, probabilities: bool | None) -> list[str]:
-    """What was looked at, how it was normalised, and what intervals are over."""
+    """What was looked at, and how it was normalised."""
     data, notes = chosen.data, []
     top, bottom, left, right = data.crop
     if len(chosen) < data.available:
@@ -42,18 +42,22 @@ def of_data(chosen: Chosen, probabilities: bool | None) -> list[str]:
             else "."
         )
     )
-    notes.append(
-        "Intervals are over sections of this one volume, which are alike as neighbours are, for "
-        "this one network: another training of it may lean otherwise."
-        + f" From fewer than {FEW} sections they come out too narrow."
-        * (len(chosen) < FEW)
-    )
     if probabilities:
         notes.append(
             "The logits were taken back from probabilities; where these are rounded to 0 or 1, "
             "attributions are 0."
         )
     return notes
+
+
+def of_intervals(chosen: Chosen) -> str:
+    """What intervals are over."""
+    return (
+        "Intervals are over sections of this one volume, which are alike as neighbours are, for "
+        "this one network: another training of it may lean otherwise."
+        + f" From fewer than {FEW} sections they come out too narrow."
+        * (len(chosen) < FEW)
+    )
 
 
 def of_scores(

@@ -14,6 +14,7 @@ from emsym.cli.audit import audit
 from emsym.cli.cells import leaderboard, plan, run
 from emsym.cli.data import data
 from emsym.cli.listing import list_
+from emsym.cli.sanity import sanity
 from emsym.cli.symmetrize import symmetrize
 from emsym.errors import UserError
 
@@ -56,5 +57,5 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (run, plan, list_, leaderboard, data, audit, symmetrize):
+for command in (run, plan, list_, leaderboard, data, audit, sanity, symmetrize):
     cli.add_command(command)

@@ -1,28 +1,17 @@
 """`audit`: a trained network and a volume in, a report out."""
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from emsym.cli.plugins import PLUGIN
-
-if TYPE_CHECKING:
-    from emsym.run.progress import Bar
+from emsym.cli.subject import following, subject
 
 
 @click.command()
-@click.argument("network")
-@click.argument("volume")
-@click.option("--architecture", help="Of a state dict, such as unet-resnet34, or a plug-in's.")
-@click.option("--labels", help="An image as VOLUME may be; whatever is not 0 is foreground.")
-@click.option("--slices", type=int, help="How many the network reads; found out by default.")
-@click.option("--channel", type=click.IntRange(0), help="Which of several classes, from 0.")
-@click.option(
-    "--probabilities/--logits",
-    default=None,
-    help="What the network gives, where that is not plain.",
-)
+@subject(sections=20, size=512)
 @click.option(
     "--attribution",
     "attributions",
@@ -30,18 +19,6 @@ if TYPE_CHECKING:
     help="`emsym-bench list attributions`, or slice-shapley; the first is the headline. By default "
     "saliency, input-x-gradient and slice-shapley.",
 )
-@click.option(
-    "--target",
-    type=click.Choice(["foreground", "true-foreground", "background", "all"]),
-    help="The pixels that are explained; by default the labelled foreground, or the predicted.",
-)
-@click.option("--sections", default=20, show_default=True, help="At most, evenly spaced.")
-@click.option(
-    "--size", default=512, show_default=True, help="Of the middle of a section, in pixels, at most."
-)
-@click.option("--mean", type=float, help="That training normalised grey levels with.")
-@click.option("--sd", type=float, help="That training normalised grey levels with.")
-@click.option("--threshold", default=0.5, show_default=True, help="Of the probability.")
 @click.option(
     "-o",
     "--output",
@@ -81,24 +58,9 @@ def audit(
             network,
             volume,
             attributions=attributions or auditing.METHODS,
-            progress=_following(bar),
+            progress=partial(following(bar), "Sections"),
             **options,
         )
     report.write(output)
     click.echo(report)
     click.echo(f"\nReport: {written[0]}\nNumbers: {written[1]}")
-
-
-def _following(bar: "Bar") -> Any:
-    """What tells a bar how many sections are done."""
-    so_far = 0
-
-    def progress(done: int, total: int) -> None:
-        nonlocal so_far
-        if done == 0:
-            bar.phase("Sections", total)
-        for number in range(so_far, done):
-            bar.advance(f"{number + 1}")
-        so_far = done
-
-    return progress

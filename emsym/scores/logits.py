@@ -15,8 +15,9 @@ T = TypeVar("T")
 STRIDE = 32
 """Networks halve their input five times, so height and width must be multiples of this."""
 
-CHUNK = 2**17
-"""Pixels of one pass on a CPU: eight sections of 128². Larger passes leave its caches."""
+CHUNK = 2**16
+"""Pixels of one pass on a CPU: four sections of 128². The feature maps of larger passes leave its
+caches, and are as large as what the C library takes from the system anew each time."""
 
 BYTES_PER_PIXEL = 2**14
 """Of GPU memory that a pixel of a pass is reckoned to take; where that is too little, chunks are

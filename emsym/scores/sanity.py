@@ -5,9 +5,9 @@ replaced by random ones, stage after stage from the output to the input. A map t
 does not come from what the network has learned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from emsym.errors import UserError
 from emsym.scores.attribution import ATTRIBUTIONS
 from emsym.scores.logits import DenseLogits
 
@@ -53,6 +54,8 @@ class Sanity:
 
     rows: list[Similarity]
     """By method, and in it by stage."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Why a method is left out, by name: it is not defined on the network."""
 
     def verdicts(self) -> dict[str, bool | None]:
         """Whether each method passes: |A| of the wholly random network is no longer `ALIKE`.
@@ -66,51 +69,81 @@ class Sanity:
 
 
 def randomisation(
-    dense: DenseLogits, x: Tensor, mask: Tensor, names: Sequence[str], seed: int = 0
+    dense: DenseLogits,
+    x: Tensor,
+    mask: Tensor,
+    names: Sequence[str],
+    seed: int = 0,
+    progress: Callable[[str, int, int], object] = lambda phase, done, total: None,
 ) -> Sanity:
     """Randomise a copy of the network stage by stage, and compare the maps with the original's.
 
     x is (N, S, H, W) and the mask, bool (N, H, W), stays the same throughout. The modules that have
     weights, in the order in which a forward pass reaches them, make `STAGES` stages of nearly
-    equal numbers. They are drawn anew by their own `reset_parameters`, which also resets the
+    equal numbers; where a network hides that, as TorchScript does, the order is that of their
+    definition. They are drawn anew by their own `reset_parameters`, which also resets the
     running statistics of normalisation; what has none, from a normal distribution of the same mean
     and standard deviation, tensor by tensor. The given network is left as it is, and the global
-    random state, too.
+    random state, too. A network that shows no weights has no stages.
 
-    Raises `UserError` for an unknown method, and where one is not defined on the network.
+    `progress` is called with a phase, how many of its maps are done and of how many: first those of
+    the network as it is, by which it is known what the methods are defined on, then the others.
+
+    Raises `UserError` for an unknown method.
     """
     methods = {name: ATTRIBUTIONS.get(name) for name in names}
-    before = {name: method(dense, x, mask) for name, method in methods.items()}
+    before: dict[str, Tensor] = {}
+    refused: dict[str, str] = {}
+    progress("As it is", 0, len(methods))
+    for done, (name, method) in enumerate(methods.items(), 1):
+        try:
+            before[name] = method(dense, x, mask)
+        except UserError as error:
+            refused[name] = str(error)
+        progress("As it is", done, len(methods))
     network = DenseLogits(deepcopy(dense.model), dense.channel)
     network.reversed = dense.reversed
-    rows: dict[str, list[Similarity]] = {name: [] for name in methods}
+    rows: dict[str, list[Similarity]] = {name: [] for name in before}
+    stages = _stages(network, x)
     devices = [dense.device] if dense.device.type == "cuda" else []
-    for number, stage in enumerate(_stages(network, x), 1):
+    done, total = 0, len(stages) * len(before)
+    progress("Randomised", done, total)
+    for number, stage in enumerate(stages, 1):
         with torch.random.fork_rng(devices), torch.no_grad():
             torch.manual_seed(seed + number)
             for _, module in stage:
                 _redraw(module)
-        for name, method in methods.items():
-            after = method(network, x, mask)
-            rows[name].append(_compare(name, number, stage[-1][0], before[name], after))
-    return Sanity([row for name in methods for row in rows[name]])
+        for name, map_before in before.items():
+            after = methods[name](network, x, mask)
+            rows[name].append(_compare(name, number, stage[-1][0], map_before, after))
+            done += 1
+            progress("Randomised", done, total)
+    return Sanity([row for name in before for row in rows[name]], refused)
 
 
 def _stages(network: DenseLogits, x: Tensor) -> list[list[tuple[str, nn.Module]]]:
     """The modules with weights of their own, from the output to the input, in groups."""
-    reached: dict[str, nn.Module] = {}
-    handles = [
-        module.register_forward_pre_hook(
-            lambda module, inputs, path=path: reached.setdefault(path, module) and None
-        )
+    weighted = [
+        (path, module)
         for path, module in network.model.named_modules()
         if any(True for _ in module.parameters(recurse=False))
+    ]
+    reached: dict[str, int] = {}
+    handles = [
+        module.register_forward_pre_hook(
+            lambda module, inputs, path=path: reached.setdefault(path, len(reached)) and None
+        )
+        for path, module in weighted
+        if not isinstance(module, torch.jit.ScriptModule)
     ]
     with torch.no_grad():
         network(x[:1])
     for handle in handles:
         handle.remove()
-    modules = list(reached.items())[::-1]
+    place, places = -1, {}
+    for path, _ in weighted:  # what a pass uses without calling it goes with what stands before it
+        places[path] = place = reached.get(path, place)
+    modules = sorted(weighted, key=lambda each: places[each[0]])[::-1]
     count = min(STAGES, len(modules))
     edges = np.linspace(0, len(modules), count + 1).round().astype(int)
     return [modules[start:stop] for start, stop in pairwise(edges)]

@@ -13,7 +13,7 @@ def impute(arr: np.ndarray, indices: np.ndarray, noise: float = 0.01, **_: objec
 
     A missing pixel is the weighted mean of its eight neighbours in its slice, 1/6 beside and 1/12
     across, the missing ones among them: a linear system per slice. Rong et al., arXiv 2202.00449.
-    Quantus' `noisy_linear_imputation` solves it with a factorisation, which takes 1.6 GB for 512²,
+    Quantus' `noisy_linear_imputation` solves it by factorising, in 6 s and 0.9 GB for 512²,
     and knows only pixels that are missing from all slices at once. A slice of which nothing is
     left becomes the training mean, 0.
     """

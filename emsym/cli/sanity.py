@@ -1,0 +1,46 @@
+"""`sanity`: do attribution methods explain a network, or only draw the image?"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from emsym.cli.plugins import PLUGIN
+from emsym.cli.subject import following, subject
+
+
+@click.command()
+@subject(sections=4, size=256)
+@click.option(
+    "--attribution",
+    "attributions",
+    multiple=True,
+    help="`emsym-bench list attributions`; all by default, of which patch-occlusion takes by far "
+    "the longest.",
+)
+@PLUGIN
+def sanity(
+    network: str,
+    volume: str,
+    plugins: tuple[Path, ...],
+    attributions: tuple[str, ...],
+    **options: Any,
+) -> None:
+    """Do attribution methods explain a network, or only draw the image?
+
+    The model-randomisation test of Adebayo et al. 2018: the weights of NETWORK are made random,
+    stage by stage from the output to the input. Maps that stay as they were do not come from what
+    it has learned.
+
+    NETWORK and VOLUME are as of `audit`.
+    """
+    from rich.console import Console
+
+    from emsym.auditing.sanity import sanity as check
+    from emsym.run.progress import Bar
+
+    with Bar(Console(stderr=True)) as bar:
+        found = check(
+            network, volume, attributions=attributions, progress=following(bar), **options
+        )
+    click.echo(found)
