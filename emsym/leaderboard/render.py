@@ -39,7 +39,7 @@ def csv(records: Iterable[Record]) -> str:
     for board in found:
         rows = aggregate(board.cells, [*BOARD, *GROUP, "data", "licence", "citation", "init"])
         rows.columns = [f"{score} {what}" for score, what in rows.columns]
-        tables.append(rows.reset_index())
+        tables.append(rows.copy().reset_index())  # a copy has its columns in one piece
     return pd.concat(tables).to_csv(index=False, float_format="%.6g") if tables else ""
 
 
