@@ -44,14 +44,33 @@ def run(kept: Path, folder: Path, *words: object) -> dict[str, dict[str, float]]
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_isbi2012_shows_the_effect_at_no_cost(kept: Path, tmp_path: Path) -> None:
-    inits = ("--init", "rgb", "--init", "uniform-green")
+def test_isbi2012_shows_the_effect_at_no_cost_and_an_audit_says_so(
+    kept: Path, tmp_path: Path
+) -> None:
+    inits = ("--init", "rgb", "--init", "uniform-green", "--keep-networks")
     found = run(kept, tmp_path, "--dataset", "isbi2012", "--seed", 0, *inits)
     rgb, green = found["rgb"], found["uniform-green"]
     assert rgb["saliency/true-foreground/neighbour_asymmetry"] < -0.15
     assert abs(green["saliency/true-foreground/neighbour_asymmetry"]) < 0.03
     assert green["dice@0.5"] == pytest.approx(rgb["dice@0.5"], abs=0.02)
     assert rgb["dice@0.5"] > 0.7
+    for path in (tmp_path / "records").glob("*.json"):
+        record = json.loads(path.read_text())
+        over = record["over_training"]["saliency/true-foreground/model_asymmetry"]
+        assert (max(over) < -0.15) == (record["init"] == "rgb"), "before, while and after training"
+        audited = audit(kept, tmp_path, record)
+        assert audited["finding"] == {"rgb": "biased", "uniform-green": "symmetric"}[record["init"]]
+        assert audited["dice"] == pytest.approx(record["scores"]["dice@0.5"], abs=1e-4)
+        for name in ("flip_error", "saliency/true-foreground/model_asymmetry"):
+            assert audited["images"][name] == pytest.approx(record["images"][name], abs=1e-4)
+
+
+def audit(kept: Path, folder: Path, record: dict) -> dict:
+    """What an audit finds of the network that a record was made of."""
+    output = folder / f"{record['init']}.html"
+    words = ("--architecture", record["architecture"], "--attribution", "saliency", "-o", output)
+    bench(kept, "audit", folder / "networks" / f"{record['key']}.pt", "isbi2012", *words)
+    return json.loads(output.with_suffix(".json").read_text())
 
 
 @pytest.mark.real

@@ -1,0 +1,36 @@
+"""An audit of a network that a run kept says what the record of its cell says."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import emsym
+from emsym.protocol import load_protocol
+from emsym.run.cell import run_cell
+from emsym.run.plan import jobs
+
+
+@pytest.mark.parametrize("init", ["rgb", "rgb+mirror-tied"])
+def test_audit_of_a_kept_network_says_what_its_record_says(tiny: Path, init: str) -> None:
+    tiny.write_text(tiny.read_text().replace('"rgb"', f'"{init}"'))
+    job = jobs(load_protocol(str(tiny)))[0]
+    record = run_cell(job, tiny.parent)
+    assert record.error is None
+    report = emsym.audit(
+        str(tiny.parent / f"{job.key}.pt"),
+        str(tiny.with_name("tiny-a.toml")),
+        architecture=job.cell.architecture,
+    )
+    report.write(tiny.parent / "audit.html")
+    found = json.loads((tiny.parent / "audit.json").read_text())
+    assert found["data"]["sections"] == record.images["section"]
+    assert found["dice"] == pytest.approx(record.scores["dice@0.5"], rel=1e-6)
+    compared = 0
+    for name, values in found["images"].items():
+        if name in record.images:
+            ours = [v for v in values if v is not None]
+            theirs = [v for v in record.images[name] if v is not None]
+            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-6), name
+            compared += 1
+    assert compared > 40
