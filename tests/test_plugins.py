@@ -196,6 +196,46 @@ def test_a_change_in_a_helper_module_is_a_new_cell(ran: Path, site: Path, tmp_pa
     assert "0 stored, 1 to run" in bench(*words, cwd=tmp_path, site=edited).stdout
 
 
+SCORES = '''
+from emsym import register_attribution, register_metric
+
+@register_attribution("local-map")
+def local_map(dense, x, mask):
+    """The same everywhere but on z−1."""
+    made = x * 0 + 1
+    made[:, 0] = 2
+    return made
+
+@register_metric("local-metric", better="low")
+def local_metric(total, x, a, steps):
+    """T of the stack as it is."""
+    return float(total(x[None])[0])
+'''
+
+
+def test_methods_and_metrics_of_a_file_are_scored_under_their_names(
+    tiny: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "scores.py").write_text(SCORES)
+    head = tiny.read_text().partition("[scoring]")[0]
+    tiny.write_text(
+        f'{head}[scoring]\nattributions = ["local-map"]\n'
+        'faithfulness = {metrics = ["local-metric"], steps = 4, sections = 1}\n'
+    )
+    words = ("run", "--protocol", tiny, "--seed", 0, "--init", "rgb", "--plugin")
+    done = bench(*words, tmp_path / "scores.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(next((tmp_path / "results/records").glob("*.json")).read_text())
+    assert record["scores"]["local-map/true-foreground/slice_share[-1]"] == pytest.approx(0.5)
+    assert "local-map/true-foreground/local-metric" in record["scores"]
+    own = hashlib.sha256((tmp_path / "scores.py").read_bytes()).hexdigest()
+    assert record["scoring_sources"] == {"local-map": own, "local-metric": own}
+    assert "local-map of the true-foreground" in (tmp_path / "results/leaderboard.md").read_text()
+    for what in ("attributions", "metrics"):
+        listed = bench("list", what, "local-*", "--plugin", tmp_path / "scores.py", cwd=tmp_path)
+        assert listed.stdout.startswith("local-m")
+
+
 # --- bad ones -------------------------------------------------------------------------------------
 
 MINE = LOCAL.format(name="mine")

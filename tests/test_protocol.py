@@ -89,3 +89,29 @@ def test_an_unknown_protocol_gets_the_nearest_name() -> None:
 def test_an_unreadable_protocol_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         load_protocol(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ('attributions = ["slice-shapley"]', "the first is the headline"),
+        ('attributions = ["saliency", "saliency"]', "'attributions' names something twice"),
+        ("over_training = {steps = [0, 3]}", "names step 3 of 2"),
+        ("over_training = {steps = []}", "over_training.steps"),
+        ("faithfulness = {metrics = []}", "faithfulness.metrics"),
+        ('targets = ["nothing"]', "targets"),
+    ],
+)
+def test_scoring_that_makes_no_sense_is_told(tiny: Path, change: str, told: str) -> None:
+    head = tiny.read_text().partition("[scoring]")[0]
+    tiny.write_text(f"{head}[scoring]\n{change}\n")
+    with pytest.raises(UserError, match=told):
+        load_protocol(str(tiny))
+
+
+def test_shapley_values_of_many_slices_are_refused(tiny: Path) -> None:
+    tiny.write_text(tiny.read_text().replace("[recipe]", "slices = 9\n[recipe]", 1))
+    with pytest.raises(UserError, match="'slice-shapley' is for 7 slices at most"):
+        load_protocol(str(tiny))
+    tiny.write_text(tiny.read_text().replace("[scoring]", '[scoring]\nattributions = ["saliency"]'))
+    assert load_protocol(str(tiny)).slices == 9

@@ -132,3 +132,21 @@ def test_empty_target_has_a_loss_that_falls_with_the_prediction():
     losses = [float(loss(torch.full_like(nothing, level), nothing)) for level in (3, 0, -3, -100)]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] == pytest.approx(0, abs=1e-6)
+
+
+def test_visits_are_made_in_eval_mode_and_change_nothing_of_the_training():
+    def trained(visits):
+        torch.manual_seed(0)
+        model = nn.Sequential(network(), nn.Dropout(0.5))
+        seen = []
+
+        def visit(step):
+            seen.append((step, model.training))
+            torch.rand(3)  # numbers that dropout would else have drawn
+
+        curve = train(model, bright(), recipe(6), visit=visit, visits=visits)
+        return curve, seen
+
+    curve, seen = trained((0, 4, 6))
+    assert seen == [(0, False), (4, False), (6, False)]
+    assert trained(())[0] == curve

@@ -27,7 +27,7 @@ def attribute(name: str, total: Callable[[Tensor], Tensor], x: Tensor) -> Tensor
         torch.manual_seed(0)
         sd = float(0.15 * (x.max() - x.min()))
         return NoiseTunnel(Saliency(total)).attribute(x, nt_samples=25, stdevs=sd)
-    slices = torch.arange(x.shape[1]).view(1, -1, 1, 1).repeat(1, 1, *x.shape[2:])
+    slices = torch.arange(x.shape[1]).view(1, -1, 1, 1).repeat(1, 1, *x.shape[2:]).to(x.device)
     with torch.no_grad():
         values = ShapleyValues(total).attribute(x, feature_mask=slices)
     return values[:, :, :1, :1]

@@ -50,6 +50,17 @@ def test_the_key_ignores_where_things_lie(tiny: Path, tmp_path_factory: pytest.T
         ('"tiny-a.toml"', '"phantom-fibre"', "did you mean 'phantom-fibres'"),
         ('"encoder.safetensors"', '"none.safetensors"', "There are no weights"),
         ('"encoder.safetensors"', '"imagenett"', "There are no weights"),
+        (
+            '"slice-removal"',
+            '"slice-removel"',
+            "no metric .* did you mean 'slice-removal'",
+        ),
+        ('"slice-removal"', '"irof"', "The metric 'irof' of Quantus 0.6.0 is not offered"),
+        (
+            "[scoring]",
+            '[scoring]\nattributions = ["grad-cam"]',
+            "There is no attribution 'grad-cam'",
+        ),
     ],
 )
 def test_a_wrong_name_is_told_before_anything_runs(
