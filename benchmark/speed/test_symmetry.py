@@ -143,8 +143,8 @@ def test_all_symmetry_scores(say: Callable[[str], None], architecture: str, devi
         f"{FORWARD} forward of {1e3 * forward:.1f} ms, for each image"
     )
     say(
-        f"{architecture}, {IMAGES} images of {SIZE}², {device}, {THREADS} threads: {mine:.1f} s against "
-        f"{theirs:.1f} s, {mine / theirs:.2f} of it (rounds {', '.join(ratios)}); floor "
+        f"{architecture}, {IMAGES} images of {SIZE}², {device}, {THREADS} threads: {mine:.1f} s "
+        f"against {theirs:.1f} s, {mine / theirs:.2f} of it (rounds {', '.join(ratios)}); floor "
         f"{floor:.1f} s ({floor_told}), {mine / floor:.2f} of it. Largest differences: "
         + "; ".join(f"{what}: {told}" for what, told in shown.items())
     )
