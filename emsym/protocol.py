@@ -59,7 +59,7 @@ class Faithfulness(Strict):
     metrics: Names = ("faithfulness-estimate",)
     """Registered names: `emsym-bench list metrics`."""
     steps: Positive = 16
-    """Perturbations of each slice, at most: the largest divisor of H·W up to this."""
+    """Perturbations of each slice: each is of ⌈H·W / steps⌉ pixels."""
     target: Target = "true-foreground"
     sections: Positive = 4
     """Test sections, evenly spaced, at most."""

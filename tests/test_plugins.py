@@ -229,7 +229,10 @@ def test_methods_and_metrics_of_a_file_are_scored_under_their_names(
     assert record["scores"]["local-map/true-foreground/slice_share[-1]"] == pytest.approx(0.5)
     assert "local-map/true-foreground/local-metric" in record["scores"]
     own = hashlib.sha256((tmp_path / "scores.py").read_bytes()).hexdigest()
-    assert record["scoring_sources"] == {"local-map": own, "local-metric": own}
+    assert record["scoring_sources"] == {
+        "attribution local-map": own,
+        "metric local-metric": own,
+    }
     assert "local-map of the true-foreground" in (tmp_path / "results/leaderboard.md").read_text()
     for what in ("attributions", "metrics"):
         listed = bench("list", what, "local-*", "--plugin", tmp_path / "scores.py", cwd=tmp_path)

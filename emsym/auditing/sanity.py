@@ -20,11 +20,13 @@ from emsym.errors import UserError
 from emsym.protocol import SHAPLEY, Target
 from emsym.scores.attribution import ATTRIBUTIONS
 from emsym.scores.logits import DenseLogits
-from emsym.scores.sanity import ALIKE, Sanity, Similarity, randomisation
+from emsym.scores.sanity import ALIKE, VALUES, Sanity, Similarity, randomisation
 from emsym.scores.targets import target_mask
 
 SECTIONS = 4
 SIZE = 256
+SLOW = ("patch-occlusion",)
+"""Hundreds of passes for each section and stage, which may take an hour: looked at where named."""
 
 _VERDICTS = {True: "passes", False: "fails", None: "unknown"}
 _MEANING = (
@@ -67,13 +69,19 @@ class Checked:
             for row in self.found.rows
             if row.missing
         ]
+        few = [
+            f"The map by {name} has {rows[-1].values} different values, too few for a verdict by "
+            "ranks."
+            for name, rows in methods.items()
+            if 1 < rows[-1].values < VALUES
+        ]
         refused = [f"{name} is left out: {why}" for name, why in self.found.refused.items()]
         return "\n".join(
             [
                 f"How alike the maps of {self.network} are before and after its weights are "
                 "random, stage by stage:",
-                f"rank correlation of |A|, mean of {self.sections} sections; the "
-                f"{TARGETS[self.target]} is explained.",
+                f"rank correlation of |A|, mean of {self.sections} sections; explained: "
+                f"{TARGETS[self.target]}.",
                 "",
                 shown,
                 "",
@@ -82,6 +90,7 @@ class Checked:
                 "",
                 _MEANING,
                 *refused,
+                *few,
                 *missing,
                 *self.notes,
             ]
@@ -103,14 +112,14 @@ def sanity(
     """Which attribution methods explain a network: the model-randomisation test.
 
     Adebayo et al. 2018, arXiv 1810.03292, by `emsym.scores.sanity.randomisation`. `attributions`
-    are registered names, all where none is given; those that are not defined on the network are
-    left out, and told. All else is as of `emsym.audit`, whose headline's target is explained;
-    sections without it are left out. `progress` is as of `randomisation`.
+    are registered names, all but the `SLOW` ones where none is given; those that are not defined on
+    the network are left out, and told. All else is as of `emsym.audit`, whose headline's target is
+    explained; sections without it are left out. `progress` is as of `randomisation`.
 
     Raises `UserError` as `emsym.audit` does, and where there is nothing to explain, no method is
     defined on the network, or it shows no weights.
     """
-    names = list(dict.fromkeys(attributions)) or _registered()
+    names = list(dict.fromkeys(attributions)) or [n for n in _registered() if n not in SLOW]
     for name in names:
         if name == SHAPLEY:
             raise UserError(f"{SHAPLEY} gives no map to compare: take slice-occlusion instead.")
@@ -144,7 +153,7 @@ def sanity(
 
 
 def _registered() -> list[str]:
-    """All methods but those of installed packages that cannot be imported, which a warning tells."""
+    """All methods; a warning tells of a package's that cannot be imported."""
     for name in ATTRIBUTIONS.names():
         with suppress(UserError):
             ATTRIBUTIONS.get(name)

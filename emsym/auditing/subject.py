@@ -6,6 +6,7 @@ An audit and a sanity check have it in common.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import get_args
 
 from emsym.auditing import volume as volumes
 from emsym.auditing.network import (
@@ -65,6 +66,10 @@ def prepare(
     """
     if not 0 < threshold < 1:
         raise UserError("The threshold is a probability between 0 and 1.")
+    if target is not None and target not in get_args(Target):
+        raise UserError(
+            f"There is no target '{target}': take one of {', '.join(get_args(Target))}."
+        )
     loaded = load_network(model, architecture)
     with at_rest(loaded.model):
         reads = slices_of(loaded) if slices is None else slices
@@ -75,7 +80,7 @@ def prepare(
         chosen = volumes.choose(volume, labels, reads, sections, (height, width), mean, sd)
         targets = _targets(target, chosen.data.labels)
         dense, classes = _dense(loaded, chosen, channel, probabilities)
-        yield Subject(loaded, dense, classes, chosen, targets)
+        yield Subject(loaded, dense, classes, chosen.marking(classes, dense.channel), targets)
 
 
 def _targets(target: Target | None, labels: bool) -> list[Target]:

@@ -44,6 +44,9 @@ def audit(
 
     VOLUME is an image file (TIFF, HDF5 as FILE:KEY, Zarr …), a folder or pattern of sections, or a
     data set of `data list` or the path of a card, of which the test split is looked at.
+
+    Labels are foreground where they are not 0; or, where they hold more than two values and the
+    network has more than two classes, where they are the number of the --channel.
     """
     from emsym.auditing.result import check_free
 

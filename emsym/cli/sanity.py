@@ -15,7 +15,7 @@ from emsym.cli.subject import following, subject
     "--attribution",
     "attributions",
     multiple=True,
-    help="`emsym-bench list attributions`; all by default, of which patch-occlusion takes by far "
+    help="`emsym-bench list attributions`; by default all but patch-occlusion, which takes by far "
     "the longest.",
 )
 @PLUGIN

@@ -16,10 +16,10 @@ def subject(sections: int, size: int) -> Callable[[Command], Command]:
     parameters = [
         click.argument("network"),
         click.argument("volume"),
-        click.option("--architecture", help="Of a state dict, such as unet-resnet34."),
         click.option(
-            "--labels", help="An image as VOLUME may be; whatever is not 0 is foreground."
+            "--architecture", help="Of a state dict, such as unet-resnet34, or a plug-in's."
         ),
+        click.option("--labels", help="Images as VOLUME may be; what is not 0 is foreground."),
         click.option("--slices", type=int, help="How many the network reads; found by default."),
         click.option("--channel", type=click.IntRange(0), help="Which of several classes, from 0."),
         click.option(

@@ -23,7 +23,7 @@ class Board:
     @property
     def headline(self) -> tuple[str, str]:
         """The attribution and target shown: the labels' pixels, the same for every network."""
-        shares = [name.split("/") for name in self.cells if "/slice_share[" in name]
+        shares = [name.split("/") for name in self.records[0].scores if "/slice_share[" in name]
         found = sorted(shares, key=lambda parts: parts[1] != "true-foreground")  # else in order
         return found[0][0], found[0][1]
 
@@ -127,6 +127,16 @@ def boards(records: Iterable[Record]) -> list[Board]:
         return []
     table = cells(done)
     return [
-        Board([done[row] for row in rows.index], rows.dropna(axis=1, how="all"))
+        _board([done[row] for row in rows.index], rows)
         for _, rows in table.groupby(BOARD, sort=False)
     ]
+
+
+def _board(records: list[Record], rows: pd.DataFrame) -> Board:
+    """With the columns that have a value, and those of the records' shares even if they have none.
+
+    Other boards' records may have other slices, and so other columns.
+    """
+    shares = {name for name in records[0].scores if "/slice_share[" in name}
+    kept = [name for name in rows if name in shares or rows[name].notna().any()]
+    return Board(records, rows[kept])

@@ -57,7 +57,7 @@ def _draw_shares(axis: "Axes", board: Board, rows: pd.DataFrame) -> None:
     left = pd.Series(0.0, index=rows.index)
     slices = len(board.shares)
     for index, name in enumerate(board.shares):
-        share = rows[name, "mean"]
+        share = rows[name, "mean"].fillna(0)
         side = index - slices // 2
         colour = _CENTRE if side == 0 else _ON_EITHER_SIDE[side > 0]
         bars = axis.barh(range(len(rows)), share, left=left, color=colour, edgecolor="white")

@@ -83,7 +83,8 @@ def _number(mean: float, sd: float, digits: int) -> str:
 def _share_texts(board: Board, rows: pd.DataFrame) -> list[str]:
     means = rows[board.shares].xs("mean", axis=1, level=1)
     return [
-        " / ".join(f"{share:.2f}".removeprefix("0") for share in row) for row in means.to_numpy()
+        " / ".join("–" if pd.isna(share) else f"{share:.2f}".removeprefix("0") for share in row)
+        for row in means.to_numpy()
     ]
 
 

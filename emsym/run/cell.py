@@ -19,7 +19,7 @@ from emsym.protocol import Border
 from emsym.run.environment import environment, peak_memory_mb
 from emsym.run.plan import Job
 from emsym.run.record import Record
-from emsym.run.scoring import OverTraining, score_model, summarise
+from emsym.run.scoring import Watch, score_model, summarise
 from emsym.run.timing import timed
 from emsym.scores import segmentation
 from emsym.scores.logits import DenseLogits
@@ -92,8 +92,8 @@ def _measure(job: Job, networks: Path | None, seconds: dict[str, float]) -> dict
             )
             return zflip(images, reversals) if zflips else images, labels
 
-        over = OverTraining(DenseLogits(model), test_split, protocol)
-        curve = train(model, batch, recipe, visit=over, visits=over.steps)
+        watch = Watch(DenseLogits(model), test_split, protocol)
+        curve = train(model, batch, recipe, visit=watch, visits=watch.steps)
     columns = score_model(DenseLogits(model), test_split, instances, job.card, protocol, seconds)
     if networks is not None:
         mirror_untie(model)  # plain weights, that fit any network of this architecture
@@ -107,5 +107,5 @@ def _measure(job: Job, networks: Path | None, seconds: dict[str, float]) -> dict
         "missing": missing,
         "images": {"section": test_split.sections, **columns.images},
         "curve": curve,
-        "over_training": over.columns,
+        "over_training": watch.found if watch.steps else None,
     }

@@ -133,11 +133,14 @@ def jobs(protocol: Protocol) -> list[Job]:
 def scoring_sources(protocol: Protocol) -> dict[str, str]:
     """SHA-256 of the source of each attribution method and metric that a plug-in brought.
 
-    Raises `UserError` for a name that is not registered.
+    By what it is and its name, as ``metric my-own``. Raises `UserError` for an unknown name.
     """
-    attributions = {name: ATTRIBUTIONS.source_digest(name) for name in protocol.scoring.maps}
-    metrics = {name: METRICS.source_digest(name) for name in protocol.scoring.faithfulness.metrics}
-    return {name: digest for name, digest in {**attributions, **metrics}.items() if digest}
+    scoring = protocol.scoring
+    found = {
+        **{f"attribution {n}": ATTRIBUTIONS.source_digest(n) for n in scoring.maps},
+        **{f"metric {n}": METRICS.source_digest(n) for n in scoring.faithfulness.metrics},
+    }
+    return {name: digest for name, digest in found.items() if digest}
 
 
 def split_stored(all_jobs: list[Job], store: Store) -> tuple[list[Record], list[Job]]:

@@ -41,6 +41,16 @@ class WeightsStamp(Strict):
     """SHA-256 of the tensors that were loaded."""
 
 
+class OverTraining(Strict):
+    """The symmetry scores of some test sections while the network was trained."""
+
+    steps: list[int] = []
+    """How many were taken before each look; 0 is before fine-tuning."""
+    sections: list[int]
+    images: dict[str, list[Column]] = {}
+    """Of each score, look by look, one value per section, None where it is missing."""
+
+
 class Record(Strict):
     """The JSON result of one cell.
 
@@ -76,9 +86,7 @@ class Record(Strict):
     images: dict[str, Column] = {}
     curve: list[float] = []
     """The training loss of every step."""
-    over_training: dict[str, Column] = {}
-    """Scores while training, averaged over some test sections: a column each, one value for every
-    entry of ``step``, the number of steps taken before."""
+    over_training: OverTraining | None = None
     seconds: dict[str, float] = {}
     """Wall time of each phase."""
     peak_memory_mb: float | None = None

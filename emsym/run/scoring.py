@@ -10,7 +10,7 @@ from torch import Tensor
 from emsym.data.cards import Card
 from emsym.data.stacks import Some, Split, evenly
 from emsym.protocol import Protocol, Scoring
-from emsym.run.record import Column
+from emsym.run.record import Column, OverTraining
 from emsym.run.timing import timed
 from emsym.scores import segmentation
 from emsym.scores.faithfulness import faithfulness
@@ -18,30 +18,28 @@ from emsym.scores.logits import DenseLogits
 from emsym.scores.measure import Look, look
 
 
-class OverTraining:
-    """The symmetry scores of a network while it is trained: is the bias still there at the end?"""
+class Watch:
+    """Looks at a network while it is trained: is the bias still there at the end?"""
 
     def __init__(self, dense: DenseLogits, test: Split, protocol: Protocol) -> None:
         """Nothing is measured until it is called."""
         settings = protocol.scoring.over_training
         self.steps = settings.steps if settings else ()
-        self.columns: dict[str, Column] = {}
-        self._dense, self._scoring = dense, protocol.scoring
-        self._some = Some(test, evenly(len(test), settings.sections if settings else 1))
+        chosen = evenly(len(test), settings.sections if settings else 1)
+        self.found = OverTraining(sections=[test.sections[index] for index in chosen])
+        self._dense, self._scoring, self._some = dense, protocol.scoring, Some(test, chosen)
 
     def __call__(self, step: int) -> None:
         """Measure now, after so many steps."""
         scoring, scores = self._scoring, Scores()
+        threshold = scoring.thresholds[0]
         for found in look(
-            self._dense,
-            self._some,
-            scoring.targets,
-            scoring.attributions,
-            scoring.thresholds[0],
+            self._dense, self._some, scoring.targets, scoring.attributions, threshold
         ):
             scores.extend(found.columns)
-        for name, value in {"step": float(step), **summarise(scores.images)[0]}.items():
-            self.columns.setdefault(name, []).append(value)
+        self.found.steps.append(step)
+        for name, column in scores.images.items():
+            self.found.images.setdefault(name, []).append(column)
 
 
 class Scores:
@@ -119,8 +117,10 @@ class Faithful:
         for index in self._chosen:
             if found.part.start <= index < found.part.stop:
                 one = index - found.part.start
-                maps = (found.maps[name, target][one] for name in self._names)
-                self._kept.append((found.x[one], found.masks[target][one], *maps))
+                maps = (found.maps[name, target] for name in self._names)
+                # copies, that do not hold what the others of the group took
+                few = (each[one].clone() for each in (found.x, found.masks[target], *maps))
+                self._kept.append(tuple(few))
 
     def scored(self, dense: DenseLogits) -> dict[str, np.ndarray]:
         """A column for each attribution and metric, NaN for the sections that were not chosen."""

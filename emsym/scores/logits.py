@@ -1,8 +1,10 @@
 """A segmentation network as the scores see it: one logit per pixel, sections of any size."""
 
 import copy
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
@@ -18,6 +20,9 @@ STRIDE = 32
 CHUNK = 2**16
 """Pixels of one pass on a CPU: four sections of 128². The feature maps of larger passes leave its
 caches, and are as large as what the C library takes from the system anew each time."""
+
+ROUNDING = 1e-6
+"""Relative differences of T up to this are what single precision leaves of none."""
 
 BYTES_PER_PIXEL = 2**14
 """Of GPU memory that a pixel of a pass is reckoned to take; where that is too little, chunks are
@@ -44,6 +49,11 @@ class DenseLogits(nn.Module):
         first = next((t for t in (*model.parameters(), *model.buffers())), torch.empty(0))
         self.device = first.device
         self.chunk = _chunk(self.device)
+        # Convolutions on a CPU are up to twice as fast this way; a network that cannot is told from
+        # its first answer.
+        self.channels_last = self.device.type == "cpu"
+        self._copies: list[nn.Module] = []
+        self._thread = threading.local()
 
     def outputs(self, x: Tensor) -> Tensor:
         """The logits of all classes, (N, C, H, W)."""
@@ -53,9 +63,7 @@ class DenseLogits(nn.Module):
         below, right = -height % STRIDE, -width % STRIDE
         mode = "reflect" if below < height and right < width else "replicate"
         padded = nn.functional.pad(x, (0, right, 0, below), mode=mode) if below + right else x
-        if padded.device.type == "cpu":  # convolutions there are up to twice as fast this way
-            padded = padded.contiguous(memory_format=torch.channels_last)
-        logits = self.model(padded)
+        logits = self._answer(padded)
         size = (len(x), "classes", *padded.shape[-2:])
         if not isinstance(logits, Tensor):
             raise UserError(
@@ -73,6 +81,19 @@ class DenseLogits(nn.Module):
                 "counted from 0."
             )
         return logits[..., :height, :width]
+
+    def _answer(self, x: Tensor) -> object:
+        model = getattr(self._thread, "model", self.model)
+        if self.channels_last:
+            try:
+                return model(x.contiguous(memory_format=torch.channels_last))
+            except RuntimeError as error:  # as of `view`, where a network counts on the order
+                if _out_of_memory(error):
+                    raise
+                answer = model(x)
+                self.channels_last = False
+                return answer
+        return model(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """The logit that is looked at, (N, H, W)."""
@@ -125,42 +146,85 @@ class DenseLogits(nn.Module):
         """
         start = 0
         while start < count:
-            size = max(1, self.chunk // pixels)
+            size, threads = max(1, self.chunk // pixels), self._threads(pixels)
             parts = [slice(at, min(at + size, count)) for at in range(start, count, size)]
             try:
-                for part, made in _each(run, parts, self._threads(pixels)):
+                for part, made in self._each(run, parts, threads):
                     yield part, made
                     start = part.stop
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
-                if size == 1:
+                if size == threads == 1:
                     raise UserError(
                         f"A pass over {pixels:,} pixels does not fit in the memory of "
                         f"{self.device}: take smaller sections."
                     ) from error
-                self.chunk = (size // 2) * pixels
+                self.chunk = (size // 2) * pixels if size > 1 else pixels - 1  # one at a time
 
     def _threads(self, pixels: int) -> int:
         """How many chunks are run at once."""
-        return torch.get_num_threads() if self.device.type == "cpu" and pixels <= self.chunk else 1
+        if self.device.type != "cpu" or pixels > self.chunk:
+            return 1
+        threads = torch.get_num_threads()
+        try:
+            while len(self._copies) < threads > 1:
+                self._copies.append(shared(self.model))
+        except Exception:  # whatever keeps a stranger's network from being copied
+            return 1
+        return threads
+
+    def _each(
+        self, run: Callable[[slice], T], parts: list[slice], threads: int
+    ) -> Iterator[tuple[slice, T]]:
+        if threads == 1 or len(parts) == 1:
+            for part in parts:
+                with _float32(self.device):
+                    made = run(part)
+                yield part, made
+            return
+        spare = list(self._copies)
+
+        def begin() -> None:  # each thread has a network of its own, lest one keep what it saw
+            torch.set_num_threads(1)
+            self._thread.model = spare.pop()
+
+        pool = ThreadPoolExecutor(threads, initializer=begin)
+        try:
+            ahead = [pool.submit(run, part) for part in parts[:threads]]
+            for number, part in enumerate(parts):
+                made = ahead.pop(0).result()
+                if number + threads < len(parts):  # no more at once than memory was reckoned for
+                    ahead.append(pool.submit(run, parts[number + threads]))
+                yield part, made
+        finally:
+            pool.shutdown(cancel_futures=True)
+            torch.set_num_threads(threads)  # the pool's threads have set it for later ones
 
 
-def _each(run: Callable[[slice], T], parts: list[slice], threads: int) -> Iterator[tuple[slice, T]]:
-    if threads == 1 or len(parts) == 1:
-        yield from ((part, run(part)) for part in parts)
-        return
-    pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        ahead = [pool.submit(run, part) for part in parts[:threads]]
-        for number, part in enumerate(parts):
-            made = ahead.pop(0).result()
-            if number + threads < len(parts):  # no more at once than memory was reckoned for
-                ahead.append(pool.submit(run, parts[number + threads]))
-            yield part, made
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # the pool's threads have set it for later ones
+def shared(model: nn.Module) -> nn.Module:
+    """A copy of a network over the same memory; no gradient is taken of its parameters.
+
+    Raises `ValueError` for a network without parameters: it hides what it computes with, as a
+    function does. What else is raised comes from modules that cannot be copied.
+    """
+    if isinstance(model, torch.jit.ScriptModule):
+        return model  # keeps nothing between calls
+    # by .data, as captum's LRP writes the weights back: no other copy is to take that for a change
+    memo: dict[int, Tensor] = {id(each): each.data for each in model.buffers()}
+    for each in model.parameters():
+        memo[id(each)] = nn.Parameter(each.data, requires_grad=False)
+    if not memo:
+        raise ValueError("there are no parameters")
+    return copy.deepcopy(model, memo)
+
+
+def _float32(device: torch.device) -> AbstractContextManager:
+    """Convolutions in float32, on a GPU, too, where they take TF32 by default."""
+    if device.type != "cuda":
+        return nullcontext()
+    flags = torch.backends.cudnn
+    return flags.flags(flags.enabled, flags.benchmark, None, flags.deterministic, allow_tf32=False)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emsym.errors import UserError
 from emsym.protocol import SHAPLEY, Target
 from emsym.scores.attribution import ATTRIBUTIONS, gradients
 from emsym.scores.logits import DenseLogits
@@ -126,8 +127,7 @@ def _look(
         logits = (each[:, dense.channel] for each in answers)
         brought = slice_shapley(dense, x, masks, *logits)
     for k, target in enumerate(targets):
-        pixels = masks[k].sum((1, 2)).double().numpy(force=True)
-        columns[f"{target}/pixels"] = pixels
+        columns[f"{target}/pixels"] = masks[k].sum((1, 2)).double().numpy(force=True)
         for name in methods:
             one = here[name][k].numpy(force=True)
             # of the network that sees x reversed: its last slice is the first of mirror x
@@ -135,8 +135,7 @@ def _look(
             scores = symmetry(one, two).columns() | {"mirror_distance": mirror_distance(one, two)}
             columns |= {f"{name}/{target}/{score}": found for score, found in scores.items()}
         if SHAPLEY in attributions:
-            # of an empty target they are no zeros, but missing
-            one, two = (np.where(pixels[:, None] > 0, value[k], np.nan) for value in brought)
+            one, two = (value[k] for value in brought)
             found = symmetry(one[:, :, None, None], two[:, :, None, None])
             scores = by_slice("slice_shapley", one) | found.columns()
             columns |= {f"{SHAPLEY}/{target}/{score}": values for score, values in scores.items()}
@@ -175,4 +174,9 @@ def _attribute(
         if name not in shared:
             method = ATTRIBUTIONS.get(name)
             made[name] = torch.stack([method(dense, x, mask) for mask in masks])
+            if made[name].shape[1:] != x.shape:
+                raise UserError(
+                    f"The attribution '{name}' gives {tuple(made[name].shape[1:])} for stacks of "
+                    f"{tuple(x.shape)}: it must give one value for each pixel of each slice."
+                )
     return made

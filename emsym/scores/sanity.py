@@ -8,6 +8,7 @@ does not come from what the network has learned.
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -27,6 +28,10 @@ ALIKE = 0.5**0.5
 variance of its ranks (ρ² > ½) is then shared with the map of a network that knows nothing. Adebayo
 et al. compare curves and set no limit; this one is a convention."""
 
+VALUES = 20
+"""Different values that a map must have for a verdict: of fewer, the ranks of two unrelated maps
+are too often alike, as ρ of n of them has the standard deviation 1 / √(n − 1), 0.23 of 20."""
+
 
 @dataclass(frozen=True)
 class Similarity:
@@ -45,7 +50,10 @@ class Similarity:
     images: int
     """How many images the means are of."""
     missing: int
-    """Images left out: one of the two maps has a single value everywhere."""
+    """Images left out: one of the two maps has a single value everywhere, or is NaN."""
+    values: int
+    """Different values that the method's map of the original network has, in the image with the
+    fewest."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +68,14 @@ class Sanity:
     def verdicts(self) -> dict[str, bool | None]:
         """Whether each method passes: |A| of the wholly random network is no longer `ALIKE`.
 
-        None where no image has a value.
+        None where no image has a value, or a map has fewer than `VALUES`.
         """
-        whole = {row.attribution: row.similarity for row in self.rows}  # the last stage of each
+        whole = {row.attribution: row for row in self.rows}  # the last stage of each
         return {
-            name: None if np.isnan(value) else bool(value < ALIKE) for name, value in whole.items()
+            name: None
+            if np.isnan(row.similarity) or row.values < VALUES
+            else bool(row.similarity < ALIKE)
+            for name, row in whole.items()
         }
 
 
@@ -129,10 +140,12 @@ def _stages(network: DenseLogits, x: Tensor) -> list[list[tuple[str, nn.Module]]
         if any(True for _ in module.parameters(recurse=False))
     ]
     reached: dict[str, int] = {}
+
+    def note(path: str, module: nn.Module, inputs: object) -> None:
+        reached.setdefault(path, len(reached))
+
     handles = [
-        module.register_forward_pre_hook(
-            lambda module, inputs, path=path: reached.setdefault(path, len(reached)) and None
-        )
+        module.register_forward_pre_hook(partial(note, path))
         for path, module in weighted
         if not isinstance(module, torch.jit.ScriptModule)
     ]
@@ -167,7 +180,14 @@ def _compare(name: str, stage: int, module: str, before: Tensor, after: Tensor) 
     known = np.array([pair for pair in pairs if not np.isnan(pair).any()]).reshape(-1, 2)
     size, signed = known.mean(0) if len(known) else (np.nan, np.nan)
     return Similarity(
-        name, stage, module, float(size), float(signed), len(known), len(pairs) - len(known)
+        name,
+        stage,
+        module,
+        float(size),
+        float(signed),
+        images=len(known),
+        missing=len(pairs) - len(known),
+        values=min(len(image.unique()) for image in before),
     )
 
 

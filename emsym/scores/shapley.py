@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from emsym.protocol import SHAPLEY_SLICES
-from emsym.scores.logits import DenseLogits
+from emsym.scores.logits import ROUNDING, DenseLogits
 
 Arrangement = tuple[int, ...]
 """Which slice of x stands at each place of a stack, −1 for none."""
@@ -64,8 +64,9 @@ def slice_shapley(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shapley values of the slices of x and of mirror x, two (K, N, S), for masks (K, N, H, W).
 
-    Each in the order of its own stack. They add up to T(x) − T(0). `logits` and `mirrored` are
-    those of x and mirror x, (N, H, W), where they are known. Shapley 1953; no sampling.
+    Each in the order of its own stack. They add up to T(x) − T(0). NaN where T is the same for all
+    coalitions, up to the rounding of float32, as it is for an empty mask. `logits` and `mirrored`
+    are those of x and mirror x, (N, H, W), where they are known. Shapley 1953; no sampling.
     Raises `ValueError` for more than `SHAPLEY_SLICES` slices.
     """
     slices = x.shape[1]
@@ -86,8 +87,14 @@ def slice_shapley(
         order: given for order, given in ((there, logits), (back, mirrored)) if given is not None
     }
     found = totals(dense, x, masks, [each for order in orders for each in order.values()], known)
-    one, other = (shapley_values({k: found[order[k]] for k in coalitions}) for order in orders)
+    one, other = (_known({k: found[order[k]] for k in coalitions}) for order in orders)
     return one, other
+
+
+def _known(values: Mapping[tuple[bool, ...], np.ndarray]) -> np.ndarray:
+    every = np.stack(list(values.values()))
+    same = np.ptp(every, axis=0) <= ROUNDING * np.abs(every).max(axis=0)
+    return np.where(same[..., None], np.nan, shapley_values(values))
 
 
 def shapley_values(values: Mapping[tuple[bool, ...], np.ndarray]) -> np.ndarray:

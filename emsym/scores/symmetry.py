@@ -1,7 +1,8 @@
 """Symmetry scores: does a network treat the slices on either side of the centre alike?
 
 Everything here is per image: attributions A (N, S, H, W) come in and N values go out, NaN where
-an attribution is zero everywhere (an empty mask), so that a missing value is never a number.
+an attribution is zero everywhere (an empty mask) or not finite, so that a missing value is never a
+number.
 Slices are s = −k … +k, the centre is index k = S // 2, mirror(s) = −s.
 """
 
@@ -23,7 +24,8 @@ def slice_share(attribution: np.ndarray) -> np.ndarray:
     """
     mass = np.abs(attribution).sum((2, 3), dtype=np.float64)
     total = np.sort(mass, axis=1).sum(1, keepdims=True)  # the same bits for mirrored slices
-    return np.divide(mass, total, out=np.full_like(mass, np.nan), where=total > 0)
+    known = np.isfinite(total) & (total > 0)
+    return np.divide(mass, total, out=np.full_like(mass, np.nan), where=known)
 
 
 def imbalance(share: np.ndarray) -> np.ndarray:
@@ -64,7 +66,8 @@ def mirror_distance(attribution: np.ndarray, mirrored: np.ndarray) -> np.ndarray
     there, back = np.abs(attribution), np.abs(mirrored[:, ::-1])
     apart = np.abs(there - back).sum((1, 2, 3), dtype=np.float64)
     total = (there + back).sum((1, 2, 3), dtype=np.float64)
-    return np.divide(apart, total, out=np.full_like(total, np.nan), where=total > 0)
+    known = np.isfinite(total) & (total > 0)
+    return np.divide(apart, total, out=np.full_like(total, np.nan), where=known)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ def target_mask(target: Target, predicted: Tensor, truth: Tensor | None) -> Tens
     every pixel. Of several classes, the foreground is the class that is looked at.
 
     `predicted` and `truth` are bool (N, H, W). Raises `ValueError` where the truth is asked for
-    and is None.
+    and is None, and for an unknown target.
     """
     if target == "true-foreground":
         if truth is None:
@@ -22,4 +22,8 @@ def target_mask(target: Target, predicted: Tensor, truth: Tensor | None) -> Tens
         return truth
     if target == "foreground":
         return predicted
-    return ~predicted if target == "background" else predicted.new_ones(predicted.shape)
+    if target == "background":
+        return ~predicted
+    if target == "all":
+        return predicted.new_ones(predicted.shape)
+    raise ValueError(f"there is no target {target!r}")

@@ -167,6 +167,17 @@ def test_stacks_of_one_slice_have_a_leaderboard_without_asymmetry(
     assert "asym. |" not in text.split("###")[1]
 
 
+def test_networks_without_any_share_have_a_leaderboard(
+    records: list[Record], tmp_path: Path
+) -> None:
+    def empty(record: Record) -> Record:
+        missing = {name: None for name in record.scores if "/" in name}
+        return record.model_copy(update={"scores": {**record.scores, **missing}})
+
+    write([empty(record) for record in records], tmp_path)
+    assert "| `rgb`" in (tmp_path / "leaderboard.md").read_text()
+
+
 def test_a_whole_share_reads_as_one(records: list[Record]) -> None:
     shares = {f"saliency/true-foreground/slice_share[{s:+d}]": float(s == -1) for s in SHARES}
     one_sided = [r.model_copy(update={"scores": {**r.scores, **shares}}) for r in records]

@@ -8,7 +8,7 @@ from torch import nn
 from emsym import UserError, create_model, symmetrize
 from emsym.models.interventions import mirror_tie
 from emsym.models.stem import find_stem
-from emsym.scores.attribution import ATTRIBUTIONS
+from emsym.scores.attribution import ATTRIBUTIONS, register_attribution
 from emsym.scores.logits import CHUNK, DenseLogits
 from emsym.scores.measure import look
 
@@ -144,8 +144,38 @@ def test_network_that_always_answers_the_same_has_no_shares():
     for name in METHODS:
         for score in ("slice_share[-1]", "imbalance", "model_asymmetry"):
             assert np.isnan(found[f"{name}/all/{score}"]).all()
+    assert np.isnan(found["slice-shapley/all/slice_shapley[-1]"]).all()
     np.testing.assert_array_equal(found["flip_error"], 0)
     np.testing.assert_array_equal(found["flip_dice"], 1)
+
+
+def test_shapley_values_that_are_mere_rounding_are_missing():
+    model = create_model("unet-tu-test_resnet", "random").eval()
+    with torch.no_grad():
+        next(model.parameters()).zero_()  # it sees nothing, and still answers
+    found = columns(model, stacks(2, size=64), attributions=("saliency", "slice-shapley"))
+    for name, values in found.items():
+        if "slice_share" in name or "slice_shapley" in name:
+            assert np.isnan(values).all(), name
+
+
+def test_gradient_that_is_not_finite_is_missing():
+    class Rooted(nn.Module):  # √0 has no slope
+        def forward(self, x):
+            return ((x - x.detach()).abs().sum(1, keepdim=True)).sqrt() + x[:, :1]
+
+    found = columns(Rooted(), stacks(), attributions=("saliency",))
+    for score in ("slice_share[-1]", "model_asymmetry", "mirror_distance"):
+        assert np.isnan(found[f"saliency/all/{score}"]).all()
+
+
+def test_method_that_gives_something_else_than_a_value_per_pixel_is_named():
+    @register_attribution("test-flat")
+    def flat(dense, x, mask):
+        return x.sum(1, keepdim=True)
+
+    with pytest.raises(UserError, match=r"'test-flat' gives \(3, 1, 40, 40\) for stacks of"):
+        columns(Weighted(1.0, 2.0, 3.0), stacks(), attributions=("test-flat",))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -61,6 +61,14 @@ def test_known_answers(masses, share, unequal, asymmetry):
     np.testing.assert_allclose(neighbour_asymmetry(found), [asymmetry], atol=1e-12)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_attribution_that_is_not_finite_is_missing_and_no_zero(bad):
+    one = planes(1, 2, 1).copy()
+    one[0, 0, 0, 0] = bad
+    assert np.isnan(slice_share(one)).all()
+    assert np.isnan(mirror_distance(one, planes(1, 2, 1))).all()
+
+
 def test_network_that_looks_at_one_side_alone_is_wholly_asymmetric():
     found = symmetry(planes(1, 0, 0), planes(1, 0, 0))  # z−1, also when the stack is reversed
     assert found.model_asymmetry == [-1]

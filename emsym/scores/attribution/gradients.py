@@ -51,7 +51,7 @@ _ALPHA = torch.tensor((1 + _nodes) / 2, dtype=torch.float32)
 _WEIGHT = torch.tensor(_weights / 2, dtype=torch.float32)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _noise(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """Standard normal (SAMPLES, S, H, W), as captum's `NoiseTunnel` draws it after this seed."""
     generator = torch.Generator().manual_seed(SEED)
@@ -134,6 +134,7 @@ def attribute_all(
             for name in wanted:
                 term = METHODS[name].term(x[one], j, found[:, offset : offset + 1])
                 made[name][:, one] += term
+    _noise.cache_clear()  # of large sections it is large
     return made
 
 

@@ -11,7 +11,6 @@ looked at first, and refused by name where the method is not defined on it.
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -28,7 +27,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from emsym.errors import UserError, first_names
 from emsym.models.watch import MOVES
-from emsym.scores.logits import DenseLogits
+from emsym.scores.logits import DenseLogits, shared
 
 CONSERVES = MOVES | {"clone", "_to_copy", "upsample_nearest2d", "empty_like", "zeros_like"}
 """Operations with one source for each value, so that what comes back to it needs no dividing up."""
@@ -86,7 +85,8 @@ def guided_backprop(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
     has ReLUs in its decoder alone, only these are guided.
 
     Raises `UserError` where no module of the network is a ReLU, and where one is applied by a
-    function instead of a module.
+    function instead of a module. A ReLU6 or a maximum that a function applies is not told from
+    other activations.
     """
     return _attribute(dense, x, mask, GUIDED)
 
@@ -258,7 +258,7 @@ LRP_EPSILON = Method(
 
 def _calls(dense: DenseLogits, x: Tensor, method: Method) -> Counter[str]:
     """How often a forward pass calls each module; `UserError` where the method is not defined."""
-    watch = _Watch(_shared(dense.model))
+    watch = _Watch(shared(dense.model))
     network = _like(dense, watch.model)
     with torch.enable_grad():
         x = x[:1].detach().clone().requires_grad_()
@@ -324,24 +324,15 @@ class _Watch(TorchDispatchMode):
         return made
 
 
-def _shared(model: nn.Module) -> nn.Module:
-    """A copy of a network over the same memory; no gradient is taken of its parameters."""
-    # by .data, as captum's LRP writes the weights back: no other copy is to take that for a change
-    memo: dict[int, Tensor] = {id(each): each.data for each in model.buffers()}
-    for each in model.parameters():
-        memo[id(each)] = nn.Parameter(each.data, requires_grad=False)
-    return deepcopy(model, memo)
-
-
 def _prepared(model: nn.Module, calls: Counter[str], method: Method) -> nn.Module:
     """A copy in which modules are out of place, and those hooked by the method are set apart."""
-    copy = nn.Sequential(_shared(model))
+    copy = nn.Sequential(shared(model))
     apart: dict[nn.Module, nn.Module] = {}
     for path, module in copy[0].named_modules():
         if getattr(module, "inplace", False):
             module.inplace = False  # type: ignore[assignment]
         if method.hooks(module):
-            own = [method.prepared(_shared(module)) for _ in range(calls[path])]
+            own = [method.prepared(shared(module)) for _ in range(calls[path])]
             apart[module] = _Apart(own)
     for parent in list(copy.modules()):
         for name, child in parent._modules.items():
@@ -353,5 +344,5 @@ def _prepared(model: nn.Module, calls: Counter[str], method: Method) -> nn.Modul
 def _like(dense: DenseLogits, model: nn.Module) -> DenseLogits:
     """Another network, seen the same way."""
     other = DenseLogits(model, dense.channel)
-    other.reversed = dense.reversed
+    other.reversed, other.channels_last = dense.reversed, dense.channels_last
     return other

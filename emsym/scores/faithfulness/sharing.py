@@ -17,15 +17,12 @@ import torch
 from torch import Tensor
 
 from emsym.scores.faithfulness import Score, Total
-from emsym.scores.logits import DenseLogits
+from emsym.scores.logits import ROUNDING, DenseLogits
 
 SEED = 0
 
 WAITING = 2**28
 """Bytes of stacks that may wait for their turn to go through the network."""
-
-ROUNDING = 1e-6
-"""Relative differences up to this are what single precision leaves of none."""
 
 
 class Totals:
