@@ -94,6 +94,8 @@ def _note(what: str, pattern: str | None) -> str:
         return f"{MORE}.{more}"
     if what == "encoders":
         return "`list encoders NAME` tells all of one: its decoders, and why it was refused."
+    if what == "attributions" and pattern is None:
+        return "And slice-shapley: exact Shapley values of the slices, one number each and no map."
     if what == "inits" and pattern is None:
         return "Interventions go with any of them: uniform-green+mirror-tied. `list interventions`"
     return ""

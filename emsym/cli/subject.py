@@ -17,34 +17,51 @@ def subject(sections: int, size: int) -> Callable[[Command], Command]:
         click.argument("network"),
         click.argument("volume"),
         click.option(
-            "--architecture", help="Of a state dict, such as unet-resnet34, or a plug-in's."
+            "--architecture",
+            help="Which network a state dict belongs to: unet-resnet34, say, or a plug-in's.",
         ),
-        click.option("--labels", help="Images as VOLUME may be; what is not 0 is foreground."),
-        click.option("--slices", type=int, help="How many the network reads; found by default."),
-        click.option("--channel", type=click.IntRange(0), help="Which of several classes, from 0."),
+        click.option("--labels", help="Images as VOLUME may be, not 0 where there is foreground."),
+        click.option("--slices", type=int, help="How many slices it reads; found by default."),
+        click.option(
+            "--channel", type=click.IntRange(0), help="Which of several classes, counted from 0."
+        ),
         click.option(
             "--probabilities/--logits",
             default=None,
-            help="What the network gives, where that is not plain.",
+            help="What the network gives, where that cannot be told.",
         ),
         click.option(
             "--target",
             type=click.Choice(["foreground", "true-foreground", "background", "all"]),
-            help="The pixels that are explained; by default the labelled foreground, or the "
-            "predicted.",
+            help="The pixels that are explained: the predicted foreground, the labelled one "
+            "(true-foreground), … By default the labelled one where there are labels.",
         ),
         click.option(
-            "--sections", default=sections, show_default=True, help="At most, evenly spaced."
+            "--sections",
+            default=sections,
+            show_default=True,
+            help="How many sections are looked at, at most; evenly spaced.",
         ),
         click.option(
             "--size",
             default=size,
+            type=click.IntRange(32),
             show_default=True,
-            help="Of the middle of a section, in pixels, at most.",
+            help="How many pixels square of the middle of each, at most.",
         ),
-        click.option("--mean", type=float, help="That training normalised grey levels with."),
-        click.option("--sd", type=float, help="That training normalised grey levels with."),
-        click.option("--threshold", default=0.5, show_default=True, help="Of the probability."),
+        click.option(
+            "--mean",
+            type=float,
+            help="Mean grey level of the training data, in the units of VOLUME; goes with --sd. By "
+            "default that of a data set's training split, else of the sections looked at.",
+        ),
+        click.option("--sd", type=float, help="Standard deviation of the training data."),
+        click.option(
+            "--threshold",
+            default=0.5,
+            show_default=True,
+            help="Of the probability, above which a pixel is predicted to be foreground.",
+        ),
     ]
 
     def decorate(command: Command) -> Command:
