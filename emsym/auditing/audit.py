@@ -12,9 +12,9 @@ import numpy as np
 from tabulate import tabulate
 
 from emsym.auditing import volume as volumes
-from emsym.auditing.intervals import mean_interval, part_intervals
+from emsym.auditing.intervals import blocks_of, mean_interval, part_intervals
 from emsym.auditing.network import Given, Loaded
-from emsym.auditing.notes import TARGETS, of_data, of_intervals, of_scores
+from emsym.auditing.notes import TARGETS, of_data, of_intervals, of_scores, slice_names
 from emsym.auditing.result import (
     Audit,
     Example,
@@ -66,10 +66,8 @@ class Report:
 
     def __str__(self) -> str:
         found = self.audit
-        half = found.slices // 2
-        headline = _headline(found)
-        names = [f"share of z{s - half:+d}".replace("-", "−") for s in range(found.slices)]
-        names[half] = "share of z"
+        headline = found.shown
+        names = [f"share of {name}" for name in slice_names(found.slices)]
         rows: list[tuple[str, Interval | None]] = [
             *zip(names, headline.share or repeat(None), strict=False)
         ]
@@ -109,7 +107,8 @@ def audit(
     file (a state dict with its `architecture`, TorchScript, `torch.export`); or the name of an
     architecture that a plug-in registers. It is put into eval mode for as long as the audit takes.
     `volume` is an array (Z, Y, X), image files, or a dataset card, of which the test split is
-    looked at; `labels` are alike, not 0 where there is foreground.
+    looked at; `labels` are alike, not 0 where there is foreground; or, where they hold more than
+    two values and the network has more than two classes, the numbers of these.
 
     `slices` is how many the network reads, found out where None; `channel` which of several
     classes is looked at; `probabilities` whether the network gives these instead of logits, where
@@ -143,7 +142,7 @@ def audit(
     ) as subject:
         loaded, dense, chosen = subject.loaded, subject.dense, subject.chosen
         reads, targets = chosen.slices, subject.targets
-        notes = [*of_data(chosen, probabilities), of_intervals(chosen)]
+        notes = of_data(chosen, probabilities)
         if SHAPLEY in methods and reads > SHAPLEY_SLICES:
             methods.remove(SHAPLEY)
             notes.append(
@@ -161,8 +160,20 @@ def audit(
             raise UserError(NOT_FINITE) from error
         stem, stem_note = _stem(loaded, reads)
     columns = {name: np.concatenate(parts) for name, parts in walk.columns.items()}
-    rows = [_symmetry(columns, name, each, reads) for name in methods for each in targets]
-    measured = _measured(columns, rows, headline, reads)
+    blocks = blocks_of(np.array(chosen.data.sections), reads)
+    rows = {
+        (name, each): _symmetry(columns, name, each, reads, blocks)
+        for name in methods
+        for each in targets
+    }
+    measured = _measured(columns, rows[headline], reads, chosen.data.available, blocks)
+    notes += of_intervals(chosen.data.sections, blocks, measured.valued)
+    shapley = _shapley(columns, headline[1], reads, blocks) if SHAPLEY in methods else None
+    if SHAPLEY in methods and shapley is None and rows[SHAPLEY, headline[1]].share:
+        notes.append(
+            "No Shapley values: all slices together move the logits by a mean over sections that "
+            "cannot be told from 0, of which parts would be arbitrary."
+        )
     finding, verdict = judge(measured)
     counts = pooled(walk.counts) if walk.counts else None
     numbers = Audit(
@@ -173,15 +184,15 @@ def audit(
         slices=reads,
         headline="/".join(headline),
         flip_error=measured.flip_error,
-        flip_dice=mean_interval(columns["flip_dice"]),
+        flip_dice=mean_interval(columns["flip_dice"], blocks, (0, 1)),
         dice=counts.dice if counts else None,
         iou=counts.iou if counts else None,
-        symmetry=rows,
-        shapley=_shapley(columns, headline[1], reads) if SHAPLEY in methods else None,
+        symmetry=list(rows.values()),
+        shapley=shapley,
         stem=stem,
         stem_note=stem_note,
-        advice=advise(finding, measured, loaded, subject.classes, chosen.data.available),
-        notes=[*notes, *of_scores(columns, rows, counts)],
+        advice=advise(finding, measured, loaded, subject.classes, bool(probabilities)),
+        notes=[*notes, *of_scores(columns, list(rows.values()), counts)],
         images={name: _numbers(values) for name, values in columns.items()},
         seconds=round(time.perf_counter() - start, 3),
         environment={**environment(), "device": str(dense.device)},
@@ -224,7 +235,7 @@ class _Walk:
         truth = None if found.truth is None else found.truth.numpy(force=True)
         if truth is not None:
             self.counts += [Counts.of(p, t) for p, t in zip(found.predicted, truth, strict=True)]
-        there = found.columns[f"{self.headline[1]}/pixels"] > 0
+        there = np.isfinite(found.columns["/".join((*self.headline, "slice_share[+0]"))])
         if there.any():
             self._maps.append((int(there.sum()), np.abs(maps[there]).sum(0, dtype=np.float64)))
         for index in range(len(maps)):
@@ -250,20 +261,23 @@ class _Walk:
 
 def _measured(
     columns: dict[str, np.ndarray],
-    rows: list[Symmetry],
-    headline: tuple[str, Target],
+    headline: Symmetry,
     slices: int,
+    available: int,
+    blocks: np.ndarray,
 ) -> Measured:
     flips = columns["flip_error"]
-    asymmetry = columns["/".join((*headline, "model_asymmetry"))]
+    asymmetry = columns[f"{headline.attribution}/{headline.target}/model_asymmetry"]
     largest = np.concatenate([np.abs(asymmetry[np.isfinite(asymmetry)]), flips]).max()
     return Measured(
         slices=slices,
         sections=len(flips),
-        headline=next(row for row in rows if (row.attribution, row.target) == headline),
-        flip_error=mean_interval(flips),
+        available=available,
+        valued=int(np.isfinite(asymmetry).sum()),
+        headline=headline,
+        flip_error=mean_interval(flips, blocks, (0, 1)),
         exact=bool(largest < ROUNDING),
-        empty=int((columns[f"{headline[1]}/pixels"] == 0).sum()),
+        empty=int((columns[f"{headline.target}/pixels"] == 0).sum()),
     )
 
 
@@ -284,34 +298,45 @@ def _numbers(values: np.ndarray) -> list[float | None]:
     return [float(value) if math.isfinite(value) else None for value in values]
 
 
-def _symmetry(columns: dict[str, np.ndarray], name: str, target: Target, slices: int) -> Symmetry:
+_RANGES = {
+    "imbalance": (0, 1),
+    "neighbour_asymmetry": (-1, 1),
+    "model_asymmetry": (-1, 1),
+    "data_asymmetry": (-1, 1),
+    "mirror_distance": (0, 1),
+}
+"""The scores of `Symmetry` beside the shares, and what they can be."""
+
+
+def _symmetry(
+    columns: dict[str, np.ndarray], name: str, target: Target, slices: int, blocks: np.ndarray
+) -> Symmetry:
     prefix = f"{name}/{target}/"
     shares = [columns[f"{prefix}slice_share[{s - slices // 2:+d}]"] for s in range(slices)]
-    share = [each for column in shares if (each := mean_interval(column)) is not None]
+    share = [
+        each for column in shares if (each := mean_interval(column, blocks, (0, 1))) is not None
+    ]
     scores = {
-        score: mean_interval(columns[prefix + score]) if prefix + score in columns else None
-        for score in (
-            "imbalance",
-            "neighbour_asymmetry",
-            "model_asymmetry",
-            "data_asymmetry",
-            "mirror_distance",
-        )
+        score: mean_interval(columns[prefix + score], blocks, within)
+        for score, within in _RANGES.items()
+        if prefix + score in columns
     }
     return Symmetry(
         attribution=name,
         target=target,
         share=share or None,
         ratio=ratio(scores["model_asymmetry"]),
+        **dict.fromkeys(_RANGES) | scores,
         missing=int(np.isnan(shares[0]).sum()),
-        **scores,
     )
 
 
-def _shapley(columns: dict[str, np.ndarray], target: Target, slices: int) -> list[Interval] | None:
+def _shapley(
+    columns: dict[str, np.ndarray], target: Target, slices: int, blocks: np.ndarray
+) -> list[Interval] | None:
     prefix = f"{SHAPLEY}/{target}/slice_shapley"
     values = [columns[f"{prefix}[{s - slices // 2:+d}]"] for s in range(slices)]
-    return part_intervals(np.stack(values, 1))
+    return part_intervals(np.stack(values, 1), blocks)
 
 
 def _stem(loaded: Loaded, slices: int) -> tuple[Stem | None, str]:
@@ -329,12 +354,6 @@ def _stem(loaded: Loaded, slices: int) -> tuple[Stem | None, str]:
 
 
 # --- in words -------------------------------------------------------------------------------------
-
-
-def _headline(found: Audit) -> Symmetry:
-    return next(
-        row for row in found.symmetry if f"{row.attribution}/{row.target}" == found.headline
-    )
 
 
 def _cells(found: Interval | None) -> tuple[str, str]:

@@ -170,11 +170,17 @@ class Exported(nn.Module):
 
 def is_exported(path: Path) -> bool:
     """Whether a file is an archive of `torch.export.save`, of whatever version."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        names = {name.rpartition("/")[2] for name in archive.namelist()}
+    names = {name.rpartition("/")[2] for name in members(path)}
     return "archive_format" in names or "serialized_exported_program.json" in names
+
+
+def members(path: Path) -> list[str]:
+    """What is in a zip archive, by name; nothing where the file is none, or is damaged."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):  # as many as there are fields
+        return []
 
 
 def read_exported(path: Path) -> Exported:
@@ -245,10 +251,10 @@ class _Reader:
             data, told = self._bytes(folder + meta["path_name"]), meta["tensor_meta"]
             size, stride = ([side["as_int"] for side in told[key]] for key in ("sizes", "strides"))
             kind = _TYPES[told["dtype"]]
-            if not data:
+            if not data and not math.prod(size):
                 found[name] = torch.zeros(size, dtype=kind)
                 continue
-            flat = torch.frombuffer(bytearray(data), dtype=kind)
+            flat = torch.frombuffer(bytearray(data), dtype=kind) if data else torch.zeros(0)
             if math.prod(size) > flat.numel():
                 raise self._refused(f"claims more values of {first_names([name])} than it holds")
             tensor = flat.as_strided(size, stride, told["storage_offset"]["as_int"])

@@ -8,18 +8,18 @@ program is code all the same: it runs, and may use time and memory as it likes.
 import copy
 import re
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import pooch
 import torch
 from torch import Tensor, nn
 
-from emsym.auditing.exported import is_exported, read_exported
+from emsym.auditing.exported import is_exported, members, read_exported
+from emsym.auditing.result import Kind
 from emsym.errors import UserError, first_line, first_names
 from emsym.models.architectures import ARCHITECTURES, Smp
 from emsym.models.checkpoint import SUFFIXES, read_state_dict
@@ -29,13 +29,15 @@ from emsym.models.stem import CHANNELS, Stem, fill_stem, find_stem, tensors_of
 from emsym.models.weights import compare
 from emsym.scores.logits import DenseLogits
 
-Kind = Literal["module", "callable", "state dict", "TorchScript", "torch.export"]
 Given = nn.Module | Callable[[Tensor], Tensor] | str | Path
 
 _TIED = re.compile(r"\.parametrizations\.(\w+)\.original$")
 _HEAD = "segmentation_head."
 _LEAST = 1e-6
 """Probabilities are taken for at least that far from 0 and 1, where the logit is infinite."""
+_SAME = 1e-2
+"""Two answers to one stack differ by at most that part of the largest value, by rounding, on any
+device: half precision or TF32 inside a network gives 1e-3."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def load_network(network: Given, architecture: str | None = None) -> Loaded:
     path = Path(network)
     if not path.exists() and path.suffix not in (*SUFFIXES, ".pt2", ".ts"):
         return _registered(str(network), architecture)
-    digest = f"sha256:{pooch.file_hash(path)}" if path.is_file() else None
+    digest = f"sha256:{_hash(path)}" if path.is_file() else None
     if path.is_file() and (is_exported(path) or _is_scripted(path)):
         if architecture is not None:
             raise UserError(
@@ -168,11 +170,17 @@ def _full(model: nn.Module) -> nn.Module:
 # --- files ----------------------------------------------------------------------------------------
 
 
+def _hash(path: Path) -> str:
+    try:
+        return pooch.file_hash(path)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be opened ({error.strerror}): check the path and its permissions."
+        ) from error
+
+
 def _is_scripted(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    return any(name.endswith("/constants.pkl") for name in members(path))
 
 
 def _scripted(path: Path) -> nn.Module:
@@ -325,12 +333,18 @@ def ask(dense: DenseLogits, x: Tensor, probabilities: bool | None) -> Tensor:
 
     `probabilities` is whether the user says that it gives them instead, None for nothing said.
     Raises `UserError` where the network does not run, gives something else, cannot be
-    differentiated, or gives what looks like probabilities and nobody said what it is.
+    differentiated, answers otherwise when it is asked again, beside another stack, or gives what
+    looks like probabilities and nobody said what it is.
     """
     slices, height, width = x.shape[1:]
     try:
         with torch.enable_grad():
             given = dense.outputs(x.detach().requires_grad_())
+        with torch.no_grad():  # beside another, as far as passes may be of two
+            beside = (
+                x if dense.at_once(height * width) == 1 else torch.cat([x, x.new_zeros(x.shape)])
+            )
+            again = dense.outputs(beside)[:1]
     except UserError:
         raise
     except Exception as error:  # whatever a stranger's network raises
@@ -345,6 +359,11 @@ def ask(dense: DenseLogits, x: Tensor, probabilities: bool | None) -> Tensor:
             "from its input to the logits, without no_grad, detach, argmax or NumPy."
         )
     given = given.detach()
+    if given.isfinite().all() and (given - again).abs().max() > _SAME * given.abs().max():
+        raise UserError(
+            "The network answers the same stack differently each time: put it into eval mode, and "
+            "leave dropout out."
+        )
     if probabilities is None and _are_probabilities(given):
         raise UserError(
             "The network's output looks like probabilities, and an audit needs the logits before "

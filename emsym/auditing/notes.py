@@ -8,7 +8,7 @@ from emsym.protocol import Target
 from emsym.scores.segmentation import Counts
 
 FEW = 10
-"""Sections, below which a bootstrap does not see how much they vary."""
+"""Sections with a value, below which their mean is normal only if they are."""
 LOW_DICE = 0.2
 """Below, labels or normalisation may be others than the network was trained with."""
 TARGETS: dict[Target, str] = {
@@ -18,6 +18,16 @@ TARGETS: dict[Target, str] = {
     "all": "whole sections",
 }
 """What the targets are called in a sentence."""
+
+
+def slice_names(slices: int) -> list[str]:
+    """Of the slices of a stack, by their distance from the one that is segmented.
+
+    >>> slice_names(3)
+    ['z−1', 'z', 'z+1']
+    """
+    centre = slices // 2
+    return [f"z{s - centre:+d}".replace("-", "−") if s != centre else "z" for s in range(slices)]
 
 
 def of_data(chosen: Chosen, probabilities: bool | None) -> list[str]:
@@ -42,6 +52,11 @@ def of_data(chosen: Chosen, probabilities: bool | None) -> list[str]:
             else "."
         )
     )
+    if chosen.marked is not None:
+        notes.append(
+            f"The labels hold more than two values, and the network has several classes: labelled "
+            f"foreground is what is {chosen.marked} in the labels."
+        )
     if probabilities:
         notes.append(
             "The logits were taken back from probabilities; where these are rounded to 0 or 1, "
@@ -50,14 +65,26 @@ def of_data(chosen: Chosen, probabilities: bool | None) -> list[str]:
     return notes
 
 
-def of_intervals(chosen: Chosen) -> str:
-    """What intervals are over."""
-    return (
+def of_intervals(sections: list[int], blocks: np.ndarray, valued: int) -> list[str]:
+    """What intervals are over.
+
+    `blocks` are as of `blocks_of`; `valued` is how many sections have the headline's asymmetry.
+    """
+    notes = [
         "Intervals are over sections of this one volume, which are alike as neighbours are, for "
         "this one network: another training of it may lean otherwise."
-        + f" From fewer than {FEW} sections they come out too narrow."
-        * (len(chosen) < FEW)
-    )
+    ]
+    if (count := len(np.unique(blocks))) < len(sections):
+        notes.append(
+            f"Stacks of the {len(sections)} sections share slices, so that intervals are over "
+            f"{count} {'block' if count == 1 else 'blocks'} of them."
+        )
+    if 1 < valued < FEW:
+        notes.append(
+            f"Of {valued} sections with a value, fewer than {FEW}, an interval is right only if "
+            "they vary as a normal distribution does."
+        )
+    return notes
 
 
 def of_scores(
@@ -70,7 +97,7 @@ def of_scores(
     notes, empty, sections = [], {}, len(columns["flip_error"])
     if counts and counts.dice is not None and counts.dice < LOW_DICE:
         notes.append(
-            f"Dice is {counts.dice:.2f}: is what is not 0 in the labels what the network segments, "
+            f"Dice is {counts.dice:.2f}: is the labelled foreground what the network segments, "
             "and was it trained with this mean and sd?"
         )
     for target in dict.fromkeys(row.target for row in rows):
@@ -84,7 +111,7 @@ def of_scores(
         of = f"{row.attribution} over the {TARGETS[row.target]}"
         if zero := row.missing - empty[row.target]:
             notes.append(
-                f"The attribution, {of}, is zero everywhere in {zero} of the "
+                f"The attribution, {of}, is zero everywhere or not finite in {zero} of the "
                 f"{sections - empty[row.target]} sections that have a target."
             )
         lone = columns[f"{row.attribution}/{row.target}/model_asymmetry"]

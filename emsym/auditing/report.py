@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emsym.auditing.notes import TARGETS, slice_names
 from emsym.auditing.pictures import data_uri, equalise, outlines, shrink, side, stretch
 from emsym.auditing.result import Audit, Example, Interval, Pictures, Symmetry
 from emsym.files import write_atomically
@@ -20,13 +21,6 @@ MISSING = "–"
 
 _LEAST_WHITE = 0.1
 """The difference of probabilities that is drawn white is at least this: rounding stays black."""
-
-_WHERE = {
-    "foreground": "predicted foreground",
-    "true-foreground": "labelled foreground",
-    "background": "predicted background",
-    "all": "all pixels",
-}
 
 
 def write(audit: Audit, pictures: Pictures, path: Path) -> None:
@@ -53,11 +47,9 @@ def html(audit: Audit, pictures: Pictures) -> str:
         "duration": duration,
     }
     names = slice_names(audit.slices)
-    shown = next(
-        (s for s in audit.symmetry if f"{s.attribution}/{s.target}" == audit.headline), None
-    )
+    shown = audit.shown
     stem = [Interval(value=value) for value in audit.stem.share] if audit.stem else []
-    share = (shown.share if shown else None) or []
+    share = shown.share or []
     bands, filters = outlines(audit.stem.filters) if audit.stem else ([], 0)
     mean_map = pictures.mean_map
     return environment.get_template("report.html").render(
@@ -69,24 +61,16 @@ def html(audit: Audit, pictures: Pictures) -> str:
         stem=bars(stem, share + stem),
         bands=bands,
         filters=filters,
-        leans=shown and _leans(shown),
-        where=_WHERE,
+        leans=_leans(shown),
+        shown=shown,
+        valued=len(audit.data.sections) - shown.missing,
+        where=TARGETS,
         axis=_axis(audit.symmetry),
         white=_white(pictures.examples),
         examples=[_example(each, _white(pictures.examples)) for each in pictures.examples],
         mean_map=_mean_map(mean_map) if np.isfinite(mean_map).all() and mean_map.any() else [],
         MISSING=MISSING,
     )
-
-
-def slice_names(slices: int) -> list[str]:
-    """Of the slices of a stack, by their distance from the one that is segmented.
-
-    >>> slice_names(3)
-    ['z−1', 'z', 'z+1']
-    """
-    centre = slices // 2
-    return [f"z{s - centre:+d}".replace("-", "−") if s != centre else "z" for s in range(slices)]
 
 
 def number(value: float | None, decimals: int | None = None) -> str:

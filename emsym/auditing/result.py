@@ -9,9 +9,16 @@ import numpy as np
 from emsym.errors import UserError
 from emsym.protocol import Strict, Target
 
+Finding = Literal["biased", "symmetric", "unclear", "unmeasurable"]
+Kind = Literal["module", "callable", "state dict", "TorchScript", "torch.export"]
+"""Where a network comes from."""
+
 
 class Interval(Strict):
-    """A mean over sections and its 95 % bootstrap interval; no bounds for a single section."""
+    """A mean over sections and its 95 % interval (`emsym.auditing.intervals`).
+
+    No bounds where it is of one section, or of sections that share slices.
+    """
 
     value: float
     low: float | None = None
@@ -36,7 +43,8 @@ class Symmetry(Strict):
     data_asymmetry: Interval | None
     mirror_distance: Interval | None
     missing: int
-    """Sections without a value: the target is empty there, or the attribution zero everywhere."""
+    """Sections without a value: the target is empty there, or the attribution is zero everywhere or
+    not finite."""
 
 
 class Stem(Strict):
@@ -53,7 +61,7 @@ class Network(Strict):
     """What was audited."""
 
     name: str
-    kind: Literal["module", "callable", "state dict", "TorchScript", "torch.export"]
+    kind: Kind
     digest: str | None
     """SHA-256 of its file."""
     architecture: str | None
@@ -98,7 +106,7 @@ class Audit(Strict):
     schema_version: Literal[1] = 1
     verdict: str
     """One sentence."""
-    finding: Literal["biased", "symmetric", "unclear", "unmeasurable"]
+    finding: Finding
     network: Network
     data: Data
     slices: int
@@ -112,7 +120,9 @@ class Audit(Strict):
     symmetry: list[Symmetry]
     """Of each attribution method and target; slice-shapley among them."""
     shapley: list[Interval] | None
-    """The Shapley value of each slice as a part of T(x) − T(0), for the headline's target."""
+    """The Shapley value of each slice as a part of |T(x) − T(0)|, for the headline's target: below
+    0, a slice lowers the logits. None where no section has one, or the mean of T(x) − T(0) cannot
+    be told from 0."""
     stem: Stem | None
     stem_note: str
     """Why there is no stem profile, or nothing."""
@@ -123,6 +133,11 @@ class Audit(Strict):
     """Every score of every section."""
     seconds: float
     environment: dict[str, str | int | bool | None]
+
+    @property
+    def shown(self) -> Symmetry:
+        """The headline's scores."""
+        return next(s for s in self.symmetry if f"{s.attribution}/{s.target}" == self.headline)
 
 
 @dataclass(frozen=True)
@@ -148,7 +163,7 @@ class Pictures:
 
     examples: list[Example]
     mean_map: np.ndarray
-    """(S, H, W) float32: mean over sections of |A_s| by the headline's method."""
+    """(S, H, W) float32: mean of |A_s| by the headline's method, over the sections with shares."""
 
 
 def check_free(path: Path) -> list[Path]:

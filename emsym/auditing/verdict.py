@@ -3,12 +3,10 @@
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from emsym.auditing.network import Loaded
-from emsym.auditing.result import Advice, Interval, Symmetry
-
-Finding = Literal["biased", "symmetric", "unclear", "unmeasurable"]
+from emsym.auditing.notes import FEW
+from emsym.auditing.result import Advice, Finding, Interval, Symmetry
 
 TOLERANCE = 1.1
 """Sides that count alike within a tenth are called symmetric, if the whole interval says so."""
@@ -27,6 +25,10 @@ class Measured:
 
     slices: int
     sections: int
+    available: int
+    """How many sections could be audited."""
+    valued: int
+    """Sections with an asymmetry."""
     headline: Symmetry
     flip_error: Interval | None
     exact: bool
@@ -34,36 +36,56 @@ class Measured:
     empty: int
     """Sections in which the headline's target has no pixel."""
 
+    @property
+    def alike(self) -> bool:
+        """Whether the whole interval of the asymmetry says that both sides count alike."""
+        found, most = self.headline.model_asymmetry, (TOLERANCE - 1) / (TOLERANCE + 1)
+        return (
+            found is not None
+            and found.low is not None
+            and found.high is not None
+            and -most <= found.low
+            and found.high <= most
+        )
+
+    @property
+    def more_would_tell(self) -> bool:
+        """Whether there are more sections, which could narrow the interval of the asymmetry."""
+        asymmetry = self.headline.model_asymmetry is not None
+        return asymmetry and not self.alike and self.sections < self.available
+
 
 def judge(found: Measured) -> tuple[Finding, str]:
     """The finding and its sentence."""
     before, after = sides(found.slices)
-    one, share = found.headline, found.headline.share
-    asymmetry = one.model_asymmetry
+    share, asymmetry = found.headline.share, found.headline.model_asymmetry
     if found.slices == 1:
         return "unmeasurable", "The network reads one slice, so there are no sides to compare."
     if share is None:
         return "unmeasurable", f"Nothing can be said: {_why(found)}."
+    moved = _moved(found.flip_error)
     if asymmetry is None:
-        return "symmetric", f"Only the central slice counts: {before} and {after} do not at all."
+        if found.exact:
+            said = f"Only the central slice counts: {before} and {after} do not at all."
+            return "symmetric", said
+        return "unclear", f"Over the target only the central slice counts, but {moved}."
     if found.exact:
         return "symmetric", f"{_capital(before)} and {after} count exactly alike, but for rounding."
-    compared = asymmetry, before, after
-    said = f"{_capital(_compared(*compared))}."
+    compared = _compared(asymmetry, before, after, found.valued)
+    said = _capital(compared)
     if asymmetry.low is None or asymmetry.high is None:
-        return "unclear", f"{said[:-1]}, but a single section gives no interval."
-    most = (TOLERANCE - 1) / (TOLERANCE + 1)
-    if -most <= asymmetry.low and asymmetry.high <= most:
-        moved = found.flip_error
-        if moved is not None and moved.value > FLIP_ERROR:
+        one = "a single section gives" if found.valued == 1 else "sections that overlap give"
+        return "unclear", f"{said}, but {one} no interval."
+    if found.alike:
+        if found.flip_error is not None and found.flip_error.value > FLIP_ERROR:
             return "unclear", (
-                f"{_capital(before)} and {after} count alike, but not for the same: reversing the "
-                f"stack moves the probability by {moved.value:.2f} on average."
+                f"{_capital(before)} and {after} count alike, but not for the same: {moved}."
             )
-        return "symmetric", f"{_capital(before)} and {after} count alike: {_compared(*compared)}."
+        return "symmetric", f"{_capital(before)} and {after} count alike: {compared}."
     if asymmetry.low > 0 or asymmetry.high < 0:
-        return "biased", said
-    return "unclear", f"{said[:-1]}, which includes 1: more sections would tell."
+        return "biased", f"{said}."
+    way = "more sections would tell" if found.more_would_tell else "this volume does not tell"
+    return "unclear", f"{said}, which includes 1: {way}."
 
 
 def sides(slices: int) -> tuple[str, str]:
@@ -91,10 +113,17 @@ def ratio(asymmetry: Interval | None) -> Interval | None:
     return Interval(value=(1 - asymmetry.value) / (1 + asymmetry.value), low=low, high=high)
 
 
-def _compared(asymmetry: Interval, before: str, after: str) -> str:
+def _moved(flip_error: Interval | None) -> str:
+    value = 0 if flip_error is None else flip_error.value
+    by = f"{value:.2f}" if value >= 0.01 else "less than 0.01"
+    return f"reversing the stack moves the probability by {by} on average"
+
+
+def _compared(asymmetry: Interval, before: str, after: str, sections: int) -> str:
     """``z−1 counts 1.9 × as much as z+1 (95 % interval 1.7–2.1)``; the side that counts more first.
 
-    It is that of the model asymmetry, so that what the images hold does not matter.
+    It is that of the model asymmetry, so that what the images hold does not matter. Of how many
+    sections an interval is, it says where they are few.
     """
     more, less = (before, after) if asymmetry.value <= 0 else (after, before)
     turned = asymmetry
@@ -116,7 +145,8 @@ def _compared(asymmetry: Interval, before: str, after: str) -> str:
     if asymmetry.low is None:
         return said
     upper = " and more" if times.high is None else f"–{times.high:.{decimals}f}"
-    return f"{said} (95 % interval {least:.{decimals}f}{upper})"
+    few = f", from {sections} sections" if sections < FEW else ""
+    return f"{said} (95 % interval {least:.{decimals}f}{upper}{few})"
 
 
 def _capital(text: str) -> str:
@@ -127,7 +157,7 @@ def _why(found: Measured) -> str:
     """Why no section has a value."""
     target = found.headline.target
     if found.empty < found.sections:
-        return "the network's answer depends on no slice in any section"
+        return "the attribution is zero everywhere or not finite in every section"
     if target == "true-foreground":
         return "the labels have no foreground in any section"
     pixels = {"foreground": "foreground", "background": "background"}.get(target, "pixel")
@@ -138,11 +168,11 @@ def _why(found: Measured) -> str:
 
 
 def advise(
-    finding: Finding, found: Measured, loaded: Loaded, classes: int, available: int
+    finding: Finding, found: Measured, loaded: Loaded, classes: int, probabilities: bool
 ) -> list[Advice]:
     """What to do about a finding, the easiest first.
 
-    `available` is how many sections could be audited.
+    `probabilities` is whether the network gives these instead of logits.
     """
     if found.slices == 1:
         return []
@@ -157,23 +187,23 @@ def advise(
         )
         return [Advice(text=way)]
     made = []
-    if finding == "unclear" and found.sections < available:
+    if finding == "unclear" and found.more_would_tell:
         made.append(
             Advice(
-                text=f"Look at more sections: {found.sections} of {available} were audited. The "
-                f"interval narrows with their number: --sections {available} takes them all."
+                text=f"Look at more sections: {found.sections} of {found.available} were audited. "
+                "The interval narrows with their number: "
+                f"--sections {found.available} takes them all."
             )
         )
-    return [*made, *_repairs(found.slices, loaded, classes)]
+    return [*made, *_repairs(found.slices, loaded, classes, probabilities)]
 
 
-def _repairs(slices: int, loaded: Loaded, classes: int) -> list[Advice]:
+def _repairs(slices: int, loaded: Loaded, classes: int, probabilities: bool) -> list[Advice]:
+    into = "" if probabilities else ".sigmoid()" if classes == 1 else ".softmax(1)"
     average = Advice(
         text="Without any training: average the predictions of each stack and of its mirror image. "
         "The result is exactly symmetric, at twice the time.",
-        command="p = (net(x).sigmoid() + net(x.flip(1)).sigmoid()) / 2"
-        if classes == 1
-        else "p = (net(x).softmax(1) + net(x.flip(1)).softmax(1)) / 2",
+        command=f"p = (net(x){into} + net(x.flip(1)){into}) / 2",
     )
     uniform = Advice(
         text="Before you fine-tune another network: start from a stem that treats all slices alike "

@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,13 @@ class Chosen:
 
     image: dict[int, np.ndarray]
     """Grey levels (H, W), by the section's number in the volume."""
-    truth: np.ndarray | None
-    """(N, H, W) bool, of the central sections."""
+    labels: np.ndarray | None
+    """(N, H, W), of the central sections, as they are stored; a card's are bool."""
     scale: Normalisation
     slices: int
     data: Data
+    marked: int | None = None
+    """The label of the foreground; None where it is whatever is not 0."""
 
     def __len__(self) -> int:
         return len(self.data.sections)
@@ -47,8 +49,20 @@ class Chosen:
             for centre in self.data.sections[part]
         ]
         grey = torch.from_numpy(np.stack(stacks).astype(np.float32))
-        truth = None if self.truth is None else torch.from_numpy(self.truth[part])
-        return self.scale(grey), truth
+        if self.labels is None:
+            return self.scale(grey), None
+        labels = self.labels[part]
+        truth = labels != 0 if self.marked is None else labels == self.marked
+        return self.scale(grey), torch.from_numpy(truth)
+
+    def marking(self, classes: int, channel: int) -> "Chosen":
+        """Its sections, with the foreground of one of the classes of a network.
+
+        Labels of more than two values, beside more than two classes, are taken for the numbers of
+        the classes, so that `channel` is foreground; of others whatever is not 0.
+        """
+        several = classes > 2 and self.labels is not None and len(np.unique(self.labels)) > 2
+        return replace(self, marked=channel) if several else self
 
 
 @dataclass(frozen=True)
@@ -78,17 +92,19 @@ def choose(
     """Read at most `sections` sections, evenly spaced, and the middle `size` pixels of each.
 
     `volume` is an array (Z, Y, X), a file, pattern or folder of images, or a dataset card, of
-    which the test split is looked at. `labels` are alike; whatever is not 0 is foreground. A card
-    has its own. Only sections that have all their neighbours are looked at, and only those and
-    their neighbours are read.
+    which the test split is looked at. `labels` are alike; whatever is not 0 is foreground, until
+    `Chosen.marking` says otherwise. A card has its own. Only sections that have all their
+    neighbours are looked at, and only those and their neighbours are read.
 
     Grey levels are normalised by `mean` and `sd`; where they are None by those of a card's training
     split, or else of the sections that were read.
 
     Raises `UserError` for what cannot be read, does not fit together, or is of one grey level.
     """
-    if (mean is None) != (sd is None) or (sd is not None and sd <= 0):
-        raise UserError("Give both --mean and --sd, in grey levels, the latter above 0.")
+    if (mean is None) != (sd is None) or not (
+        math.isfinite(mean or 0) and math.isfinite(sd or 0) and (sd is None or sd > 0)
+    ):
+        raise UserError("Give both --mean and --sd, finite, in grey levels, the latter above 0.")
     for name, value in (("sections", sections), ("size", min(size))):
         if value < 1:
             raise UserError(f"--{name} must be 1 or more.")
@@ -115,7 +131,7 @@ def choose(
             f"The {found.image.name} is {own.mean:g} everywhere in the sections that were read: is "
             "it the right one?"
         )
-    truth = None if found.labels is None else _truth(found.labels, chosen, crop)
+    marks = None if found.labels is None else _labels(found.labels, chosen, crop)
     data = Data(
         name=found.name,
         source=found.source,
@@ -123,12 +139,12 @@ def choose(
         mean=scale.mean,
         sd=scale.sd,
         normalised_by=told,
-        labels=truth is not None,
+        labels=marks is not None,
         available=len(centres),
         sections=chosen,
         crop=crop,
     )
-    return Chosen(image, truth, scale, slices, data)
+    return Chosen(image, marks, scale, slices, data)
 
 
 # --- what is meant --------------------------------------------------------------------------------
@@ -224,6 +240,11 @@ def _read(
         for (z, y, x), block in layer.blocks(first, last + 1):
             if block.dtype.kind == "f" and not np.isfinite(block).all():
                 raise UserError(f"The {layer.name} holds NaN or infinite values.")
+            if block.dtype.kind == "f" and np.abs(block).max() > np.finfo(np.float32).max:
+                raise UserError(
+                    f"The {layer.name} holds values beyond {np.finfo(np.float32).max:.1e}, which "
+                    "single precision cannot hold: scale its grey levels down."
+                )
             pivot = float(block.mean(dtype=np.float64)) if pivot is None else pivot
             apart = block - np.float64(pivot)
             count += block.size
@@ -264,20 +285,19 @@ def _training(layer: Layer, start: int, stop: int) -> Normalisation:
     return Normalisation.of(image)
 
 
-def _truth(
+def _labels(
     labels: Layer | Volume, centres: list[int], crop: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """The foreground of the central sections, (N, H, W) bool."""
+    """Those of the central sections, (N, H, W) as they are stored; of a card its foreground."""
     top, bottom, left, right = crop
     made = []
     for first, last in _runs(centres):
         if isinstance(labels, Volume):
             whole, _ = labels.read_labels(first, last + 1)
         else:
-            stored = np.empty((last + 1 - first, *labels.shape[1:]), labels.dtype)
-            labels.read_into(stored, first)
-            if stored.dtype.kind == "f" and not np.isfinite(stored).all():
+            whole = np.empty((last + 1 - first, *labels.shape[1:]), labels.dtype)
+            labels.read_into(whole, first)
+            if whole.dtype.kind == "f" and not np.isfinite(whole).all():
                 raise UserError("The labels hold NaN or infinite values.")
-            whole = stored != 0
         made.append(whole[:, top:bottom, left:right])
     return np.concatenate(made)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import emsym
 from emsym.auditing.audit import Report
+from emsym.auditing.report import html
 from emsym.auditing.result import Audit, Interval
 from emsym.auditing.verdict import ratio
 from emsym.cli import main
@@ -116,10 +117,54 @@ def test_a_network_that_looks_at_the_centre_alone_is_symmetric() -> None:
 
 
 def test_sides_that_count_alike_for_different_things_are_not_called_symmetric() -> None:
-    found = audited(Weighted(1, 1, -1))
+    found = audited(Weighted(1, 1, -1), sections=8)
     assert found.finding == "unclear"
     assert "not for the same" in found.verdict
     assert found.flip_error.value > 0.05
+    # no more sections would make them the same
+    assert not any("more sections" in each.text for each in found.advice)
+
+
+class Stepped(nn.Module):
+    """The centre, and z−1 by a step, which has no gradient."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, 1:2] + 2 * (x[:, :1] > 0)
+
+
+def test_a_side_that_no_gradient_shows_is_not_called_symmetric() -> None:
+    found = audited(Stepped())
+    assert found.symmetry[0].model_asymmetry is None
+    assert found.finding == "unclear"
+    moved = f"reversing the stack moves the probability by {found.flip_error.value:.2f} on average"
+    assert found.verdict == f"Over the target only the central slice counts, but {moved}."
+    assert not any("more sections" in each.text for each in found.advice)
+
+
+def test_shapley_parts_keep_their_sign() -> None:
+    """Over the predicted background a network lowers its logits, by every slice of this one."""
+    model = nn.Conv2d(3, 1, 1, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([3.0, 2.0, 1.0]).view(1, 3, 1, 1))
+    above, below = (
+        [
+            part.value
+            for part in audited(model, target=t, attributions=("saliency", SHAPLEY)).shapley
+        ]
+        for t in ("foreground", "background")
+    )
+    assert min(above) > 0 > max(below)
+    assert sum(above) == pytest.approx(1)
+    assert sum(below) == pytest.approx(-1)
+
+
+def test_shapley_parts_of_nothing_are_missing_with_a_reason() -> None:
+    """Grey levels are normalised: over whole sections what a linear network adds up to is 0."""
+    model = nn.Conv2d(3, 1, 1, bias=False)
+    found = audited(model, target="all", attributions=("saliency", SHAPLEY))
+    assert found.shapley is None
+    assert any("cannot be told from 0" in note for note in found.notes)
+    assert found.symmetry[1].share is not None
 
 
 def test_swapping_the_sides_turns_the_verdict_round() -> None:
@@ -166,7 +211,7 @@ def test_with_labels_both_targets_are_measured() -> None:
     assert found.headline == "saliency/true-foreground"
     assert [row.target for row in found.symmetry] == ["true-foreground", "foreground"]
     assert 0 <= found.dice <= 1
-    assert any("is what is not 0 in the labels" in n for n in found.notes) == (found.dice < 0.2)
+    assert any("is the labelled foreground" in n for n in found.notes) == (found.dice < 0.2)
     without = audited(Weighted(2, 1, 1))
     assert without.headline == "saliency/foreground"
     assert (without.dice, without.iou, without.data.labels) == (None, None, False)
@@ -181,9 +226,13 @@ def test_what_was_left_out_is_told() -> None:
     assert found.data.crop == (16, 48, 32, 64)
     assert any("3 of 10 sections" in note for note in found.notes)
     assert any("middle 32 × 32 of 64 × 96" in note for note in found.notes)
-    assert any("too narrow" in note for note in found.notes)
+    assert any("Of 3 sections with a value, fewer than 10" in note for note in found.notes)
+    assert "from 3 sections)" in found.verdict
     whole = audited(Weighted(2, 1, 1))
-    assert not any("too narrow" in note for note in whole.notes)
+    assert not any("fewer than 10" in note for note in whole.notes)
+    assert "from" not in whole.verdict
+    assert any("10 sections share slices" in note and "4 blocks" in note for note in whole.notes)
+    assert not any("share slices" in note for note in found.notes)
     assert not any("sections with all" in note or "middle" in note for note in whole.notes)
 
 
@@ -323,6 +372,38 @@ def test_one_of_several_classes() -> None:
         audited(Classes(), channel=3)
 
 
+def test_labels_of_several_classes_are_their_numbers() -> None:
+    numbers = PHANTOM.semantic.astype(np.uint8) % 2
+    numbers[:, :20] = 2
+    found = audited(Classes(), channel=2, labels=numbers)
+    expected = audited(Classes(), channel=2, labels=numbers == 2)
+    assert found.images == expected.images
+    assert any("foreground is what is 2 in the labels" in note for note in found.notes)
+    assert not any("in the labels" in note for note in expected.notes)
+    of_one = audited(Weighted(2, 1, 1), labels=numbers)  # instances, for all that one can know
+    assert of_one.images == audited(Weighted(2, 1, 1), labels=numbers != 0).images
+
+
+# --- networks that do not keep still --------------------------------------------------------------
+
+
+class Dropping(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(nn.functional.dropout(self.first(x), 0.2, True))
+
+
+def test_a_network_that_answers_differently_each_time_is_told_so() -> None:
+    training = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1)).train()
+    for network in (Dropping(), lambda x: training(x)):
+        with pytest.raises(UserError, match="same stack differently each time: put it into eval"):
+            audited(network, slices=3)
+    assert audited(training, sections=2).slices == 3  # of a module the audit does so itself
+
+
 def test_probabilities_are_told_from_logits() -> None:
     logits = Weighted(2, 1, 1)
 
@@ -337,6 +418,9 @@ def test_probabilities_are_told_from_logits() -> None:
     assert audited(probabilities, probabilities=False).finding == "biased"  # believed
     with pytest.raises(UserError, match="no probabilities"):
         audited(logits, probabilities=True)
+    commands = [[each.command or "" for each in one.advice] for one in (found, expected)]
+    assert "p = (net(x) + net(x.flip(1))) / 2" in commands[0]
+    assert "p = (net(x).sigmoid() + net(x.flip(1)).sigmoid()) / 2" in commands[1]
 
 
 def test_softmax_over_classes_is_told_too() -> None:
@@ -371,17 +455,60 @@ def test_a_target_that_is_empty_everywhere_is_missing_not_zero() -> None:
 def test_a_target_that_is_empty_in_some_sections_is_counted() -> None:
     labels = LABELS.copy()
     labels[:5] = False
-    found = audited(Weighted(2, 1, 1), labels=labels)
+    report = emsym.audit(Weighted(2, 1, 1), VOLUME, labels, attributions=("saliency",))
+    found, page = report.audit, html(report.audit, report.pictures)
     assert found.symmetry[0].missing == 4
+    assert "mean over 6 sections" in page
+    assert "Mean of |A| over 6 sections" in page
     assert any("empty in 4 of 10 sections" in note for note in found.notes)
 
 
 def test_constant_predictions_and_attributions_of_zero() -> None:
     found = audited(Weighted(0, 0, 0), labels=LABELS)
     assert found.finding == "unmeasurable"
-    assert "depends on no slice" in found.verdict
+    assert "attribution is zero everywhere or not finite in every section" in found.verdict
     assert found.symmetry[0].share is None
-    assert any("zero everywhere in 10 of the 10" in note for note in found.notes)
+    assert any("zero everywhere or not finite in 10 of the 10" in note for note in found.notes)
+
+
+class Rooted(nn.Module):
+    """The gradient is not finite where the middle of z+1 is below its mean."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        low = x[:, 2:, 32:33, 48:49]
+        return x[:, :1] * 2 + x[:, 1:2] + (low * (low > 0)).sqrt() + x[:, 2:]
+
+
+def test_attributions_that_are_not_finite_are_missing_and_leave_the_mean_map() -> None:
+    report = emsym.audit(Rooted(), VOLUME, attributions=("saliency",), slices=3, target="all")
+    found, missing = report.audit, report.audit.symmetry[0].missing
+    assert 0 < missing < 10
+    assert any(f"zero everywhere or not finite in {missing} of" in note for note in found.notes)
+    assert np.isfinite(report.pictures.mean_map).all()
+    assert report.pictures.mean_map.any()
+    assert f"Mean of |A| over {10 - missing} sections" in html(found, report.pictures)
+
+
+def test_the_answer_that_more_sections_would_tell_is_given_where_there_are_more() -> None:
+    random = np.random.default_rng(0)
+    volume = random.normal(size=(40, 16, 16)).astype(np.float32)
+
+    class Wavering(nn.Module):
+        """Which side counts more depends on the centre, so on nothing but chance."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            side = (x[:, 1:2, :1, :1] > 0) * 2.0
+            return x[:, :1] * side + x[:, 2:] * (2 - side)
+
+    some, every = (
+        emsym.audit(Wavering(), volume, attributions=("saliency",), sections=n, target="all").audit
+        for n in (6, 38)
+    )
+    assert some.finding == every.finding == "unclear"
+    assert "more sections would tell" in some.verdict
+    assert any("Look at more sections: 6 of 38" in each.text for each in some.advice)
+    assert "this volume does not tell" in every.verdict
+    assert not any("more sections" in each.text for each in every.advice)
 
 
 def test_a_single_section_gives_no_interval() -> None:
@@ -435,6 +562,7 @@ def test_what_a_network_may_not_give(what: str, told: str) -> None:
         ({"slices": 13}, "fewer than the 13"),
         ({"threshold": 1.5}, "between 0 and 1"),
         ({"target": "true-foreground"}, "needs labels"),
+        ({"target": "membrane"}, "no target 'membrane': take one of foreground"),
         ({"attributions": ("salience",)}, "did you mean 'saliency'"),
         ({"attributions": (SHAPLEY,)}, "gives maps"),
         ({"mean": 3.0}, "both --mean and --sd"),

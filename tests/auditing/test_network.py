@@ -468,10 +468,40 @@ def test_a_damaged_program(exported: Path, tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="claims more values"):
         load_network(rewritten(exported, tmp_path / "big.pt2", claims))
+
+    def empties(name: str, data: bytes) -> bytes:
+        return b"" if name.endswith("/weight_0") else claims(name, data)
+
+    with pytest.raises(UserError, match="claims more values"):
+        load_network(rewritten(exported, tmp_path / "empty.pt2", empties))
     none = rewritten(exported, tmp_path / "none.pt2", lambda n, d: b"{" if "models" in n else d)
     with pytest.raises(UserError, match="damaged") as error:
         load_network(none)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pt2", ".ts"])
+def test_an_archive_cut_in_its_directory(suffix: str, exported: Path, tmp_path: Path) -> None:
+    """Its end says that it is an archive, of members that are not there."""
+    data = exported.read_bytes()
+    (tmp_path / f"net{suffix}").write_bytes(data[-200:])
+    with pytest.raises(UserError, match="damaged or cut short") as error:
+        load_network(tmp_path / f"net{suffix}", NAME)
+    assert "\n" not in str(error.value)
+
+
+def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "folder.pt").mkdir()
+    with pytest.raises(UserError, match="cannot be opened"):
+        load_network(tmp_path / "folder.pt", NAME)
+
+    def refused(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / "mine.pt").touch()
+    monkeypatch.setattr("pooch.file_hash", refused)  # as root may read everything
+    with pytest.raises(UserError, match=r"cannot be opened \(Permission denied\)"):
+        load_network(tmp_path / "mine.pt", NAME)
 
 
 @pytest.mark.slow

@@ -339,6 +339,17 @@ def test_a_single_section_has_no_interval():
     assert "z−1 0.333 z 0.333 z+1 0.333" in text
 
 
+def test_sections_without_a_value_are_not_counted_in_a_mean():
+    text = _Page(report.html(_audit(symmetry=[_symmetry(3, missing=1)]), _pictures())).text
+    assert "mean over 1 section," in text
+    assert "Mean of |A| over 1 section," in text
+    assert "1 of 2" in text
+
+
+def test_shapley_values_below_zero_are_explained(page: _Page):
+    assert "below 0, a slice lowers the logits" in page.text
+
+
 def test_a_report_of_three_large_sections_is_under_two_megabytes():
     for slices in (3, 7):
         html = report.html(_audit(slices), _pictures(slices, (512, 512), count=3))
