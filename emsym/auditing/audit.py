@@ -176,6 +176,7 @@ def audit(
         )
     finding, verdict = judge(measured)
     counts = pooled(walk.counts) if walk.counts else None
+    inverse = pooled(walk.inverse) if walk.counts else None
     numbers = Audit(
         verdict=verdict,
         finding=finding,
@@ -192,7 +193,7 @@ def audit(
         stem=stem,
         stem_note=stem_note,
         advice=advise(finding, measured, loaded, subject.classes, bool(probabilities)),
-        notes=[*notes, *of_scores(columns, list(rows.values()), counts)],
+        notes=[*notes, *of_scores(columns, list(rows.values()), counts, inverse)],
         images={name: _numbers(values) for name, values in columns.items()},
         seconds=round(time.perf_counter() - start, 3),
         environment={**environment(), "device": str(dense.device)},
@@ -223,6 +224,8 @@ class _Walk:
         self.sections, self.headline = chosen.data.sections, headline
         self.columns: dict[str, list[np.ndarray]] = defaultdict(list)
         self.counts: list[Counts] = []
+        self.inverse: list[Counts] = []
+        """As if the labels meant the contrary."""
         self.examples: list[Example] = []
         self._shown = evenly(len(chosen), EXAMPLES)
         self._maps: list[tuple[int, np.ndarray]] = []
@@ -234,7 +237,9 @@ class _Walk:
         maps = found.maps[self.headline].numpy(force=True)
         truth = None if found.truth is None else found.truth.numpy(force=True)
         if truth is not None:
-            self.counts += [Counts.of(p, t) for p, t in zip(found.predicted, truth, strict=True)]
+            pairs = list(zip(found.predicted, truth, strict=True))
+            self.counts += [Counts.of(ours, theirs) for ours, theirs in pairs]
+            self.inverse += [Counts.of(ours, ~theirs) for ours, theirs in pairs]
         there = np.isfinite(found.columns["/".join((*self.headline, "slice_share[+0]"))])
         if there.any():
             self._maps.append((int(there.sum()), np.abs(maps[there]).sum(0, dtype=np.float64)))

@@ -5,6 +5,7 @@ import numpy as np
 from emsym.auditing.result import Symmetry
 from emsym.auditing.volume import Chosen
 from emsym.protocol import Target
+from emsym.scores.logits import STRIDE
 from emsym.scores.segmentation import Counts
 
 FEW = 10
@@ -43,6 +44,11 @@ def of_data(chosen: Chosen, probabilities: bool | None) -> list[str]:
         notes.append(
             f"Of each section the middle {bottom - top} × {right - left} of {data.shape[1]} × "
             f"{data.shape[2]} pixels were looked at."
+        )
+    if min(bottom - top, right - left) < STRIDE:
+        notes.append(
+            f"They were filled up to {STRIDE} × {STRIDE} pixels by reflection, as networks halve "
+            "their input five times: the numbers are of what was filled in, too. Take larger ones."
         )
     notes.append(
         f"Grey levels were normalised by {data.normalised_by}, {data.mean:.4g} and {data.sd:.4g}"
@@ -88,14 +94,24 @@ def of_intervals(sections: list[int], blocks: np.ndarray, valued: int) -> list[s
 
 
 def of_scores(
-    columns: dict[str, np.ndarray], rows: list[Symmetry], counts: Counts | None
+    columns: dict[str, np.ndarray],
+    rows: list[Symmetry],
+    counts: Counts | None,
+    inverse: Counts | None,
 ) -> list[str]:
     """Which scores are missing in how many sections, and why; and a Dice that is suspect.
 
-    `counts` are pooled over sections, None without labels.
+    `counts` are pooled over sections, `inverse` those of the labels' background, None without
+    labels.
     """
     notes, empty, sections = [], {}, len(columns["flip_error"])
-    if counts and counts.dice is not None and counts.dice < LOW_DICE:
+    if counts and inverse and (inverse.dice or 0) > 0.5 > (counts.dice or 0):
+        notes.append(
+            f"The labels look inverted: Dice is {counts.dice or 0:.2f} against what is not 0 in "
+            f"them, and {inverse.dice:.2f} against what is 0. Give labels that are not 0 where the "
+            "network is to find foreground."
+        )
+    elif counts and counts.dice is not None and counts.dice < LOW_DICE:
         notes.append(
             f"Dice is {counts.dice:.2f}: is the labelled foreground what the network segments, "
             "and was it trained with this mean and sd?"

@@ -11,6 +11,7 @@ import numpy as np
 from emsym.auditing.notes import TARGETS, slice_names
 from emsym.auditing.pictures import data_uri, equalise, outlines, shrink, side, stretch
 from emsym.auditing.result import Audit, Example, Interval, Pictures, Symmetry
+from emsym.auditing.verdict import FLIP_ERROR, TOLERANCE
 from emsym.files import write_atomically
 from emsym.scores.symmetry import slice_share
 
@@ -65,7 +66,8 @@ def html(audit: Audit, pictures: Pictures) -> str:
         shown=shown,
         valued=len(audit.data.sections) - shown.missing,
         where=TARGETS,
-        axis=_axis(audit.symmetry),
+        tolerance=TOLERANCE,
+        flip_error=FLIP_ERROR,
         white=_white(pictures.examples),
         examples=[_example(each, _white(pictures.examples)) for each in pictures.examples],
         mean_map=_mean_map(mean_map) if np.isfinite(mean_map).all() and mean_map.any() else [],
@@ -202,21 +204,6 @@ def bars(values: Sequence[Interval], beside: Iterable[Interval] | None = None) -
         )
         for index, (name, each) in enumerate(zip(slice_names(len(values)), values, strict=True))
     ]
-
-
-def _axis(symmetry: Sequence[Symmetry]) -> float:
-    """How far the axis of the model asymmetries reaches to either side, in tenths."""
-    ends = [
-        abs(end)
-        for each in symmetry
-        if each.model_asymmetry is not None
-        for end in (
-            each.model_asymmetry.value,
-            each.model_asymmetry.low or 0,
-            each.model_asymmetry.high or 0,
-        )
-    ]
-    return max(0.1, math.ceil(max(ends, default=0) * 10 - 1e-6) / 10)
 
 
 def _leans(shown: Symmetry) -> tuple[str, str, Interval] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from emsym.auditing.network import Loaded
 from emsym.auditing.notes import FEW
 from emsym.auditing.result import Advice, Finding, Interval, Symmetry
+from emsym.models.encoders import DECODERS
 
 TOLERANCE = 1.1
 """Sides that count alike within a tenth are called symmetric, if the whole interval says so."""
@@ -205,10 +206,12 @@ def _repairs(slices: int, loaded: Loaded, classes: int, probabilities: bool) -> 
         "The result is exactly symmetric, at twice the time.",
         command=f"p = (net(x){into} + net(x.flip(1)){into}) / 2",
     )
+    name = loaded.architecture or ""
+    known = name if name.partition("-")[0] in DECODERS else "unet-resnet34"
     uniform = Advice(
         text="Before you fine-tune another network: start from a stem that treats all slices alike "
         "(uniform channel initialisation, arXiv 2505.14105).",
-        command=f'model = emsym.create_model("{loaded.architecture or "unet-resnet34"}", '
+        command=f'model = emsym.create_model("{known}", '
         f'init="uniform-green", slices={slices}, weights="imagenet")',
     )
     if loaded.kind == "state dict" and classes == 1:  # as `symmetrize` builds its networks

@@ -211,7 +211,8 @@ def test_with_labels_both_targets_are_measured() -> None:
     assert found.headline == "saliency/true-foreground"
     assert [row.target for row in found.symmetry] == ["true-foreground", "foreground"]
     assert 0 <= found.dice <= 1
-    assert any("is the labelled foreground" in n for n in found.notes) == (found.dice < 0.2)
+    # the phantom's membranes are dark, and this network answers where it is bright
+    assert any("The labels look inverted" in note for note in found.notes) == (found.dice < 0.5)
     without = audited(Weighted(2, 1, 1))
     assert without.headline == "saliency/foreground"
     assert (without.dice, without.iou, without.data.labels) == (None, None, False)
@@ -624,3 +625,27 @@ def test_pictures_are_of_the_sections_that_were_audited(report: Report) -> None:
     assert report.pictures.mean_map.shape == (3, 64, 96)
     share = np.abs(report.pictures.mean_map).sum((1, 2))
     assert share.argmax() == 0
+
+
+def test_inverted_labels_are_told() -> None:
+    model = Weighted(1, 2, 1)
+    right = emsym.audit(model, VOLUME, attributions=("saliency",)).pictures.examples[0]
+    assert right.truth is None
+    seen = np.zeros(VOLUME.shape, np.uint8)
+    for z in range(1, len(VOLUME) - 1):
+        window = VOLUME[z - 1 : z + 2].astype(np.float32)
+        x = torch.from_numpy((window - VOLUME.mean()) / VOLUME.std())[None]
+        with torch.no_grad():
+            seen[z] = (model(x)[0, 0] > 0).numpy()
+    notes = emsym.audit(model, VOLUME, 1 - seen, attributions=("saliency",)).audit.notes
+    assert any("look inverted" in note for note in notes)
+    notes = emsym.audit(model, VOLUME, seen, attributions=("saliency",)).audit.notes
+    assert not any("inverted" in note for note in notes)
+
+
+def test_sections_that_were_filled_up_are_told() -> None:
+    notes = emsym.audit(Weighted(1, 2, 1), VOLUME[:, :20, :20]).audit.notes
+    assert any("filled up to 32 × 32" in note for note in notes)
+    assert not any(
+        "filled up" in note for note in emsym.audit(Weighted(1, 2, 1), VOLUME).audit.notes
+    )
