@@ -142,6 +142,8 @@ def _compared(asymmetry: Interval, before: str, after: str, sections: int) -> st
     least = times.value if times.low is None else times.low
     narrow = times.high is not None and times.high - least < 0.2
     decimals = 2 if least < 1.2 or narrow else 1 if least < 20 else 0
+    if times.high is not None and f"{least:.{decimals}f}" == f"{times.high:.{decimals}f}":
+        decimals += 1  # lest an interval seem to have no width
     said = f"{more} {verb} {times.value:.{decimals}f} × as much as {less}"
     if asymmetry.low is None:
         return said

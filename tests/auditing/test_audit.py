@@ -93,7 +93,7 @@ def test_a_linear_network_counts_by_its_weights() -> None:
     found = audited(model)
     assert shares(found) == pytest.approx([1 / 2, 1 / 3, 1 / 6])
     assert found.symmetry[0].ratio.value == pytest.approx(3)
-    assert found.verdict == "z−1 counts 3.00 × as much as z+1 (95 % interval 3.00–3.00)."
+    assert found.verdict == "z−1 counts 3.000 × as much as z+1 (95 % interval 3.000–3.000)."
     assert found.stem.share == pytest.approx([1 / 2, 1 / 3, 1 / 6])
 
 
