@@ -1,5 +1,6 @@
 """A protocol so small that a cell takes a second, over everything that a real one has."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -92,3 +93,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the real images and weights of ../shared are not here")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny networks are fastest on one thread."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

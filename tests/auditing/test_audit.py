@@ -30,13 +30,7 @@ from emsym.protocol import SHAPLEY
 from emsym.scores.logits import DenseLogits
 from emsym.scores.measure import look
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Weighted(nn.Module):

@@ -27,12 +27,7 @@ from emsym.registry import load_plugin
 NAME = "unet-tu-test_resnet"
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(classes: int = 1) -> nn.Module:
