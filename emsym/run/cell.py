@@ -52,6 +52,9 @@ def run_cell(job: Job, networks: Path | None = None) -> Record:
     The trained network is kept in the folder `networks`, as KEY.pt, where one is given.
     """
     seconds: dict[str, float] = {}
+    before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    torch.set_num_threads(job.protocol.recipe.threads)
+    torch.use_deterministic_algorithms(True)
     try:
         results = _measure(job, networks, seconds)
     except (KeyboardInterrupt, MemoryError):
@@ -59,6 +62,9 @@ def run_cell(job: Job, networks: Path | None = None) -> Record:
     except (Exception, SystemExit) as error:  # the next cell must go on
         what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         results = {"status": "failed", "error": what}
+    finally:
+        torch.set_num_threads(before[0])
+        torch.set_deterministic_debug_mode(before[1])
     return job.record(
         **results,
         seconds=seconds,
@@ -70,8 +76,6 @@ def run_cell(job: Job, networks: Path | None = None) -> Record:
 def _measure(job: Job, networks: Path | None, seconds: dict[str, float]) -> dict[str, Any]:
     protocol, cell = job.protocol, job.cell
     recipe = protocol.recipe
-    torch.set_num_threads(recipe.threads)
-    torch.use_deterministic_algorithms(True)
     with timed(seconds, "data"):
         train_split, test_split, instances = load_splits(
             job.card, protocol.slices, recipe.patch, protocol.border

@@ -166,6 +166,8 @@ class DenseLogits(nn.Module):
         """How many chunks are run at once."""
         if self.device.type != "cpu" or pixels > self.chunk:
             return 1
+        if next(self.model.parameters(), None) is None:  # it hides what it is, as a function does
+            return 1
         threads = torch.get_num_threads()
         try:
             while len(self._copies) < threads > 1:
@@ -205,8 +207,7 @@ class DenseLogits(nn.Module):
 def shared(model: nn.Module) -> nn.Module:
     """A copy of a network over the same memory; no gradient is taken of its parameters.
 
-    Raises `ValueError` for a network without parameters: it hides what it computes with, as a
-    function does. What else is raised comes from modules that cannot be copied.
+    What is raised comes from modules that cannot be copied.
     """
     if isinstance(model, torch.jit.ScriptModule):
         return model  # keeps nothing between calls
@@ -214,8 +215,6 @@ def shared(model: nn.Module) -> nn.Module:
     memo: dict[int, Tensor] = {id(each): each.data for each in model.buffers()}
     for each in model.parameters():
         memo[id(each)] = nn.Parameter(each.data, requires_grad=False)
-    if not memo:
-        raise ValueError("there are no parameters")
     return copy.deepcopy(model, memo)
 
 

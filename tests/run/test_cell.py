@@ -26,6 +26,17 @@ def test_the_same_cell_twice_gives_the_same_record_but_for_timings(job: Job) -> 
     assert first.model_dump(exclude=TIMINGS) == second.model_dump(exclude=TIMINGS)
 
 
+def test_a_cell_leaves_threads_and_determinism_as_they_were(job: Job) -> None:
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(3)
+    try:
+        assert run_cell(job).status == "done"
+        assert torch.get_num_threads() == 3
+        assert torch.are_deterministic_algorithms_enabled() == before[1]
+    finally:
+        torch.set_num_threads(before[0])
+
+
 def test_seeds_and_strategies_differ(tiny: Path) -> None:
     records = [run_cell(job) for job in jobs(load_protocol(str(tiny)))]
     assert len({record.scores["flip_error"] for record in records}) == len(records)

@@ -312,3 +312,17 @@ def test_network_that_is_one_module_is_explained():
     expected = attribute(dense, x, mask, "input-x-gradient")
     assert_same(deeplift(dense, x, mask), expected, 1e-5)
     assert_same(lrp(dense, x, mask), expected, 1e-4)
+
+
+def test_deeplift_runs_where_deterministic_algorithms_are_asked_for():
+    dense = DenseLogits(create_model("unet-tu-test_resnet", "random").eval())
+    x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(1, 64, 64, dtype=torch.bool)
+    expected = deeplift(dense, x, mask)
+    torch.use_deterministic_algorithms(True)
+    try:
+        found = deeplift(dense, x, mask)
+        assert torch.are_deterministic_algorithms_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(found, expected)
