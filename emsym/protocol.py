@@ -48,6 +48,8 @@ class Recipe(Strict):
     augment: tuple[Augmentation, ...] = ("flip", "turn", "brightness")
     """In-plane flips; quarter turns; brightness and contrast; ``elastic``, a smooth random bend.
     Alike for all slices of a stack."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the network while it is trained (autocast). Scores are always taken in float32."""
     threads: Positive = 1
     """CPU threads of a cell. Part of the recipe because they decide the order of additions, so
     that a cell gives the same numbers whatever else runs beside it."""

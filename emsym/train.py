@@ -11,6 +11,9 @@ from emsym.protocol import Recipe
 Batch = tuple[Tensor, Tensor]
 
 
+_AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
 def loss(logits: Tensor, target: Tensor) -> Tensor:
     """Binary cross-entropy + (1 − soft Dice) over the batch; both (N, 1, H, W), target 0 or 1."""
     p = logits.sigmoid()
@@ -39,19 +42,26 @@ def train(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=recipe.learning_rate, total_steps=max(recipe.steps, 2)
     )
+    device = next(model.parameters()).device
+    devices = [device] if device.type == "cuda" else []
+    precise = recipe.precision == "float32"
+    scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
     curve: list[float] = []
     model.train()
     for step in range(recipe.steps):
         if step in visits:
             model.eval()
-            with torch.random.fork_rng(devices=[]):  # lest dropout draw other numbers than unseen
+            with torch.random.fork_rng(devices):  # lest dropout draw other numbers than unseen
                 visit(step)
             model.train()
         images, labels = batches()
         optimizer.zero_grad(set_to_none=True)
-        error = loss(model(images), labels)
-        error.backward()
-        optimizer.step()
+        with torch.autocast(device.type, _AUTOCAST.get(recipe.precision), enabled=not precise):
+            logits = model(images)
+        error = loss(logits.float(), labels)
+        scaler.scale(error).backward()
+        scaler.step(optimizer)
+        scaler.update()
         schedule.step()
         curve.append(error.item())
         if not math.isfinite(curve[-1]):

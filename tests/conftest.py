@@ -3,7 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("emsym", deadline=None)  # the first example may import torch
+hypothesis.settings.load_profile("emsym")
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"

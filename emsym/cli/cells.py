@@ -15,9 +15,12 @@ from emsym.errors import UserError
 
 if TYPE_CHECKING:
     from emsym.protocol import Protocol
+    from emsym.run.devices import Devices
+    from emsym.run.estimate import Pair, Seen
+    from emsym.run.plan import Job
 
 
-_OUTPUT = click.option(
+OUTPUT = click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("results"),
@@ -38,33 +41,82 @@ _CELLS = [
     ),
     click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), help="Only this one."),
     PLUGIN,
-    _OUTPUT,
+    OUTPUT,
+]
+_MACHINE = [
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        help="Cells at once; by default as many as cores, memory or GPUs allow.",
+    ),
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        help="auto, cpu, mps, cuda, or some GPUs: cuda:0,1.",
+    ),
+    click.option(
+        "--cells-per-gpu", type=click.IntRange(1), default=1, show_default=True, help="At once."
+    ),
+    click.option(
+        "--memory",
+        type=click.FloatRange(0, min_open=True),
+        help="GB that one worker may hold; by default its share of the machine's.",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0, min_open=True),
+        help="Seconds after which a cell is ended; by default never.",
+    ),
 ]
 
 
-def _cell_options(command: Callable) -> Callable:
-    for option in reversed(_CELLS):
-        command = option(command)
-    return command
+def _options(options: list[Callable]) -> Callable[[Callable], Callable]:
+    def add(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 @click.command()
 @click.option("--all", "everything", is_flag=True, help="Every cell of the protocol.")
-@click.option(
-    "--workers", type=click.IntRange(1), help="Processes; by default as many as the cores."
-)
+@click.option("--retry-failed", is_flag=True, help="Run again what failed earlier.")
 @click.option("--offline", is_flag=True, help="Touch no network: say what is missing.")
 @click.option(
     "--keep-networks",
     is_flag=True,
     help="Keep the weights of each network that is trained, as networks/KEY.pt in the output.",
 )
-@_cell_options
+@click.option(
+    "--executor", default="local", show_default=True, help="`emsym-bench list executors`."
+)
+@click.option("--scheduler", help="Of dask: the address of a scheduler, tcp://…")
+@click.option(
+    "--cluster",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of dask: a TOML file that says how workers are asked for of a job queue.",
+)
+@click.option(
+    "--log", type=click.Path(dir_okay=False, path_type=Path), help="Write what happens here, too."
+)
+@_options(_MACHINE)
+@_options(_CELLS)
 def run(
     everything: bool,
-    workers: int | None,
+    retry_failed: bool,
     offline: bool,
     keep_networks: bool,
+    executor: str,
+    scheduler: str | None,
+    cluster: Path | None,
+    log: Path | None,
+    workers: int | None,
+    device: str,
+    cells_per_gpu: int,
+    memory: float | None,
+    timeout: float | None,
     plugins: tuple[Path, ...],
     output: Path,
     **choice: Any,
@@ -74,13 +126,21 @@ def run(
     --dataset, --architecture, --init and --seed choose cells, and may be given several times.
     Data sets that are not on disk are fetched first. EMSYM_DATA_DIR moves the folder of what is
     fetched or made once per machine.
+
+    Ctrl-C lets the cells that run be finished, a second one stops at once; the same command goes
+    on from there. Exit code 1 says that some cells failed, each with its reason in its record.
     """
     from rich.console import Console
 
-    from emsym.run.plan import jobs, split_stored
-    from emsym.run.progress import Bar
-    from emsym.run.runner import default_workers, run_jobs
+    from emsym.run.devices import Devices
+    from emsym.run.estimate import expected, history
+    from emsym.run.executors import EXECUTORS, Setup
+    from emsym.run.local import Limits
+    from emsym.run.machine import places
+    from emsym.run.plan import jobs, plan
+    from emsym.run.runner import Outcome, run_jobs
     from emsym.run.store import Store
+    from emsym.run.watch import Watch
 
     start = time.perf_counter()
     if everything == any(choice[key] for key in ("datasets", "architectures", "inits", "seeds")):
@@ -88,69 +148,148 @@ def run(
             "Say --all to run every cell, or choose some with --dataset, --architecture, --init "
             "or --seed."
         )
+    opener, devices = EXECUTORS.get(executor), Devices.parse(device, cells_per_gpu)
     protocol = _select(**choice)
-    store = Store(output / "records")
-    console = Console()
+    store, console = Store(output / "records"), Console()
     _prepare(protocol, offline, console)
-    all_jobs = jobs(protocol)
-    stored, missing = split_stored(all_jobs, store)
+    planned = plan(jobs(protocol), store)
+    for path in planned.damaged:
+        store.set_aside(path, "it is cut short")
+    chosen = planned.missing + (planned.failed if retry_failed else [])
+    told = f"{len(planned.stored)} stored, {len(chosen)} to run"
+    if planned.failed and not retry_failed:
+        told += f", {len(planned.failed)} failed earlier (--retry-failed runs them again)"
+    cells = len(planned.stored) + len(planned.failed) + len(planned.missing)
     console.print(
-        f"Protocol {protocol.name}, version {protocol.version}: {len(all_jobs)} cells, "
-        f"{len(stored)} stored, {len(missing)} to run.",
+        f"Protocol {protocol.name}, version {protocol.version}: {cells} cells, {told}.",
         highlight=False,
+        soft_wrap=True,
     )
-    if missing:
+    outcome = Outcome()
+    if chosen:
         console.print(protocol.description, style="dim", highlight=False, markup=False)
-    networks = output / "networks" if keep_networks else None
-    if networks is not None:
-        networks.mkdir(parents=True, exist_ok=True)
-    count = workers or default_workers(protocol.recipe.threads)
-    with Bar(console) as bar:
-        outcome = run_jobs(missing, store, bar, count, plugins, networks)
-    done = [record for record in outcome.records if record.status == "done"]
-    _report(console, [*stored, *done], output, fresh=bool(missing))
-    for record in outcome.failed:
+        networks = output / "networks" if keep_networks else None
+        if networks is not None:
+            networks.mkdir(parents=True, exist_ok=True)
+        count = workers or (places(devices, protocol.recipe.threads) if executor == "local" else 1)
+        with Watch(console, log) as watch:
+            setup = Setup(
+                workers=min(count, len(chosen)),
+                threads=protocol.recipe.threads,
+                limits=Limits(timeout, None if memory is None else int(memory * 1e9)),
+                plugins=plugins,
+                notice=watch.note,
+                scheduler=scheduler,
+                cluster=cluster,
+            )
+            with opener(setup) as pool:
+                outcome = run_jobs(
+                    chosen,
+                    store,
+                    pool,
+                    watch,
+                    devices=devices,
+                    networks=networks,
+                    cost=expected(history(planned.stored, store)),
+                )
+    finished = [record for record in outcome.records if record.status == "done"]
+    earlier = store.records(job.key for job in [*planned.stored, *outcome.elsewhere])
+    _report(console, [*earlier, *finished], output, fresh=bool(chosen))
+    failures = list(outcome.failed)
+    if not retry_failed:
+        failures += store.records(job.key for job in planned.failed)
+    for record in failures:
         name = f"{record.dataset.name} · {record.architecture} · {record.init} · {record.seed}"
         click.echo(f"failed: {name}: {record.error}", err=True)
-    if missing:
+    if chosen:
         times = "; ".join(f"{name} {value:.0f} s" for name, value in outcome.seconds.items())
         console.print(f"Wall time: {times}; in all {time.perf_counter() - start:.0f} s.")
-    return 1 if outcome.failed else 0
+    return 1 if failures else 0
 
 
 @click.command()
-@_cell_options
-def plan(plugins: tuple[Path, ...], output: Path, **choice: Any) -> None:
-    """What would run, what is stored, and how long."""
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help="Run some steps of each network on each data set, to tell how long it takes.",
+)
+@_options(_MACHINE)
+@_options(_CELLS)
+def plan(
+    calibrate: bool,
+    workers: int | None,
+    device: str,
+    cells_per_gpu: int,
+    memory: float | None,
+    timeout: float | None,
+    plugins: tuple[Path, ...],
+    output: Path,
+    **choice: Any,
+) -> None:
+    """What would run, what is stored, what failed, how long it takes and what it fills.
+
+    How long is told by what the stored cells took, or by --calibrate where there are none.
+    """
     from emsym.data.describe import download_size
     from emsym.data.fetch import locate
-    from emsym.run.plan import cards, jobs, split_stored
-    from emsym.run.runner import default_workers
+    from emsym.run import plan as planning
+    from emsym.run.devices import Devices
+    from emsym.run.estimate import estimate, history, said
+    from emsym.run.machine import places
     from emsym.run.store import Store
 
-    protocol = _select(**choice)
-    all_jobs = jobs(protocol)
-    stored, missing = split_stored(all_jobs, Store(output / "records"))
-    keys = {job.key for job in missing}
-    for job in all_jobs:
-        click.echo(f"{'to run' if job.key in keys else 'stored'}  {job.cell}")
-    click.echo(f"{len(stored)} stored, {len(missing)} to run.")
-    for card in cards(protocol).values():
+    protocol, store = _select(**choice), Store(output / "records")
+    all_jobs = planning.jobs(protocol)
+    planned = planning.plan(all_jobs, store)
+    words = {job.key: "to run" for job in planned.missing}
+    words |= {job.key: "failed" for job in planned.failed}
+    click.echo("\n".join(f"{words.get(job.key, 'stored')}  {job.cell}" for job in all_jobs))
+    for path in planned.damaged:
+        click.echo(f"The record {path} is damaged: `run` sets it aside and runs its cell again.")
+    failed = f", {len(planned.failed)} failed (--retry-failed)" if planned.failed else ""
+    click.echo(f"{len(planned.stored)} stored, {len(planned.missing)} to run{failed}.")
+    for card in planning.cards(protocol).values():
         if locate(card) is None:
             click.echo(f"{card.name} is not on disk: `run` fetches it ({download_size(card)}).")
-    if missing and stored:
-        workers = default_workers(protocol.recipe.threads)
-        mean = sum(sum(record.seconds.values()) for record in stored) / len(stored)
-        click.echo(
-            f"About {mean * len(missing) / workers:.0f} s with {workers} workers, at the "
-            f"{mean:.1f} s that a stored cell took."
+    if not planned.missing:
+        return
+    devices = Devices.parse(device, cells_per_gpu)
+    seen = history(planned.stored, store)
+    if calibrate:
+        seen |= _calibrated(planned.missing, seen, devices, protocol, plugins, memory, timeout)
+    count = workers or places(devices, protocol.recipe.threads)
+    click.echo(said(estimate(planned.missing, seen), count))
+
+
+def _calibrated(
+    missing: list[Job],
+    seen: dict[Pair, list[Seen]],
+    devices: Devices,
+    protocol: Protocol,
+    plugins: tuple[Path, ...],
+    memory: float | None,
+    timeout: float | None,
+) -> dict[Pair, list[Seen]]:
+    from rich.console import Console
+
+    from emsym.run.calibrate import calibrate
+    from emsym.run.executors import Setup, local
+    from emsym.run.local import Limits
+
+    _prepare(protocol, False, Console(stderr=True))
+    limits = Limits(timeout, None if memory is None else int(memory * 1e9))
+    setup = Setup(1, protocol.recipe.threads, limits, plugins)
+    with local(setup) as pool:
+        found, failed = calibrate(
+            missing, seen, pool, devices, lambda what: click.echo(f"Trying {what} …", err=True)
         )
-    elif missing:
-        click.echo("How long is not known before the first cell is done.")
+    for (dataset, architecture), why in failed.items():
+        click.echo(f"{dataset} · {architecture} cannot be run: {why}", err=True)
+    return found
 
 
 @click.command()
-@_OUTPUT
+@OUTPUT
 def leaderboard(output: Path) -> None:
     """Write and print the leaderboard of what is stored."""
     from rich.console import Console

@@ -18,6 +18,7 @@ KINDS = (
     "interventions",
     "attributions",
     "metrics",
+    "executors",
     "protocols",
 )
 MORE = "Any other encoder of timm may follow after 'tu-'"
@@ -58,6 +59,7 @@ def _named(what: str, pattern: str | None) -> list[tuple[str, str]]:
     from emsym.models.inits import INITS, INTERVENTIONS
     from emsym.protocol import list_protocols, load_protocol
     from emsym.registry import Registry
+    from emsym.run.executors import EXECUTORS
     from emsym.scores.attribution import ATTRIBUTIONS
     from emsym.scores.faithfulness import METRICS
 
@@ -71,11 +73,14 @@ def _named(what: str, pattern: str | None) -> list[tuple[str, str]]:
         return table()
     if what == "interventions":
         return list(INTERVENTIONS.items())
-    if what in ("attributions", "metrics"):
-        registry: Registry = ATTRIBUTIONS if what == "attributions" else METRICS
+    registries: dict[str, Registry] = {
+        "attributions": ATTRIBUTIONS,
+        "metrics": METRICS,
+        "executors": EXECUTORS,
+        "inits": INITS,
+    }
+    if registry := registries.get(what):
         return [(name, registry.summary(name)) for name in registry.names()]
-    if what == "inits":
-        return [(name, INITS.summary(name)) for name in INITS.names()]
     if pattern is not None:
         return [(name, ARCHITECTURES.summary(name)) for name in ARCHITECTURES.names()]
     counts = [(d, sum(d in encoder.decoders for encoder in encoders().values())) for d in DECODERS]

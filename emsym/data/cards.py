@@ -250,6 +250,12 @@ class Card(Strict):
         """The folder that the card was read from."""
         return self._folder
 
+    def placed(self, folder: Path) -> "Card":
+        """The same card as if it had been read from another folder, as on another machine."""
+        card = self.model_copy()
+        card._folder = folder
+        return card
+
     @property
     def task(self) -> Task:
         """The task of a card that has one, or of which one was chosen.

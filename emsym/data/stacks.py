@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -67,6 +67,10 @@ class Split:
     def sections(self) -> list[int]:
         """The sections of the volume that the stacks are centred on."""
         return [self.first + centre for centre in self.centres]
+
+    def to(self, device: torch.device) -> Self:
+        """The same with its sections on a device."""
+        return replace(self, image=self.image.to(device), foreground=self.foreground.to(device))
 
     def neighbours(self, centre: int) -> list[int]:
         """The indices of `image` that make the stack of a centre, reflected at the split's ends.

@@ -8,6 +8,8 @@ import numpy as np
 from emsym.data.cards import BOUNDARY, Card, Files, Task
 from emsym.data.labels import boundaries
 from emsym.data.layers import Layer, layer_of, locations, open_layer, put
+from emsym.data.locate import digest
+from emsym.data.made import made_once
 from emsym.errors import UserError
 
 
@@ -63,20 +65,35 @@ class Volume:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """The foreground and the instances of `read`, which raises the same, without the image."""
         task, shape = self.card.task, (stop - start, *self.shape[1:])
-        foreground, ids = np.empty(shape, bool), None
+        needed, foreground, ids = {task.labels}, np.empty(shape, bool), None
+        if task.foreground == BOUNDARY:
+            needed, foreground = set(), self._boundaries(start, stop)
         if instances and task.ids is not None:
+            needed.add(task.ids)
             ids = np.empty(shape, _id_type(self.labels[task.ids].dtype))
-        for name in dict.fromkeys([task.labels] if ids is None else task.layers):
-            layer, is_boundary = self.labels[name], task.foreground == BOUNDARY
-            for box, block in layer.blocks(start, stop, whole=is_boundary and name == task.labels):
+        for name in needed:
+            layer = self.labels[name]
+            for box, block in layer.blocks(start, stop):
                 _require_finite(layer, block)
-                if name == task.labels and is_boundary:
-                    foreground[box] = boundaries(_whole_numbers(layer, block), task.boundary_width)
-                elif name == task.labels:
+                if name == task.labels and task.foreground != BOUNDARY:
                     put(foreground[box], self._foreground(layer, block))
                 if name == task.ids and ids is not None:
                     put(ids[box], _whole_numbers(layer, block))
         return foreground, ids
+
+    def _boundaries(self, start: int, stop: int) -> np.ndarray:
+        """The borders between the ids of the sections [start, stop), derived once per machine."""
+        task = self.card.task
+        layer = self.labels[task.labels]
+
+        def derive() -> dict[str, np.ndarray]:
+            found = np.empty((stop - start, *self.shape[1:]), bool)
+            for box, block in layer.blocks(start, stop, whole=True):
+                _require_finite(layer, block)
+                found[box] = boundaries(_whole_numbers(layer, block), task.boundary_width)
+            return {"foreground": found}
+
+        return made_once(f"boundaries {digest(self.card)} {start} {stop}", derive)["foreground"]
 
     def _foreground(self, layer: Layer, block: np.ndarray) -> np.ndarray:
         task, low, high = self.card.task, block.min(), block.max()
@@ -140,13 +157,17 @@ def _stored(card: Card) -> tuple[Layer, dict[str, Layer]]:
 def _phantom(card: Card) -> tuple[Layer, dict[str, Layer]]:
     from emsym.data.phantoms import generate
 
-    assert card.phantom is not None
+    phantom = card.phantom
+    assert phantom is not None
     try:
-        phantom = generate(card.phantom.kind, card.phantom.shape, card.phantom.seed)
+        arrays = made_once(
+            f"phantom {phantom.model_dump_json()}",
+            lambda: vars(generate(phantom.kind, phantom.shape, phantom.seed)),
+        )
     except ValueError as error:
         raise UserError(f"The card of '{card.name}': {error}.") from error
-    return layer_of(f"image of '{card.name}'", phantom.image), {
-        name: layer_of(_label_name(card, name), getattr(phantom, name)) for name in card.task.layers
+    return layer_of(f"image of '{card.name}'", arrays["image"]), {
+        name: layer_of(_label_name(card, name), arrays[name]) for name in card.task.layers
     }
 
 

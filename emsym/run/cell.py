@@ -1,6 +1,12 @@
 """One cell, walked through the house: data → model → training → scores → record."""
 
-from functools import lru_cache
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +14,7 @@ import numpy as np
 import torch
 
 from emsym.data.cards import Card
+from emsym.data.fetch import digest, fetch, locate
 from emsym.data.stacks import Split, splits
 from emsym.data.volume import check, open_volume
 from emsym.errors import UserError
@@ -21,6 +28,7 @@ from emsym.run.plan import Job
 from emsym.run.record import Record
 from emsym.run.scoring import Watch, score_model, summarise
 from emsym.run.timing import timed
+from emsym.run.worker import note
 from emsym.scores import segmentation
 from emsym.scores.logits import DenseLogits
 from emsym.train import Batch, train
@@ -46,7 +54,10 @@ def load_splits(
     return train_split, test_split, instances
 
 
-def run_cell(job: Job, networks: Path | None = None) -> Record:
+CPU = torch.device("cpu")
+
+
+def run_cell(job: Job, networks: Path | None = None, device: torch.device = CPU) -> Record:
     """Train and score one cell. Whatever goes wrong in it is a failed record with its reason.
 
     The trained network is kept in the folder `networks`, as KEY.pt, where one is given.
@@ -54,10 +65,13 @@ def run_cell(job: Job, networks: Path | None = None) -> Record:
     seconds: dict[str, float] = {}
     before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     torch.set_num_threads(job.protocol.recipe.threads)
-    torch.use_deterministic_algorithms(True)
+    # A GPU has no deterministic form of some operations: the record names those that were used.
+    torch.use_deterministic_algorithms(True, warn_only=device != CPU)
+    chance: set[str] = set()
     try:
-        results = _measure(job, networks, seconds)
-    except (KeyboardInterrupt, MemoryError):
+        with _noting_chance(chance):
+            results = _measure(job, networks, device, seconds)
+    except KeyboardInterrupt:
         raise
     except (Exception, SystemExit) as error:  # the next cell must go on
         what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
@@ -69,20 +83,74 @@ def run_cell(job: Job, networks: Path | None = None) -> Record:
         **results,
         seconds=seconds,
         peak_memory_mb=peak_memory_mb(),
-        environment={**environment(), "threads": job.protocol.recipe.threads},
+        environment={
+            **environment(),
+            "device": _name(device),
+            "threads": job.protocol.recipe.threads,
+            "nondeterministic": ", ".join(sorted(chance)) or None,
+        },
     )
 
 
-def _measure(job: Job, networks: Path | None, seconds: dict[str, float]) -> dict[str, Any]:
+class _Fetching:
+    """Whom a fetch tells how it goes, inside a worker."""
+
+    def bytes(self, name: str, done: int, total: int | None) -> None:
+        note("fetching", f"{name}, {done / 1e6:.0f} MB")
+
+    def say(self, text: str) -> None:
+        note("fetching", text)
+
+
+@cache  # looking may mean to read all of it
+def _require_data(card: Card, planned: str) -> None:
+    """Fetch what this machine lacks. Raises `UserError` where it has other data than `planned`."""
+    if locate(card) is None:
+        fetch(card, _Fetching(), offline=bool(os.environ.get("HF_HUB_OFFLINE")))
+    if (found := digest(card)) != planned:
+        raise UserError(
+            f"The data set '{card.name}' is another on this machine ({found[:8]}) than where the "
+            f"run was planned ({planned[:8]}): fetch it from the same source on both."
+        )
+
+
+def _progress(steps: int) -> Callable[[], None]:
+    """What tells how far a training is, called after each step."""
+    taken = count(1)
+    return lambda: note("training", f"{next(taken)}/{steps}")
+
+
+def _name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"cuda: {torch.cuda.get_device_name(device)}"
+    return device.type
+
+
+@contextmanager
+def _noting_chance(found: set[str]) -> Iterator[None]:
+    """Note the operations that torch warns of as having no deterministic form."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        yield
+    for each in told:
+        if match := re.search(r"(\S+) does not have a deterministic impl", str(each.message)):
+            found.add(match[1])
+
+
+def _measure(
+    job: Job, networks: Path | None, device: torch.device, seconds: dict[str, float]
+) -> dict[str, Any]:
     protocol, cell = job.protocol, job.cell
     recipe = protocol.recipe
     with timed(seconds, "data"):
+        _require_data(job.card, job.data_digest)
         train_split, test_split, instances = load_splits(
             job.card, protocol.slices, recipe.patch, protocol.border
         )
     with timed(seconds, "model"):
         built = build(cell.architecture, cell.init, protocol.slices, job.weights, cell.seed)
-    model = built.model
+    model = built.model.to(device)
+    train_split = train_split.to(device)
     with timed(seconds, "train"):
         # strategies that share a seed see the same batches, so that they compare in pairs
         generator = torch.Generator().manual_seed(cell.seed)
@@ -97,12 +165,12 @@ def _measure(job: Job, networks: Path | None, seconds: dict[str, float]) -> dict
             return zflip(images, reversals) if zflips else images, labels
 
         watch = Watch(DenseLogits(model), test_split, protocol)
-        curve = train(model, batch, recipe, visit=watch, visits=watch.steps)
+        curve = train(model, batch, recipe, _progress(recipe.steps), watch, watch.steps)
     columns = score_model(DenseLogits(model), test_split, instances, job.card, protocol, seconds)
     if networks is not None:
         mirror_untie(model)  # plain weights, that fit any network of this architecture
         with replacing(networks / f"{job.key}.pt") as partial:
-            torch.save(model.state_dict(), partial)
+            torch.save({name: each.cpu() for name, each in model.state_dict().items()}, partial)
     scores, missing = summarise(columns.images)
     return {
         "status": "done",

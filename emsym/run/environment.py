@@ -27,7 +27,6 @@ def environment() -> dict[str, str | int | bool | None]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "device": "cpu",
         "commit": commit,
         "dirty": None if commit is None else bool(_git("status", "--porcelain")),
         **{name: importlib.metadata.version(name) for name in PACKAGES},

@@ -33,6 +33,9 @@ class Job:
     architecture_source: str | None
     scoring_sources: dict[str, str]
 
+    def __str__(self) -> str:
+        return str(self.cell)
+
     def record(self, loaded: LoadedWeights | None = None, **results: object) -> Record:
         """The cell's record with these results; `status`, and `error` or the scores.
 
@@ -143,8 +146,26 @@ def scoring_sources(protocol: Protocol) -> dict[str, str]:
     return {name: digest for name, digest in found.items() if digest}
 
 
-def split_stored(all_jobs: list[Job], store: Store) -> tuple[list[Record], list[Job]]:
-    """The records of the cells that are stored, and the jobs of those that are not."""
-    loaded = [(job, store.load(job.key)) for job in all_jobs]
-    stored = [record for _, record in loaded if record is not None]
-    return stored, [job for job, record in loaded if record is None]
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a protocol, apart by what has become of them."""
+
+    stored: list[Job]
+    failed: list[Job]
+    missing: list[Job]
+    damaged: list[Path]
+    """Records that are not whole, of any cells; what they were of counts as missing."""
+
+
+def plan(all_jobs: list[Job], store: Store) -> Plan:
+    """What of the jobs is stored, without reading a record."""
+    contents = store.contents()
+    stored, failed, missing = [], [], []
+    for job in all_jobs:
+        if job.key in contents.done:
+            stored.append(job)
+        elif job.key in contents.failed:
+            failed.append(job)
+        else:
+            missing.append(job)
+    return Plan(stored, failed, missing, contents.damaged)

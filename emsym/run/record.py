@@ -1,12 +1,14 @@
 """The record of one cell: every score per image, how it came about, and what it cost."""
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import ConfigDict
 
 from emsym.protocol import Strict
 
 Column = list[float | None]
+
+SCHEMA_VERSION: Final = 1
 
 
 class ProtocolStamp(Strict):
@@ -62,7 +64,7 @@ class Record(Strict):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1] = SCHEMA_VERSION  # stays the first field: a store looks for it there
     key: str
     status: Literal["done", "failed"]
     error: str | None = None

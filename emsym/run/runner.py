@@ -1,32 +1,45 @@
-"""The runner: what is not stored yet is checked, run in worker processes, and stored."""
+"""The runner: what is not stored yet is checked, run by an executor, and stored."""
 
-import multiprocessing
-import os
 import signal
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 from emsym.errors import UserError
 from emsym.run import tasks
+from emsym.run.claims import Claims
+from emsym.run.devices import Devices
+from emsym.run.executors import Pool
+from emsym.run.local import WorkerDied
 from emsym.run.plan import Job
 from emsym.run.record import Record
 from emsym.run.store import Store
 from emsym.run.timing import timed
 
+LOOK = 0.5
+"""Seconds after which Ctrl-C and a lost scheduler are noticed at the latest."""
+ASK = 3.0
+"""Seconds between two looks at what other runs are at."""
+
 
 class Progress(Protocol):
     """Who watches a run."""
 
-    def phase(self, name: str, total: int) -> None:
-        """`total` pieces of work begin."""
+    def phase(self, name: str, costs: Collection[float]) -> None:
+        """Pieces of work begin, which take about so long, in any unit."""
 
-    def advance(self, what: str) -> None:
-        """One of them is done."""
+    def advance(self, what: str, cost: float, error: str | None = None) -> None:
+        """One of them ended."""
+
+    def say(self, text: str) -> None:
+        """One sentence for the user."""
 
 
 @dataclass
@@ -34,6 +47,8 @@ class Outcome:
     """What became of the cells that were run, and the wall seconds of each phase."""
 
     records: list[Record] = field(default_factory=list)
+    elsewhere: list[Job] = field(default_factory=list)
+    """Cells that other runs on the same store finished meanwhile."""
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -42,129 +57,209 @@ class Outcome:
         return [record for record in self.records if record.status == "failed"]
 
 
-def default_workers(threads: int) -> int:
-    """As many processes of `threads` threads as the cores that this process may use allow."""
-    available = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0)
-    return max(1, len(available) // threads)
-
-
 def run_jobs(
     jobs: list[Job],
     store: Store,
+    pool: Pool,
     progress: Progress,
-    workers: int,
-    plugins: tuple[Path, ...] = (),
+    *,
+    devices: Devices = Devices("cpu"),  # noqa: B008 - immutable
     networks: Path | None = None,
+    cost: Callable[[Job], float] = lambda job: 1.0,
 ) -> Outcome:
-    """Run all jobs in worker processes and store each record as it comes.
+    """Run all jobs and store each record as it comes.
 
-    The trained networks are kept in the folder `networks` where one is given.
+    The trained networks are kept in the folder `networks` where one is given; `cost` is about how
+    long a cell takes.
 
     First every data set, network and weights file is tried, so that what is wrong with one is
-    told before anything is trained; this is also where `pretext` weights are made.
+    told before anything is trained; this is also where `pretext` weights are made. What is wrong
+    with all cells ends the run; what is wrong with some, or ends a worker, fails those cells.
 
-    Raises `UserError` where one does not fit, the store cannot be written, or a worker dies;
-    `KeyboardInterrupt` passes through. Either way the workers are ended, and every finished
-    record is in the store.
+    Ctrl-C lets the cells that run be finished and stored, a second one does not: then
+    `KeyboardInterrupt` is raised. Raises `UserError` where nothing fits, the store cannot be
+    written, or the executor is lost. Every finished record is in the store by then.
     """
     outcome = Outcome()
     if not jobs:
         return outcome
     store.check()
-    with _pool(min(workers, len(jobs)), plugins) as submit:
-        with timed(outcome.seconds, "preparing data and weights"):
-            checks = _checks(jobs)
-            progress.phase("preparing", len(checks))
-            pending = {submit(check, *args): name for check, *args, name in checks}
-            for future in _finished(pending):
-                future.result()
-                progress.advance(pending[future])
-        with timed(outcome.seconds, "training and scoring"):
-            progress.phase("cells", len(jobs))
-            running = {submit(tasks.run_cell, job, networks): job for job in jobs}
-            for future in _finished(running):
-                record = future.result()
+    with timed(outcome.seconds, "preparing data and weights"):
+        wrong = _prepare(jobs, pool, progress)
+    with timed(outcome.seconds, "training and scoring"):
+        progress.phase("cells", [cost(job) for job in jobs])
+        with Claims(store.folder) as claims, _draining(pool, progress) as stopping:
+            for job, record in _cells(
+                jobs, wrong, store, pool, claims, stopping, devices, networks
+            ):
+                if record is None:
+                    outcome.elsewhere.append(job)
+                    progress.advance(str(job), cost(job))
+                    continue
                 store.save(record)
                 outcome.records.append(record)
-                progress.advance(str(running[future].cell))
+                progress.advance(str(job), cost(job), record.error)
+        if stopping.is_set():
+            raise KeyboardInterrupt
     return outcome
 
 
-def _checks(jobs: list[Job]) -> list[tuple[Any, ...]]:
-    """(function, its arguments …, name) for each network and data set of the jobs."""
-    networks: dict[tuple, dict[str, None]] = {}
-    cards = {}
+def _prepare(jobs: list[Job], pool: Pool, progress: Progress) -> dict[str, str]:
+    """Try what the jobs need; the keys of those that cannot be run, and why."""
+    checks = _checks(jobs)
+    progress.phase("preparing", [1.0] * len(checks))
+    pending = {pool.executor.submit(each.function, *each.args): each for each in checks}
+    wrong: dict[str, str] = {}
+    for future in _finished(pending, pool):
+        check = pending[future]
+        error = future.exception()
+        if isinstance(error, UserError | WorkerDied):
+            why = str(error)
+            if isinstance(error, WorkerDied):
+                why = f"Preparing '{check.name}' failed: {why}."
+            wrong.update({job.key: why for job in check.jobs})
+        elif error is not None:
+            raise error
+        else:
+            bad = future.result() or {}
+            wrong.update(
+                {job.key: bad[job.cell.init] for job in check.jobs if job.cell.init in bad}
+            )
+        progress.advance(check.name, 1.0)
+        if len(wrong) == len(jobs):
+            raise UserError(next(iter(wrong.values()))) from error
+    return wrong
+
+
+def _cells(
+    jobs: list[Job],
+    wrong: dict[str, str],
+    store: Store,
+    pool: Pool,
+    claims: Claims,
+    stopping: threading.Event,
+    devices: Devices,
+    networks: Path | None,
+) -> Iterator[tuple[Job, Record | None]]:
+    """The jobs with their records as they end; None where another run has stored one."""
+    waiting, theirs = deque(jobs), deque[Job]()
+    running: dict[Future, Job] = {}
+    started: dict[str, float] = {}
+    asked = -ASK
+
+    def submit(batch: list[Job]) -> None:
+        got = claims.claim([job.key for job in batch], [job.key for job in running.values()])
+        for job in batch:
+            if job.key in got:
+                started[job.key] = time.monotonic()
+                running[pool.executor.submit(tasks.run_cell, job, networks, devices)] = job
+            else:
+                theirs.append(job)
+
+    while running or ((waiting or theirs) and not stopping.is_set()):
+        room = pool.places + 1 - len(running)  # one lies ready for whoever ends first
+        batch: list[Job] = []
+        if not waiting and theirs and room > 0 and time.monotonic() - asked > ASK:
+            asked = time.monotonic()
+            waiting, theirs = theirs, deque()
+        while waiting and len(batch) < room and not stopping.is_set():
+            job = waiting.popleft()
+            if store.path(job.key).is_file():
+                yield job, None
+            elif job.key in wrong:
+                yield job, job.record(status="failed", error=wrong[job.key])
+            else:
+                batch.append(job)
+        if batch:
+            submit(batch)
+        if stopping.is_set():
+            running = {future: job for future, job in running.items() if not future.cancel()}
+        if not running:
+            time.sleep(0 if waiting else LOOK)
+            continue
+        done, _ = wait(running, timeout=LOOK, return_when=FIRST_COMPLETED)
+        if not done:
+            pool.check()
+        for future in done:
+            job = running.pop(future)
+            yield job, _record(future, job, started)
+
+
+def _record(future: Future, job: Job, started: dict[str, float]) -> Record:
+    """What a cell gave, or the record of its failure."""
+    error = future.exception()
+    if error is None:
+        record: Record = future.result()
+        return record
+    plain = isinstance(error, WorkerDied | UserError)
+    why = str(error) if plain else f"{type(error).__name__}: {error}"
+    seconds = {"until it failed": round(time.monotonic() - started[job.key], 3)}
+    return job.record(status="failed", error=why, seconds=seconds)
+
+
+@contextmanager
+def _draining(pool: Pool, progress: Progress) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the second one raises `KeyboardInterrupt`."""
+    stopping = threading.Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if stopping.is_set():
+            raise KeyboardInterrupt
+        stopping.set()
+        progress.say("Stopping: what runs is finished first; Ctrl-C again stops at once.")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stopping
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield stopping
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@dataclass(frozen=True)
+class _Check:
+    """What some jobs need, and how it is tried."""
+
+    name: str
+    function: Callable[..., dict[str, str] | None]
+    """Raises what is wrong with all of them; returns what is wrong with some strategies."""
+    args: tuple[Any, ...]
+    jobs: list[Job]
+
+
+def _checks(jobs: list[Job]) -> list[_Check]:
+    """One for each network and each data set of the jobs."""
+    networks: dict[tuple, list[Job]] = {}
+    data: dict[tuple, list[Job]] = {}
     for job in jobs:
-        protocol, scoring = job.protocol, job.protocol.scoring
-        key = (
-            job.cell.architecture,
-            protocol.slices,
-            job.weights,
-            protocol.recipe.patch,
-            scoring.maps,
-        )
-        networks.setdefault(key, {})[job.cell.init] = None
-        cards[job.card] = protocol
+        protocol, patch = job.protocol, job.protocol.recipe.patch
+        settings = (protocol.slices, job.weights, patch, protocol.scoring.maps)
+        networks.setdefault((job.cell.architecture, *settings), []).append(job)
+        volume = (job.card, protocol.slices, patch, protocol.border)
+        data.setdefault(volume, []).append(job)
+
+    def inits(needing: list[Job]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(job.cell.init for job in needing))
+
     return [
         *(
-            (tasks.check_model, architecture, tuple(inits), *settings, architecture)
-            for (architecture, *settings), inits in networks.items()
+            _Check(name, tasks.check_model, (name, inits(those), *settings), those)
+            for (name, *settings), those in networks.items()
         ),
         *(
-            (
-                tasks.check_dataset,
-                card,
-                protocol.slices,
-                protocol.recipe.patch,
-                protocol.border,
-                card.name,
-            )
-            for card, protocol in cards.items()
+            _Check(card.name, tasks.check_dataset, (card.name, card, *settings), those)
+            for (card, *settings), those in data.items()
         ),
     ]
 
 
-@contextmanager
-def _pool(workers: int, plugins: tuple[Path, ...]) -> Iterator[Callable[..., Future]]:
-    """A pool of fresh processes that ends at once, with its workers, when anything goes wrong."""
-    # Ending a worker that has imported tqdm leaves its lock to Python's tracker, which removes it
-    # and warns of it on the terminal: nothing that a user need know.
-    os.environ.setdefault("PYTHONWARNINGS", "ignore::UserWarning:multiprocessing.resource_tracker")
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=tasks.start_worker,
-        initargs=(plugins,),
-    )
-
-    def submit(function: Callable, *args: Any) -> Future:
-        # A worker is started here, and inherits that Ctrl-C is ignored: a signal that reached it
-        # while it imports its modules would print a traceback of its own.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            return pool.submit(function, *args)
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    try:
-        yield submit
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A worker process died, most often because memory ran out: run the same command again "
-            "with fewer --workers; every finished record is kept."
-        ) from error
-    except BaseException:
-        # not kept waiting for cells that nobody will read
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _finished(pending: dict[Future, Any]) -> Iterator[Future]:
+def _finished(pending: Collection[Future], pool: Pool) -> Iterator[Future]:
     """The futures as they end; wakes up often enough to notice Ctrl-C everywhere."""
     left = set(pending)
     while left:
-        done, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
+        done, left = wait(left, timeout=LOOK, return_when=FIRST_COMPLETED)
+        if not done:
+            pool.check()
         yield from done

@@ -1,27 +1,24 @@
 """What a worker process is asked to do. Torch is imported here, inside the worker, alone."""
 
-import signal
-import warnings
 from pathlib import Path
 
 from emsym.data.cards import Card
 from emsym.errors import UserError, first_line
 from emsym.models.architectures import create_model
 from emsym.protocol import Border
-from emsym.registry import load_plugin
+from emsym.run import devices
+from emsym.run.devices import Devices
 from emsym.run.plan import Job
 from emsym.run.record import Record
+from emsym.run.worker import note
 
 
-def start_worker(plugins: tuple[Path, ...]) -> None:
-    """Make a fresh process ready: leave Ctrl-C to the parent, and load the plug-ins."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    warnings.simplefilter("ignore")  # the parent has shown its own; libraries' are not the user's
-    for path in plugins:
-        load_plugin(path)
+def places(chosen: Devices) -> int:
+    """`emsym.run.devices.places`, which needs torch."""
+    return devices.places(chosen)
 
 
-def check_dataset(card: Card, slices: int, patch: int, border: Border) -> None:
+def check_dataset(name: str, card: Card, slices: int, patch: int, border: Border) -> None:
     """Read a data set's volume. Raises `UserError` where it is not as its card says."""
     from emsym.run.cell import load_splits
 
@@ -35,24 +32,31 @@ def check_model(
     weights: str,
     patch: int,
     attributions: tuple[str, ...],
-) -> None:
+) -> dict[str, str]:
     """Build a network with each strategy, which trains `pretext` weights where they are missing.
 
-    Raises `UserError` where the architecture, the weights and a strategy do not fit together, where
-    the network does not read patches of `patch` × `patch` pixels, and where a method of attribution
-    does not cover it.
+    Returns what is wrong with some strategies where others go with this network. Raises `UserError`
+    where none does, where the weights do not fit, where the network does not read patches of
+    `patch` × `patch` pixels, and where a method of attribution does not cover it.
     """
     import torch
 
     torch.set_num_threads(1)  # so that pretext weights are the same on any number of cores
+    wrong: dict[str, str] = {}
     try:
-        _check_patch(
-            architecture, slices, patch, attributions
-        )  # before weights are made, which takes long
+        # before weights are made, which takes long
+        _check_patch(architecture, slices, patch, attributions)
+        note("weights")
         for init in inits:
-            create_model(architecture, init, slices, weights)
+            try:
+                create_model(architecture, init, slices, weights)
+            except UserError as error:
+                wrong[init] = str(error)
     except SystemExit as error:  # a plug-in's, which would end the run without a word
         raise UserError(f"The architecture '{architecture}' calls exit: {error}.") from error
+    if len(set(wrong.values())) == 1 and len(wrong) == len(inits):
+        raise UserError(next(iter(wrong.values())))
+    return wrong
 
 
 def _check_patch(architecture: str, slices: int, patch: int, attributions: tuple[str, ...]) -> None:
@@ -81,8 +85,10 @@ def _check_patch(architecture: str, slices: int, patch: int, attributions: tuple
         ATTRIBUTIONS.get(name)(DenseLogits(model), x, mask)
 
 
-def run_cell(job: Job, networks: Path | None) -> Record:
-    """`emsym.run.cell.run_cell`."""
+def run_cell(job: Job, networks: Path | None, chosen: Devices) -> Record:
+    """`emsym.run.cell.run_cell`, on a device that is free."""
     from emsym.run import cell
 
-    return cell.run_cell(job, networks)
+    note("waiting for a device")
+    with devices.lease(chosen) as device:
+        return cell.run_cell(job, networks, device)

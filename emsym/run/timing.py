@@ -4,10 +4,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from emsym.run.worker import note
+
 
 @contextmanager
 def timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
     """Note the wall seconds of a block under `phase`, also when it raises."""
+    note(phase)
     start = time.perf_counter()
     try:
         yield

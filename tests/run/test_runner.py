@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,28 @@ def slow(rgb, slices):
     if slow.calls > 1:
         time.sleep(60)
     return rgb[:, [1] * slices]
+"""
+
+
+KILLER = """
+import os, time
+from emsym import register_init
+
+def allocate():
+    held = []
+    while True:
+        held.append(bytearray(os.urandom(1 << 20)) * 50)
+        time.sleep(0.01)
+
+@register_init("killer")
+def killer(rgb, slices):
+    "Quick in the check, which builds one network, and then not."
+    killer.calls = getattr(killer, "calls", 0) + 1
+    rgb = rgb[:, [1] * slices].clone()
+    if killer.calls > 1 or os.path.exists("started"):
+        DEED
+    open("started", "w").close()
+    return rgb
 """
 
 
@@ -111,15 +133,10 @@ def test_a_plugin_strategy_runs_and_reaches_the_leaderboard(ended: Path) -> None
     assert sources["rgb"] is None
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(ended: Path) -> None:
-    """As a terminal sends it: to every process of the group at once."""
-    before = records(ended / "results")
-    (ended / "slow.py").write_text(SLOW_INIT)
-    words = ["run", "--protocol", "tiny.toml", "--plugin", "slow.py", "--workers", "1"]
-    words += ["--init", "uniform-green", "--init", "slow-after-the-check"]
-    process = subprocess.Popen(
-        [BENCH, *words],
-        cwd=ended,
+def start(*words: object, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [BENCH, *map(str, words)],
+        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -127,27 +144,52 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_goes_on(ended: Path) -> None
         # a shell's background jobs ignore it, and their children with them
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    for _ in range(600):  # uniform-green of seed 0 is stored: the slow cell is the first to run
-        time.sleep(0.1)
-        if process.poll() is not None or _children(process.pid):
-            break
-    time.sleep(12)
-    os.killpg(process.pid, signal.SIGINT)
-    said, complained = process.communicate(timeout=30)
+
+
+def until(happened: Callable[[], object], process: subprocess.Popen[str], seconds: int = 120):
+    end = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.05)
+
+
+def log_says(path: Path, *words: str) -> Callable[[], bool]:
+    def says() -> bool:
+        return path.exists() and any(
+            all(word in line for word in words) for line in path.read_text().splitlines()
+        )
+
+    return says
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_finishes_what_runs_and_a_second_stops_at_once(ended: Path, times: int) -> None:
+    """As a terminal sends it: to every process of the group at once."""
+    before = records(ended / "results")
+    slow = SLOW_INIT.replace("60", "4" if times == 1 else "60")
+    (ended / "slow.py").write_text(slow)
+    words = ["run", "--protocol", "tiny.toml", "--plugin", "slow.py", "--workers", "1"]
+    words += ["--init", "slow-after-the-check", "--init", "rgb", "--log", "log.txt"]
+    process = start(*words, cwd=ended)
+    until(log_says(ended / "log.txt", "worker 1", "slow-after-the-check · seed 0"), process)
+    time.sleep(1)
+    for _ in range(times):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.5)
+    said, complained = process.communicate(timeout=60)
     assert process.returncode == 130, complained
+    assert "Stopping: what runs is finished first" in said
     assert complained.strip().count("\n") == 0, "one plain sentence"
     assert "Whatever is finished is kept" in complained
     assert "Traceback" not in said + complained
-    assert before.items() <= records(ended / "results").items()
+    after = records(ended / "results")
+    assert before.items() <= after.items()
+    assert len(after) - len(before) == (1 if times == 1 else 0)
     assert not _group(process.pid), "no worker is left behind"
+    assert not list((ended / "results" / "records").glob(".*")), "nor a claim"
     done = bench("run", "--protocol", "tiny.toml", "--all", cwd=ended)
     assert done.returncode == 0, done.stderr
-    assert len(records(ended / "results")) == 4
-
-
-def _children(pid: int) -> str:
-    path = Path(f"/proc/{pid}/task/{pid}/children")
-    return path.read_text() if path.exists() else ""
 
 
 def _group(pgid: int) -> str:
@@ -194,19 +236,120 @@ def test_a_cell_that_fails_is_told_and_the_rest_goes_on(ended: Path) -> None:
     assert "rgb" in done.stdout
 
 
-def test_a_worker_that_dies_is_one_sentence(ended: Path) -> None:
-    (ended / "killer.py").write_text(
-        SLOW_INIT.replace("slow-after-the-check", "killer").replace(
-            "time.sleep(60)", "__import__('os').kill(__import__('os').getpid(), 9)"
-        )
-    )
-    words = ("--protocol", "tiny.toml", "--seed", 0, "--plugin", "killer.py")
-    before = records(ended / "results")
-    done = bench("run", *words, "--init", "killer", cwd=ended)
-    assert done.returncode == 2
-    assert "A worker process died" in done.stderr
+@pytest.mark.parametrize(
+    ("deed", "words", "said"),
+    [
+        ("os.kill(os.getpid(), 9)", (), "was killed (SIGKILL), most often because memory ran out"),
+        ("os.abort()", (), "crashed (SIGABRT): File"),
+        ("os._exit(3)", (), "ended by itself, with code 3"),
+        ("exit()", (), "calls exit"),
+        ("time.sleep(999)", ("--timeout", 3), "longer than the --timeout of 3 s"),
+        ("allocate()", ("--memory", 1.5), "more than the 1.5 GB of one worker"),
+        ("rgb.fill_(float('nan'))", (), "NaN"),
+    ],
+)
+def test_what_ends_a_worker_ends_one_cell_and_is_not_run_again_unasked(
+    ended: Path, deed: str, words: tuple, said: str
+) -> None:
+    (ended / "killer.py").write_text(KILLER.replace("DEED", deed))
+    words = ("--protocol", "tiny.toml", "--seed", 1, "--plugin", "killer.py", *words)
+    words += ("--init", "killer", "--init", "rgb", "--workers", 1)
+    done = bench("run", *words, cwd=ended)
+    assert done.returncode == 1, done.stderr
+    assert said in done.stderr
+    assert "failed: tiny-a · linknet-tu-test_efficientnet · killer · 1: " in done.stderr
     assert "Traceback" not in done.stderr
-    assert records(ended / "results") == before
+    made = [json.loads(text) for text in records(ended / "results").values()]
+    assert {(r["init"], r["status"]) for r in made if r["seed"] == 1} == {
+        ("killer", "failed"),
+        ("rgb", "done"),
+    }
+    again = bench("run", *words, cwd=ended)
+    assert again.returncode == 1
+    assert "1 failed earlier (--retry-failed runs them again)" in again.stdout
+    assert said in again.stderr
+    planned = bench("plan", *words[:6], "--init", "killer", cwd=ended)
+    assert "failed  tiny-a" in planned.stdout
+    assert "0 stored, 0 to run, 1 failed (--retry-failed)" in planned.stdout
+
+
+def test_what_failed_is_run_again_where_asked(ended: Path) -> None:
+    flaky = KILLER.replace("DEED", "os.path.exists('mended') or os._exit(3)")
+    (ended / "killer.py").write_text(flaky)
+    words = ("run", "--protocol", "tiny.toml", "--seed", 1, "--plugin", "killer.py")
+    words += ("--init", "killer", "--retry-failed")
+    assert bench(*words, cwd=ended).returncode == 1
+    (ended / "mended").touch()
+    done = bench(*words, cwd=ended)
+    assert done.returncode == 0, done.stderr
+    assert len(records(ended / "results")) == 3
+
+
+def test_a_strategy_that_is_wrong_from_the_start_fails_its_cells_and_no_others(ended: Path) -> None:
+    (ended / "wrong.py").write_text(
+        SLOW_INIT.replace("slow-after-the-check", "wrong")
+        .replace("> 1", "> 0")
+        .replace("time.sleep(60)", "raise ValueError('never')")
+    )
+    words = ("--protocol", "tiny.toml", "--seed", 1, "--plugin", "wrong.py", "--init", "wrong")
+    done = bench("run", *words, "--init", "rgb", cwd=ended)
+    assert done.returncode == 1
+    assert "wrong · 1: The init 'wrong' fails: ValueError: never" in done.stderr
+    assert len(records(ended / "results")) == 4
+    alone = bench("run", *words, "--output", "other", cwd=ended)
+    assert alone.returncode == 2, "nothing can be run"
+    assert not list(ended.glob("other/records/*"))
+
+
+def test_a_damaged_record_is_set_aside_and_its_cell_run_again(ended: Path) -> None:
+    before = records(ended / "results")
+    name, text = next(iter(before.items()))
+    path = ended / "results" / "records" / name
+    path.write_text(text[:100])
+    planned = bench("plan", "--protocol", "tiny.toml", "--seed", 0, cwd=ended)
+    assert f"The record results/records/{name} is damaged" in planned.stdout
+    assert "1 stored, 1 to run" in planned.stdout
+    done = bench("run", "--protocol", "tiny.toml", "--seed", 0, cwd=ended)
+    assert done.returncode == 0, done.stderr
+    assert f"{name} is damaged (it is cut short)" in done.stderr
+    after = records(ended / "results")
+    assert after.pop(f"{name}.damaged") == text[:100]
+    assert json.loads(after[name])["scores"] == json.loads(text)["scores"]
+
+
+def test_two_runs_on_one_folder_share_the_work(tiny: Path) -> None:
+    words = ("run", "--protocol", tiny, "--all", "--workers", 1, "--log")
+    both = [start(*words, f"log-{number}.txt", cwd=tiny.parent) for number in (1, 2)]
+    for process in both:
+        said, complained = process.communicate(timeout=200)
+        assert process.returncode == 0, complained
+        assert "uniform-green" in said
+    logs = [(tiny.parent / f"log-{number}.txt").read_text() for number in (1, 2)]
+    begun = [line for log in logs for line in log.splitlines() if "worker 1: tiny-a · " in line]
+    assert len(begun) == len({line.partition("worker")[2] for line in begun}) == 4
+    assert len(records(tiny.parent / "results")) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--device", "cuda:17"), "There is no device 'cuda"),
+        (("--device", "tpu"), "There is no device 'tpu': say auto, cpu, mps, cuda"),
+        (("--timeout", 0), "--timeout"),
+        (("--memory", -1), "--memory"),
+        (("--executor", "lokal"), "did you mean 'local'"),
+        (("--scheduler", "tcp://127.0.0.1:1"), "--executor dask"),
+        (("--executor", "dask"), "needs either --scheduler"),
+        (("--executor", "dask", "--cluster", "none.toml"), "does not exist"),
+        (("--log", "/proc/none/log"), "The log /proc/none/log cannot be written"),
+    ],
+)
+def test_a_machine_that_is_not_there_is_one_sentence(tiny: Path, words: tuple, said: str) -> None:
+    done = bench("run", "--protocol", tiny, "--all", *words, cwd=tiny.parent)
+    assert done.returncode == 2, done.stdout
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tiny.parent.glob("results/records/*"))
 
 
 def test_a_network_that_does_not_read_the_patches_is_told_before_anything_is_trained(

@@ -1,0 +1,91 @@
+"""`store`: a folder of records, checked, put together and tidied up."""
+
+from pathlib import Path
+
+import click
+
+from emsym.cli.cells import OUTPUT
+from emsym.cli.plugins import PLUGIN
+from emsym.errors import UserError
+
+
+@click.group()
+def store() -> None:
+    """Look after a folder of records: check, merge, gc."""
+
+
+@store.command()
+@OUTPUT
+def check(output: Path) -> int:
+    """Read every record; set aside what is damaged, so that `run` runs it again.
+
+    Exit code 1 says that some were.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from emsym.run.store import Store
+    from emsym.run.upkeep import check
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading records")
+        found = check(
+            Store(_existing(output)),
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    click.echo(f"{found.done} done, {found.failed} failed, {len(found.damaged)} damaged.")
+    return 1 if found.damaged else 0
+
+
+@store.command()
+@click.argument("others", nargs=-1, required=True, type=click.Path(path_type=Path))
+@OUTPUT
+def merge(others: tuple[Path, ...], output: Path) -> int:
+    """Copy the records of OTHERS, output folders of other runs, into the one of --output.
+
+    What it has is kept. Exit code 1 says that some records are there with other numbers.
+    """
+    from emsym.run.store import Store
+    from emsym.run.upkeep import merge
+
+    found = merge(Store(output / "records"), [Store(_existing(other)) for other in others])
+    click.echo(f"{found.taken} taken, {found.had} were there already.")
+    for key in found.differing:
+        click.echo(f"{key} has other numbers there than here, and is kept as it is here.", err=True)
+    return 1 if found.differing else 0
+
+
+@store.command()
+@click.option("--protocol", "protocols", multiple=True, help="Keep the records of these alone.")
+@click.option("--dry-run", is_flag=True, help="Remove nothing: say what would be.")
+@PLUGIN
+@OUTPUT
+def gc(protocols: tuple[str, ...], dry_run: bool, plugins: tuple[Path, ...], output: Path) -> None:
+    """Remove what runs that died left behind, and damaged records that were set aside.
+
+    With --protocol, which may be given several times, also every record of a cell that none of the
+    protocols has any more.
+    """
+    from emsym.protocol import load_protocol
+    from emsym.run.plan import jobs
+    from emsym.run.store import Store
+    from emsym.run.upkeep import litter
+
+    keys = None
+    if protocols:
+        keys = {job.key for name in protocols for job in jobs(load_protocol(name))}
+    found = litter(Store(_existing(output)), keys)
+    size = 0
+    for path in found:
+        size += path.stat().st_size
+        click.echo(f"{'would remove' if dry_run else 'removed'} {path}")
+        if not dry_run:
+            path.unlink(missing_ok=True)
+    click.echo(f"{len(found)} files, {size / 1e6:.1f} MB.")
+
+
+def _existing(output: Path) -> Path:
+    folder = output / "records"
+    if not folder.is_dir():
+        raise UserError(f"There is no store at {folder}: name its output folder.")
+    return folder

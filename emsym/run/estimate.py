@@ -1,0 +1,161 @@
+"""How long a run takes and what it fills, from what its store has seen."""
+
+import math
+import random
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from emsym.run.plan import Job
+from emsym.run.store import Store
+
+SAMPLE = 12
+"""Records that are read of each pair of data set and architecture."""
+UNSEEN = 1.0
+"""The spread, a share of the time itself, of a pair that nobody has run yet."""
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one finished cell took."""
+
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What cells will take, one after the other."""
+
+    seconds: float
+    sd: float
+    """Of `seconds`: cells differ, and few may have been seen."""
+    bytes: float
+    seen: int
+    """Of how many cells it is known what they took."""
+    unseen: frozenset[Pair] = frozenset()
+    """Pairs of data set and architecture of which it is not."""
+
+    def wall(self, workers: int) -> tuple[float, float, float]:
+        """The likely wall seconds with so many at once, and a 95 % interval."""
+        middle, half = self.seconds / workers, 1.96 * self.sd / workers
+        return middle, max(0.0, middle - half), middle + half
+
+
+def pair(job: Job) -> Pair:
+    """What decides most of a cell's time."""
+    return job.cell.dataset, job.cell.architecture
+
+
+def history(stored: Iterable[Job], store: Store) -> dict[Pair, list[Seen]]:
+    """What some of the stored cells of each pair took."""
+    keys: dict[Pair, list[str]] = defaultdict(list)
+    for job in stored:
+        keys[pair(job)].append(job.key)
+    seen: dict[Pair, list[Seen]] = {}
+    for which, those in keys.items():
+        chosen = random.Random(0).sample(those, min(SAMPLE, len(those)))
+        found = []
+        for key in chosen:
+            if (record := store.load(key)) is not None and record.seconds:
+                size = store.path(key).stat().st_size
+                found.append(Seen(sum(record.seconds.values()), size))
+        if found:
+            seen[which] = found
+    return seen
+
+
+def estimate(missing: Iterable[Job], seen: Mapping[Pair, list[Seen]]) -> Estimate | None:
+    """What the missing cells will take; None where nothing was seen.
+
+    Of a pair that was not seen, the time of its architecture counts, else that of its data set,
+    else that of all.
+    """
+    if not seen:
+        return None
+    counts: dict[Pair, int] = defaultdict(int)
+    for job in missing:
+        counts[pair(job)] += 1
+    seconds = size = variance = 0.0
+    unseen = set()
+    for which, count in counts.items():
+        known = seen.get(which)
+        if known is None:
+            unseen.add(which)
+            known = _alike(which, seen)
+        times = [each.seconds for each in known]
+        mean = statistics.fmean(times)
+        spread = statistics.stdev(times) if len(times) > 1 else mean / 2
+        if which in unseen:
+            # one unknown that all cells of the pair share
+            variance += (count * UNSEEN * mean) ** 2
+        else:
+            variance += count * spread**2 + (count * spread) ** 2 / len(times)
+        seconds += count * mean
+        size += count * statistics.fmean(each.bytes for each in known)
+    told = sum(map(len, seen.values()))
+    return Estimate(seconds, math.sqrt(variance), size, told, frozenset(unseen))
+
+
+def expected(seen: Mapping[Pair, list[Seen]]) -> Callable[[Job], float]:
+    """About how many seconds a cell takes; 1 where nothing was seen."""
+
+    def seconds(job: Job) -> float:
+        if not seen:
+            return 1.0
+        known = seen.get(pair(job)) or _alike(pair(job), seen)
+        return statistics.fmean(each.seconds for each in known)
+
+    return seconds
+
+
+def _alike(which: Pair, seen: Mapping[Pair, list[Seen]]) -> list[Seen]:
+    for place in (1, 0):
+        found = [
+            each for other, those in seen.items() if other[place] == which[place] for each in those
+        ]
+        if found:
+            return found
+    return [each for those in seen.values() for each in those]
+
+
+def duration(seconds: float) -> str:
+    """In the units that a person would use.
+
+    >>> [duration(s) for s in (8, 95, 4_000, 200_000)]
+    ['8 s', '1 min 35 s', '1 h 7 min', '2 d 8 h']
+    """
+    for unit, name, part, small in (
+        (86_400, "d", 3_600, "h"),
+        (3_600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if round(seconds) >= unit:
+            whole, rest = divmod(round(seconds / part), unit // part)
+            return f"{whole} {name}" + (f" {rest} {small}" if rest else "")
+    return f"{seconds:.0f} s"
+
+
+def said(found: Estimate | None, workers: int) -> str:
+    """An estimate in words."""
+    if found is None:
+        return (
+            "How long is not known before the first cell is done; `plan --calibrate` tries each "
+            "network on each data set for some steps."
+        )
+    from rich.filesize import decimal
+
+    middle, low, high = found.wall(workers)
+    text = (
+        f"About {duration(middle)} with {workers} at once (95 %: {duration(low)} to "
+        f"{duration(high)}) and {decimal(round(found.bytes))} of records, by what "
+        f"{found.seen} cells took."
+    )
+    if found.unseen:
+        names = sorted(" · ".join(which) for which in found.unseen)
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        text += f" Never run, so guessed after others: {', '.join(names[:3])}{more}."
+    return text
