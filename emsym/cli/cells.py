@@ -58,6 +58,8 @@ _MACHINE = [
     click.option(
         "--cells-per-gpu", type=click.IntRange(1), default=1, show_default=True, help="At once."
     ),
+]
+_LIMITS = [
     click.option(
         "--memory",
         type=click.FloatRange(0, min_open=True),
@@ -102,6 +104,7 @@ def _options(options: list[Callable]) -> Callable[[Callable], Callable]:
     "--log", type=click.Path(dir_okay=False, path_type=Path), help="Write what happens here, too."
 )
 @_options(_MACHINE)
+@_options(_LIMITS)
 @_options(_CELLS)
 def run(
     everything: bool,
@@ -135,7 +138,6 @@ def run(
     from emsym.run.devices import Devices
     from emsym.run.estimate import expected, history
     from emsym.run.executors import EXECUTORS, Setup
-    from emsym.run.local import Limits
     from emsym.run.machine import places
     from emsym.run.plan import jobs, plan
     from emsym.run.runner import Outcome, run_jobs
@@ -152,16 +154,16 @@ def run(
     protocol = _select(**choice)
     store, console = Store(output / "records"), Console()
     _prepare(protocol, offline, console)
-    planned = plan(jobs(protocol), store)
+    all_jobs = jobs(protocol)
+    planned = plan(all_jobs, store)
     for path in planned.damaged:
         store.set_aside(path, "it is cut short")
     chosen = planned.missing + (planned.failed if retry_failed else [])
     told = f"{len(planned.stored)} stored, {len(chosen)} to run"
     if planned.failed and not retry_failed:
         told += f", {len(planned.failed)} failed earlier (--retry-failed runs them again)"
-    cells = len(planned.stored) + len(planned.failed) + len(planned.missing)
     console.print(
-        f"Protocol {protocol.name}, version {protocol.version}: {cells} cells, {told}.",
+        f"Protocol {protocol.name}, version {protocol.version}: {len(all_jobs)} cells, {told}.",
         highlight=False,
         soft_wrap=True,
     )
@@ -176,7 +178,7 @@ def run(
             setup = Setup(
                 workers=min(count, len(chosen)),
                 threads=protocol.recipe.threads,
-                limits=Limits(timeout, None if memory is None else int(memory * 1e9)),
+                memory=None if memory is None else int(memory * 1e9),
                 plugins=plugins,
                 notice=watch.note,
                 scheduler=scheduler,
@@ -190,15 +192,17 @@ def run(
                     watch,
                     devices=devices,
                     networks=networks,
+                    timeout=timeout,
                     cost=expected(history(planned.stored, store)),
                 )
     finished = [record for record in outcome.records if record.status == "done"]
     earlier = store.records(job.key for job in [*planned.stored, *outcome.elsewhere])
     _report(console, [*earlier, *finished], output, fresh=bool(chosen))
-    failures = list(outcome.failed)
+    failures = {record.key: record for record in outcome.failed}
     if not retry_failed:
-        failures += store.records(job.key for job in planned.failed)
-    for record in failures:
+        earlier = store.records(job.key for job in planned.failed)
+        failures |= {record.key: record for record in earlier}
+    for record in (failures[job.key] for job in all_jobs if job.key in failures):
         name = f"{record.dataset.name} · {record.architecture} · {record.init} · {record.seed}"
         click.echo(f"failed: {name}: {record.error}", err=True)
     if chosen:
@@ -220,8 +224,6 @@ def plan(
     workers: int | None,
     device: str,
     cells_per_gpu: int,
-    memory: float | None,
-    timeout: float | None,
     plugins: tuple[Path, ...],
     output: Path,
     **choice: Any,
@@ -256,7 +258,7 @@ def plan(
     devices = Devices.parse(device, cells_per_gpu)
     seen = history(planned.stored, store)
     if calibrate:
-        seen |= _calibrated(planned.missing, seen, devices, protocol, plugins, memory, timeout)
+        seen |= _calibrated(planned.missing, seen, devices, protocol, plugins)
     count = workers or places(devices, protocol.recipe.threads)
     click.echo(said(estimate(planned.missing, seen), count))
 
@@ -267,19 +269,14 @@ def _calibrated(
     devices: Devices,
     protocol: Protocol,
     plugins: tuple[Path, ...],
-    memory: float | None,
-    timeout: float | None,
 ) -> dict[Pair, list[Seen]]:
     from rich.console import Console
 
     from emsym.run.calibrate import calibrate
     from emsym.run.executors import Setup, local
-    from emsym.run.local import Limits
 
     _prepare(protocol, False, Console(stderr=True))
-    limits = Limits(timeout, None if memory is None else int(memory * 1e9))
-    setup = Setup(1, protocol.recipe.threads, limits, plugins)
-    with local(setup) as pool:
+    with local(Setup(1, protocol.recipe.threads, plugins=plugins)) as pool:
         found, failed = calibrate(
             missing, seen, pool, devices, lambda what: click.echo(f"Trying {what} …", err=True)
         )

@@ -18,6 +18,7 @@ from typing import Self
 
 import psutil
 
+from emsym.errors import UserError
 from emsym.files import write_atomically
 
 PREFIX = ".running-"
@@ -89,7 +90,8 @@ class Claims:
             "started": me.create_time(),
             "keys": sorted(self._mine),
         }
-        write_atomically(self._path, json.dumps(content))
+        with suppress(UserError):  # a full disk: cells may be run twice
+            write_atomically(self._path, json.dumps(content))
 
     def _touch(self) -> None:
         while not self._over.wait(BEAT):

@@ -5,6 +5,7 @@ ends a cell ends neither the worker nor another cell. When a worker dies its cel
 elsewhere.
 """
 
+import logging
 import os
 import platform
 import threading
@@ -24,7 +25,7 @@ from emsym.errors import UserError, first_line
 from emsym.files import cards_folder, read_toml
 from emsym.protocol import Strict
 from emsym.run.executors import Pool, Setup
-from emsym.run.local import Limits, LocalExecutor, Note
+from emsym.run.local import LocalExecutor, Note
 from emsym.run.plan import Job
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Spec:
     """What a worker must know of a run."""
 
     threads: int
-    limits: Limits
+    memory: int | None
     plugins: tuple[tuple[str, bytes], ...]
     cards: Path
     """Where the run's machine has the cards that ship with emsym."""
@@ -85,6 +86,9 @@ def connect(setup: Setup) -> Iterator[Pool]:
         raise UserError(
             "--executor dask needs Dask: python -m pip install 'emsym[cluster]'."
         ) from error
+    # what they tell of a lost scheduler, `check` tells in one sentence
+    for name in ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if setup.cluster is None:
         with _client(setup.scheduler) as client:
             yield from _pool(client, setup, PATIENCE)
@@ -149,7 +153,7 @@ def _pool(client: "Client", setup: Setup, patience: float) -> Iterator[Pool]:
     require_alike(versions(), _versions_of_workers(client))
     spec = Spec(
         setup.threads,
-        setup.limits,
+        setup.memory,
         tuple((path.name, path.read_bytes()) for path in setup.plugins),
         cards_folder(),
         bool(os.environ.get("HF_HUB_OFFLINE")),
@@ -264,9 +268,7 @@ def _executor(spec: Spec, worker: "Worker") -> LocalExecutor:
         os.environ["HF_HUB_OFFLINE"] = "1"
     threads = worker.state.nthreads
     allowed = worker.memory_manager.memory_limit
-    limits = spec.limits
-    if limits.memory is None and allowed:
-        limits = replace(limits, memory=int(allowed) // threads)
+    memory = spec.memory or (int(allowed) // threads if allowed else None)
     said: dict[str, tuple[str | None, float]] = {}
 
     def notice(note: Note) -> None:
@@ -278,7 +280,7 @@ def _executor(spec: Spec, worker: "Worker") -> LocalExecutor:
             worker.log_event(TOPIC, asdict(replace(note, worker=named)))
 
     return LocalExecutor(
-        threads, plugins=spec.plugins, limits=limits, threads=spec.threads, notice=notice
+        threads, plugins=spec.plugins, memory=memory, threads=spec.threads, notice=notice
     )
 
 

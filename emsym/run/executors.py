@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from emsym.errors import UserError
 from emsym.registry import Registry
-from emsym.run.local import Limits, LocalExecutor, Note
+from emsym.run.local import LocalExecutor, Note
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,8 @@ class Setup:
     """Processes on this machine; on a cluster, those that are asked for of a job queue."""
     threads: int = 1
     """Of one cell, on the processor."""
-    limits: Limits = field(default_factory=Limits)
+    memory: int | None = None
+    """Bytes that one process may hold; by default its share of its machine's."""
     plugins: tuple[Path, ...] = ()
     notice: Callable[[Note], object] = lambda note: None
     scheduler: str | None = None
@@ -66,7 +67,7 @@ def local(setup: Setup) -> Iterator[Pool]:
     executor = LocalExecutor(
         setup.workers,
         plugins=setup.plugins,
-        limits=setup.limits,
+        memory=setup.memory,
         threads=setup.threads,
         notice=setup.notice,
     )

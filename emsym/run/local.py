@@ -50,19 +50,22 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What one task may take."""
+class Timed:
+    """A function that is ended, with its worker, when it takes longer than so many seconds."""
 
-    seconds: float | None = None
-    memory: int | None = None
-    """Bytes of resident memory; by default the worker's share of the machine's."""
+    function: Callable
+    seconds: float | None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """What the function gives: who cannot end it lets it take its time."""
+        return self.function(*args, **kwargs)
 
 
 class LocalExecutor(Executor):
     """Runs functions in worker processes that are started when they are needed, and kept.
 
-    A worker that crashes, is killed, or exceeds its limits fails its task's future with
-    `WorkerDied`; the next task gets a fresh one.
+    A worker that crashes, is killed, takes more memory than it may, or longer over a `Timed`
+    function, fails its task's future with `WorkerDied`; the next task gets a fresh one.
     """
 
     def __init__(
@@ -70,13 +73,16 @@ class LocalExecutor(Executor):
         workers: int,
         *,
         plugins: Sequence[Plugin] = (),
-        limits: Limits = Limits(),
+        memory: int | None = None,
         threads: int = 1,
         notice: Callable[[Note], object] = lambda note: None,
     ) -> None:
-        """`threads` are those of libraries in a worker; `notice` is called from other threads."""
+        """`memory` is in bytes, by default a worker's share of the machine's.
+
+        `threads` are those of libraries in a worker; `notice` is called from other threads.
+        """
         self._plugins, self._threads = tuple(plugins), threads
-        self._limits = Limits(limits.seconds, limits.memory or share(workers))
+        self._memory = memory or share(workers)
         self._notice = notice
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._closed, self._stopped = False, threading.Event()
@@ -137,14 +143,15 @@ class LocalExecutor(Executor):
                 continue
             what = str(task.args[0]) if task.args else ""
             try:
+                fresh = worker is None or not worker.alive
+                self._tell(Note(name, what, "starting" if fresh else ""))
                 if worker is None or not worker.alive:
-                    self._tell(Note(name, what, "starting"))
                     worker = _Worker(self._plugins, self._threads)
 
                 def tell(phase: str, memory: int, what: str = what) -> None:
                     self._tell(Note(name, what, phase, memory))
 
-                result = worker.do(task, self._limits, self._stopped, tell)
+                result = worker.do(task, self._memory, self._stopped, tell)
             except BaseException as error:
                 if isinstance(error, WorkerDied) and worker is not None:
                     worker.end(now=True)
@@ -201,12 +208,13 @@ class _Worker:
     def do(
         self,
         task: _Task,
-        limits: Limits,
+        allowed: int,
         stopped: threading.Event,
         tell: Callable[[str, int], None],
     ) -> Any:
         """The task's result; raises what it raised, or `WorkerDied`."""
         self._send((task.fn, task.args, task.kwargs))
+        seconds = task.fn.seconds if isinstance(task.fn, Timed) else None
         start, phase = time.monotonic(), ""
         while True:
             try:
@@ -225,12 +233,12 @@ class _Worker:
             tell(phase, memory)
             if stopped.is_set():
                 raise WorkerDied("it was stopped")
-            if limits.seconds is not None and time.monotonic() - start > limits.seconds:
-                raise WorkerDied(f"it took longer than the --timeout of {limits.seconds:g} s")
-            if limits.memory is not None and memory > limits.memory:
+            if seconds is not None and time.monotonic() - start > seconds:
+                raise WorkerDied(f"it took longer than the --timeout of {seconds:g} s")
+            if memory > allowed:
                 raise WorkerDied(
                     f"it took {memory / 1e9:.1f} GB of memory, more than the "
-                    f"{limits.memory / 1e9:.1f} GB of one worker: allow more with --memory, or run "
+                    f"{allowed / 1e9:.1f} GB of one worker: allow more with --memory, or run "
                     "fewer --workers"
                 )
 

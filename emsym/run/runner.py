@@ -17,7 +17,7 @@ from emsym.run import tasks
 from emsym.run.claims import Claims
 from emsym.run.devices import Devices
 from emsym.run.executors import Pool
-from emsym.run.local import WorkerDied
+from emsym.run.local import Timed, WorkerDied
 from emsym.run.plan import Job
 from emsym.run.record import Record
 from emsym.run.store import Store
@@ -65,12 +65,13 @@ def run_jobs(
     *,
     devices: Devices = Devices("cpu"),  # noqa: B008 - immutable
     networks: Path | None = None,
+    timeout: float | None = None,
     cost: Callable[[Job], float] = lambda job: 1.0,
 ) -> Outcome:
     """Run all jobs and store each record as it comes.
 
-    The trained networks are kept in the folder `networks` where one is given; `cost` is about how
-    long a cell takes.
+    The trained networks are kept in the folder `networks` where one is given. A cell that takes
+    longer than `timeout` seconds is ended; `cost` is about how long one takes.
 
     First every data set, network and weights file is tried, so that what is wrong with one is
     told before anything is trained; this is also where `pretext` weights are made. What is wrong
@@ -88,10 +89,13 @@ def run_jobs(
         wrong = _prepare(jobs, pool, progress)
     with timed(outcome.seconds, "training and scoring"):
         progress.phase("cells", [cost(job) for job in jobs])
+
+        def start(job: Job) -> Future:
+            task = Timed(tasks.run_cell, timeout)
+            return pool.executor.submit(task, job, networks, devices)
+
         with Claims(store.folder) as claims, _draining(pool, progress) as stopping:
-            for job, record in _cells(
-                jobs, wrong, store, pool, claims, stopping, devices, networks
-            ):
+            for job, record in _cells(jobs, wrong, store, claims, pool, stopping, start):
                 if record is None:
                     outcome.elsewhere.append(job)
                     progress.advance(str(job), cost(job))
@@ -112,6 +116,9 @@ def _prepare(jobs: list[Job], pool: Pool, progress: Progress) -> dict[str, str]:
     wrong: dict[str, str] = {}
     for future in _finished(pending, pool):
         check = pending[future]
+        if future.cancelled():
+            pool.check()
+            raise UserError("The executor gave up before anything was tried: run it again.")
         error = future.exception()
         if isinstance(error, UserError | WorkerDied):
             why = str(error)
@@ -135,11 +142,10 @@ def _cells(
     jobs: list[Job],
     wrong: dict[str, str],
     store: Store,
-    pool: Pool,
     claims: Claims,
+    pool: Pool,
     stopping: threading.Event,
-    devices: Devices,
-    networks: Path | None,
+    start: Callable[[Job], Future],
 ) -> Iterator[tuple[Job, Record | None]]:
     """The jobs with their records as they end; None where another run has stored one."""
     waiting, theirs = deque(jobs), deque[Job]()
@@ -152,7 +158,7 @@ def _cells(
         for job in batch:
             if job.key in got:
                 started[job.key] = time.monotonic()
-                running[pool.executor.submit(tasks.run_cell, job, networks, devices)] = job
+                running[start(job)] = job
             else:
                 theirs.append(job)
 
@@ -182,7 +188,11 @@ def _cells(
             pool.check()
         for future in done:
             job = running.pop(future)
-            yield job, _record(future, job, started)
+            if future.cancelled():  # not by us: who was to run it is lost, or it is run again
+                pool.check()
+                waiting.append(job)
+            else:
+                yield job, _record(future, job, started)
 
 
 def _record(future: Future, job: Job, started: dict[str, float]) -> Record:

@@ -147,6 +147,7 @@ class Watch:
 def _logger(path: Path | None) -> logging.Logger:
     """A logger of this run's own, which writes to a file or nowhere."""
     logger = logging.Logger("emsym.run", logging.INFO)
+    logger.addHandler(logging.NullHandler())  # without any, Python prints errors
     if path is None:
         return logger
     try:

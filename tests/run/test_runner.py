@@ -29,7 +29,19 @@ def slow(rgb, slices):
 """
 
 
-KILLER = """
+DEEDS = {
+    "killed": (
+        "os.kill(os.getpid(), 9)",
+        "was killed (SIGKILL), most often because memory ran out",
+    ),
+    "crashes": ("os.abort()", "crashed (SIGABRT): File"),
+    "leaves": ("os._exit(3)", "ended by itself, with code 3"),
+    "exits": ("exit()", "SystemExit"),
+    "hangs": ("time.sleep(999)", "longer than the --timeout of 40 s"),
+    "grows": ("allocate()", "more than the 1.5 GB of one worker"),
+    "nan": ("rgb.fill_(float('nan'))", "not finite"),
+}
+KILLERS = """
 import os, time
 from emsym import register_init
 
@@ -39,15 +51,18 @@ def allocate():
         held.append(bytearray(os.urandom(1 << 20)) * 50)
         time.sleep(0.01)
 
-@register_init("killer")
-def killer(rgb, slices):
-    "Quick in the check, which builds one network, and then not."
-    killer.calls = getattr(killer, "calls", 0) + 1
-    rgb = rgb[:, [1] * slices].clone()
-    if killer.calls > 1 or os.path.exists("started"):
-        DEED
-    open("started", "w").close()
-    return rgb
+def register(name, deed):
+    @register_init(name)
+    def killer(rgb, slices):
+        "Quick in the check, which builds one network, and then not."
+        rgb = rgb[:, [1] * slices].clone()
+        if os.path.exists(f"tried-{name}"):
+            eval(deed)
+        open(f"tried-{name}", "w").close()
+        return rgb
+
+for name, deed in DEEDS.items():
+    register(name, deed)
 """
 
 
@@ -203,7 +218,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system with room for a record or two."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=36k", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small file system takes root")
     yield folder
@@ -236,53 +251,72 @@ def test_a_cell_that_fails_is_told_and_the_rest_goes_on(ended: Path) -> None:
     assert "rgb" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("deed", "words", "said"),
-    [
-        ("os.kill(os.getpid(), 9)", (), "was killed (SIGKILL), most often because memory ran out"),
-        ("os.abort()", (), "crashed (SIGABRT): File"),
-        ("os._exit(3)", (), "ended by itself, with code 3"),
-        ("exit()", (), "calls exit"),
-        ("time.sleep(999)", ("--timeout", 3), "longer than the --timeout of 3 s"),
-        ("allocate()", ("--memory", 1.5), "more than the 1.5 GB of one worker"),
-        ("rgb.fill_(float('nan'))", (), "NaN"),
-    ],
-)
-def test_what_ends_a_worker_ends_one_cell_and_is_not_run_again_unasked(
-    ended: Path, deed: str, words: tuple, said: str
+@pytest.fixture(scope="module")
+def killing_run(
+    first_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, tuple, subprocess.CompletedProcess[str]]:
+    """The folder, words and end of a run most of whose cells end their workers."""
+    folder = Path(shutil.copytree(first_run, tmp_path_factory.mktemp("killing") / "run"))
+    deeds = {name: deed for name, (deed, _) in DEEDS.items()}
+    (folder / "killers.py").write_text(f"DEEDS = {deeds}\n{KILLERS}")
+    words = ("--protocol", "tiny.toml", "--seed", 1, "--plugin", "killers.py")
+    words += tuple(word for name in (*DEEDS, "rgb") for word in ("--init", name))
+    limits = ("--workers", 2, "--timeout", 40, "--memory", 1.5)
+    return folder, words, bench("run", *words, *limits, cwd=folder)
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_what_ends_a_worker_is_the_failed_record_of_one_cell(
+    killing_run: tuple[Path, tuple, subprocess.CompletedProcess[str]], name: str
 ) -> None:
-    (ended / "killer.py").write_text(KILLER.replace("DEED", deed))
-    words = ("--protocol", "tiny.toml", "--seed", 1, "--plugin", "killer.py", *words)
-    words += ("--init", "killer", "--init", "rgb", "--workers", 1)
-    done = bench("run", *words, cwd=ended)
+    folder, _, done = killing_run
     assert done.returncode == 1, done.stderr
-    assert said in done.stderr
-    assert "failed: tiny-a · linknet-tu-test_efficientnet · killer · 1: " in done.stderr
+    lines = [line for line in done.stderr.splitlines() if f" · {name} · 1: " in line]
+    assert len(lines) == 1
+    assert DEEDS[name][1] in lines[0]
+    made = [json.loads(text) for text in records(folder / "results").values()]
+    (record,) = [each for each in made if each["init"] == name]
+    assert record["status"] == "failed"
+    assert record["error"] in lines[0]
+
+
+def test_the_rest_goes_on_and_what_failed_is_not_run_again_unasked(
+    killing_run: tuple[Path, tuple, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, words, done = killing_run
     assert "Traceback" not in done.stderr
-    made = [json.loads(text) for text in records(ended / "results").values()]
-    assert {(r["init"], r["status"]) for r in made if r["seed"] == 1} == {
-        ("killer", "failed"),
-        ("rgb", "done"),
-    }
-    again = bench("run", *words, cwd=ended)
+    assert len(done.stderr.splitlines()) == len(DEEDS)
+    before = records(folder / "results")
+    made = [json.loads(text) for text in before.values()]
+    assert {r["init"] for r in made if r["seed"] == 1 and r["status"] == "done"} == {"rgb"}
+    again = bench("run", *words, cwd=folder)
     assert again.returncode == 1
-    assert "1 failed earlier (--retry-failed runs them again)" in again.stdout
-    assert said in again.stderr
-    planned = bench("plan", *words[:6], "--init", "killer", cwd=ended)
-    assert "failed  tiny-a" in planned.stdout
-    assert "0 stored, 0 to run, 1 failed (--retry-failed)" in planned.stdout
+    assert "1 stored, 0 to run, 7 failed earlier (--retry-failed runs them again)" in again.stdout
+    assert again.stderr.splitlines() == done.stderr.splitlines()
+    planned = bench("plan", *words, cwd=folder)
+    assert planned.stdout.count("failed  tiny-a") == 7
+    assert "1 stored, 0 to run, 7 failed (--retry-failed)" in planned.stdout
+    assert records(folder / "results") == before
 
 
 def test_what_failed_is_run_again_where_asked(ended: Path) -> None:
-    flaky = KILLER.replace("DEED", "os.path.exists('mended') or os._exit(3)")
-    (ended / "killer.py").write_text(flaky)
-    words = ("run", "--protocol", "tiny.toml", "--seed", 1, "--plugin", "killer.py")
-    words += ("--init", "killer", "--retry-failed")
-    assert bench(*words, cwd=ended).returncode == 1
-    (ended / "mended").touch()
-    done = bench(*words, cwd=ended)
+    plugin = ended / "flaky.py"
+    plugin.write_text(SLOW_INIT.replace("> 1", "> 99"))
+    words = ("run", "--protocol", "tiny.toml", "--seed", 1, "--plugin", "flaky.py")
+    words += ("--init", "slow-after-the-check", "--init", "rgb")
+    assert bench(*words, cwd=ended).returncode == 0
+    (path,) = [p for p in (ended / "results/records").iterdir() if "after-the" in p.read_text()]
+    record = json.loads(path.read_text())
+    failed = {**record, "status": "failed", "error": "a power cut"}
+    path.with_suffix(".failed.json").write_text(json.dumps(failed, indent=1))
+    path.unlink()
+    kept = bench(*words, cwd=ended)
+    assert kept.returncode == 1
+    assert kept.stderr.endswith("· slow-after-the-check · 1: a power cut\n")
+    done = bench(*words, "--retry-failed", cwd=ended)
     assert done.returncode == 0, done.stderr
-    assert len(records(ended / "results")) == 3
+    assert json.loads(path.read_text())["scores"] == record["scores"]
+    assert not path.with_suffix(".failed.json").exists()
 
 
 def test_a_strategy_that_is_wrong_from_the_start_fails_its_cells_and_no_others(ended: Path) -> None:
