@@ -4,9 +4,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
@@ -104,8 +103,7 @@ class Scoring(Strict):
         return attributions
 
 
-@dataclass(frozen=True, order=True)
-class Cell:
+class Cell(NamedTuple):
     """The unit of work: one network trained and scored."""
 
     dataset: str
@@ -268,10 +266,10 @@ def load_protocol(name_or_path: str) -> Protocol:
     return protocol
 
 
-def cell_key(protocol: Protocol, cell: Cell, **sources: Any) -> str:
+def cell_key(protocol: str, cell: Cell, **sources: Any) -> str:
     """The name of a cell's record: a digest of everything that decides its numbers.
 
-    `sources` are what the cell's names stand for just now: the digests of the data, the weights
-    and a plug-in's source, and emsym's scoring version.
+    `protocol` is the protocol's digest. `sources` are what the cell's names stand for just now: the
+    digests of the data, the weights and a plug-in's source, and emsym's scoring version.
     """
-    return digest({"protocol": protocol.digest, "cell": asdict(cell), **sources})[:32]
+    return digest({"protocol": protocol, "cell": cell._asdict(), **sources})[:32]

@@ -47,6 +47,8 @@ class Note:
     phase: str = ""
     memory: int = 0
     """Bytes that the worker holds just now."""
+    gpu: int = 0
+    """Bytes of a GPU's memory that it holds, when it last said what it is at."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,8 @@ class LocalExecutor(Executor):
                 if worker is None or not worker.alive:
                     worker = _Worker(self._plugins, self._threads)
 
-                def tell(phase: str, memory: int, what: str = what) -> None:
-                    self._tell(Note(name, what, phase, memory))
+                def tell(phase: str, memory: int, gpu: int, what: str = what) -> None:
+                    self._tell(Note(name, what, phase, memory, gpu))
 
                 result = worker.do(task, self._memory, self._stopped, tell)
             except BaseException as error:
@@ -210,12 +212,12 @@ class _Worker:
         task: _Task,
         allowed: int,
         stopped: threading.Event,
-        tell: Callable[[str, int], None],
+        tell: Callable[[str, int, int], None],
     ) -> Any:
         """The task's result; raises what it raised, or `WorkerDied`."""
         self._send((task.fn, task.args, task.kwargs))
         seconds = task.fn.seconds if isinstance(task.fn, Timed) else None
-        start, phase = time.monotonic(), ""
+        start, (phase, gpu) = time.monotonic(), ("", 0)
         while True:
             try:
                 message = self._heard.get(timeout=LOOK)
@@ -229,8 +231,8 @@ class _Worker:
             if kind == "error":
                 raise content
             memory = self._memory()
-            phase = content if kind == "note" else phase
-            tell(phase, memory)
+            phase, gpu = content if kind == "note" else (phase, gpu)
+            tell(phase, memory, gpu)
             if stopped.is_set():
                 raise WorkerDied("it was stopped")
             if seconds is not None and time.monotonic() - start > seconds:

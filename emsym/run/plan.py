@@ -16,7 +16,7 @@ from emsym.scores.attribution import ATTRIBUTIONS
 from emsym.scores.faithfulness import METRICS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """A cell with everything that its worker needs; it can be sent to another process."""
 
@@ -99,6 +99,7 @@ def jobs(protocol: Protocol) -> list[Job]:
     inits = {name: init_source(name) for name in protocol.inits}
     architectures = {name: ARCHITECTURES.source_digest(name) for name in protocol.architectures}
     scoring = scoring_sources(protocol)
+    whole = protocol.digest
     identity = weights_identity(protocol.weights, protocol.folder)
     weights = protocol.weights
     if identity != weights:  # a file, which a worker must find from anywhere
@@ -107,7 +108,7 @@ def jobs(protocol: Protocol) -> list[Job]:
     def job(cell: Cell) -> Job:
         sources = (inits[cell.init], architectures[cell.architecture])
         key = cell_key(
-            protocol,
+            whole,
             cell,
             data=data[cell.dataset],
             weights=identity,

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -21,6 +22,7 @@ from emsym.run.record import SCHEMA_VERSION, Record
 
 FAILED, DONE, DAMAGED = ".failed.json", ".json", ".damaged"
 _HEAD = re.compile(rb'\{\s*"schema_version":\s*(\d{1,9})[,\s}]')
+_PART = 1000
 _READERS = 8
 """Threads that look into files: on a network file system most of the time is waiting."""
 
@@ -59,11 +61,11 @@ class Store:
         emsym.
         """
         names = self._names()
-        whole: Iterable[bool] = [True] * len(names)
+        good = names
         if look:
+            parts = [names[start : start + _PART] for start in range(0, len(names), _PART)]
             with ThreadPoolExecutor(_READERS) as pool:
-                whole = list(pool.map(self._is_whole, names, chunksize=500))
-        good = [name for name, is_good in zip(names, whole, strict=True) if is_good]
+                good = list(chain.from_iterable(pool.map(self._whole, parts)))
         failed = {name.removesuffix(FAILED) for name in good if name.endswith(FAILED)}
         done = {name.removesuffix(DONE) for name in good if not name.endswith(FAILED)}
         damaged = [self.folder / name for name in sorted({*names}.difference(good))]
@@ -131,6 +133,10 @@ class Store:
             return []
         except OSError as error:
             raise UserError(f"The store {self.folder} cannot be read: {error.strerror}.") from error
+
+    def _whole(self, names: list[str]) -> list[str]:
+        """Those of the files that are whole."""
+        return [name for name in names if self._is_whole(name)]
 
     def _is_whole(self, name: str) -> bool:
         """Whether a file begins and ends as `save` writes a record."""

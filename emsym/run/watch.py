@@ -135,6 +135,7 @@ class Watch:
             now = time.monotonic()
             for note, since in list(self._workers.values())[:SHOWN]:
                 memory = f"{note.memory / 1e9:.1f} GB" if note.memory else ""
+                memory += f" + GPU {note.gpu / 1e9:.1f} GB" if note.gpu else ""
                 cells = (note.worker, note.task or "", note.phase, duration(now - since), memory)
                 table.add_row(*map(Text, cells))
             more = len(self._workers) - SHOWN

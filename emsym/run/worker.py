@@ -26,7 +26,7 @@ class _Notes:
     """Where the notes of this process go."""
 
     def __init__(self) -> None:
-        self.listener: Callable[[str], None] | None = None
+        self.listener: Callable[[tuple[str, int]], None] | None = None
         self.phase, self.at = "", 0.0
 
 
@@ -42,7 +42,15 @@ def note(phase: str, detail: str = "") -> None:
     if _NOTES.listener is None or (phase == _NOTES.phase and now - _NOTES.at < NOTE_EVERY):
         return
     _NOTES.phase, _NOTES.at = phase, now
-    _NOTES.listener(f"{phase} {detail}".rstrip())
+    _NOTES.listener((f"{phase} {detail}".rstrip(), _gpu_memory()))
+
+
+def _gpu_memory() -> int:
+    """Bytes that this process holds of GPUs; torch is not imported to know it."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return 0
+    return sum(torch.cuda.memory_reserved(index) for index in range(torch.cuda.device_count()))
 
 
 def main() -> None:
@@ -55,7 +63,7 @@ def main() -> None:
     warnings.simplefilter("ignore")  # the parent has shown its own; libraries' are not the user's
     tasks: queue.SimpleQueue[tuple | None] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(stream, tasks), daemon=True).start()
-    _NOTES.listener = lambda text: _answer(answers, "note", text)
+    _NOTES.listener = lambda told: _answer(answers, "note", told)
     for plugin in tasks.get() or ():
         load_plugin(plugin if isinstance(plugin, Path) else _unpacked(*plugin))
     while (task := tasks.get()) is not None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emsym.protocol import load_protocol
+from emsym.protocol import Cell, load_protocol
 from emsym.run.estimate import Estimate, Seen, duration, estimate, expected, history, pair, said
 from emsym.run.plan import Job, jobs
 from emsym.run.store import Store
@@ -51,8 +51,7 @@ def test_a_pair_never_run_is_guessed_after_its_architecture_and_named(four: list
 
 @given(st.lists(st.floats(1, 1e4), min_size=2, max_size=12))
 def test_more_records_of_the_same_spread_are_no_less_sure(times: list[float]) -> None:
-    job = Job(*[None] * 11)  # type: ignore[arg-type]
-    object.__setattr__(job, "cell", type("C", (), {"dataset": "d", "architecture": "a"}))
+    job = Job(Cell("d", "a", "rgb", 0), *[None] * 10)  # type: ignore[arg-type]
     few = estimate([job] * 50, {("d", "a"): [Seen(t, 1) for t in times]})
     many = estimate([job] * 50, {("d", "a"): [Seen(t, 1) for t in times * 10]})
     assert few is not None
