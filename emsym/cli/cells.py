@@ -174,7 +174,7 @@ def run(
         if networks is not None:
             networks.mkdir(parents=True, exist_ok=True)
         count = workers or (places(devices, protocol.recipe.threads) if executor == "local" else 1)
-        with Watch(console, log) as watch:
+        with Watch(console, log, len(planned.stored)) as watch:
             setup = Setup(
                 workers=min(count, len(chosen)),
                 threads=protocol.recipe.threads,

@@ -87,6 +87,7 @@ def _check_patch(architecture: str, slices: int, patch: int, attributions: tuple
 
 def run_cell(job: Job, networks: Path | None, chosen: Devices) -> Record:
     """`emsym.run.cell.run_cell`, on a device that is free."""
+    note("starting")
     from emsym.run import cell
 
     note("waiting for a device")

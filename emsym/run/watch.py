@@ -28,9 +28,12 @@ SHOWN = 32
 class Watch:
     """A live table on a terminal, plain lines elsewhere, and every event in a log file."""
 
-    def __init__(self, console: Console, log: Path | None = None) -> None:
-        """Nothing is shown yet. Raises `UserError` where the log cannot be written."""
-        self._console = console
+    def __init__(self, console: Console, log: Path | None = None, stored: int = 0) -> None:
+        """Nothing is shown yet; so many cells were stored before.
+
+        Raises `UserError` where the log cannot be written.
+        """
+        self._console, self._stored = console, stored
         self._log = _logger(log)
         self._lock = threading.Lock()
         self._name = ""
@@ -125,7 +128,10 @@ class Watch:
                 return Text("")
             head = Table.grid(padding=(0, 1))
             bar = ProgressBar(total=max(self._costs, 1e-9), completed=self._paid, width=24)
-            head.add_row(self._name, bar, self._summary())
+            stored = f" · {self._stored} stored before" if self._stored else ""
+            head.add_row(self._name, bar, self._summary() + stored)
+            if not self._workers:
+                return head
             table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", expand=True)
             table.add_column("worker", no_wrap=True)
             table.add_column("cell", ratio=1, no_wrap=True, overflow="ellipsis")
