@@ -47,9 +47,10 @@ def test_the_plugin_of_the_readme_runs(tiny: Path) -> None:
         if line.startswith(("emsym-bench plan", "emsym-bench list", "emsym-bench data list"))
     ],
 )
-def test_a_command_of_the_readme_works(line: str, tmp_path: Path) -> None:
+def test_a_command_of_the_readme_works(line: str, tiny: Path) -> None:
+    tiny.rename(tiny.with_name("mine.toml"))
     words = [word.strip("'") for word in line.split()[1:]]
-    done = subprocess.run([BENCH, *words], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([BENCH, *words], cwd=tiny.parent, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

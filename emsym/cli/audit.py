@@ -54,14 +54,14 @@ def audit(
     from rich.console import Console
 
     from emsym.auditing import audit as auditing
-    from emsym.run.progress import Bar
+    from emsym.run.watch import Watch
 
-    with Bar(Console(stderr=True)) as bar:
+    with Watch(Console(stderr=True)) as watch:
         report = auditing.audit(
             network,
             volume,
             attributions=attributions or auditing.METHODS,
-            progress=partial(following(bar), "Sections"),
+            progress=partial(following(watch), "Sections"),
             **options,
         )
     report.write(output)

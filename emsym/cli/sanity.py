@@ -37,10 +37,10 @@ def sanity(
     from rich.console import Console
 
     from emsym.auditing.sanity import sanity as check
-    from emsym.run.progress import Bar
+    from emsym.run.watch import Watch
 
-    with Bar(Console(stderr=True)) as bar:
+    with Watch(Console(stderr=True)) as watch:
         found = check(
-            network, volume, attributions=attributions, progress=following(bar), **options
+            network, volume, attributions=attributions, progress=following(watch), **options
         )
     click.echo(found)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from emsym.run.progress import Bar
+    from emsym.run.watch import Watch
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -72,16 +72,16 @@ def subject(sections: int, size: int) -> Callable[[Command], Command]:
     return decorate
 
 
-def following(bar: "Bar") -> Callable[[str, int, int], None]:
-    """What tells a bar how much of a phase is done; each phase begins with 0."""
+def following(watch: "Watch") -> Callable[[str, int, int], None]:
+    """What tells who watches how much of a phase is done; each phase begins with 0."""
     so_far = 0
 
     def progress(phase: str, done: int, total: int) -> None:
         nonlocal so_far
         if done == 0:
-            bar.phase(phase, total)
+            watch.phase(phase, [1.0] * total)
         for number in range(so_far, done):
-            bar.advance(f"{number + 1}")
+            watch.advance(f"{number + 1}", 1.0)
         so_far = done
 
     return progress

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 # A run whose cells train nothing, in worker processes as ever. Each leaves a line when it begins
 # and one when it ends, before its record is on its way.
 PLUGIN = """
