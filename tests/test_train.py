@@ -150,3 +150,22 @@ def test_visits_are_made_in_eval_mode_and_change_nothing_of_the_training():
     curve, seen = trained((0, 4, 6))
     assert seen == [(0, False), (4, False), (6, False)]
     assert trained(())[0] == curve
+
+
+@pytest.mark.parametrize(("precision", "close"), [("bfloat16", 0.05), ("float16", 0.02)])
+def test_mixed_precision_is_of_training_alone(precision, close):
+    model, seen = network(), []
+    model[0].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    curve = train(
+        model,
+        bright(),
+        recipe(20, precision=precision),
+        visit=lambda step: model(torch.zeros(1, 3, 32, 32)),
+        visits=(0, 20),
+    )
+    assert set(seen[1:-1]) == {getattr(torch, precision)}
+    assert seen[0] == seen[-1] == torch.float32, "scores are taken in full precision"
+    assert all(weight.dtype == torch.float32 for weight in model.parameters())
+    reference = train(network(), bright(), recipe(20))
+    assert curve == pytest.approx(reference, abs=close)
+    assert curve != reference

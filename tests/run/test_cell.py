@@ -191,3 +191,28 @@ def test_a_loss_that_is_not_finite_fails_the_cell_with_its_step(tiny: Path) -> N
     record = run_cell(jobs(load_protocol(str(tiny)))[0])
     assert record.status == "failed"
     assert "is nan at step" in (record.error or "") or "is inf at step" in (record.error or "")
+
+
+def test_operations_without_a_deterministic_form_are_noted() -> None:
+    import warnings
+
+    from emsym.run.cell import _noting_chance
+
+    found: set[str] = set()
+    with _noting_chance(found):
+        for name in ("grid_sampler_2d_backward_cuda", "upsample_bilinear2d_backward_out_cuda"):
+            warnings.warn(  # as torch does
+                f"{name} does not have a deterministic implementation, but you set "
+                "'torch.use_deterministic_algorithms(True, warn_only=True)'.",
+                stacklevel=1,
+            )
+        warnings.warn("something else", stacklevel=1)
+    assert found == {"grid_sampler_2d_backward_cuda", "upsample_bilinear2d_backward_out_cuda"}
+
+
+def test_a_cell_fetches_what_its_machine_lacks_and_refuses_other_data(job: Job) -> None:
+    from dataclasses import replace
+
+    other = run_cell(replace(job, data_digest="0" * 64))
+    assert other.status == "failed"
+    assert "'tiny-a' is another on this machine" in (other.error or "")

@@ -237,6 +237,33 @@ def test_a_full_disk_is_one_sentence_and_keeps_what_is_done(tiny: Path, small_di
     assert all(json.loads(text)["status"] == "done" for text in kept.values())
 
 
+def test_a_folder_that_cannot_be_written_is_one_sentence_before_anything_runs(
+    tiny: Path, small_disk: Path
+) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    words = ("run", "--protocol", tiny, "--all", "--output", small_disk)
+    start = time.monotonic()
+    done = bench(*words, cwd=tiny.parent)
+    assert done.returncode == 2
+    assert f"{small_disk / 'records'}" in done.stderr
+    assert "Read-only file system" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert time.monotonic() - start < 15, "no network was built"
+
+
+def test_a_store_of_a_newer_emsym_is_one_sentence_and_left_alone(ended: Path) -> None:
+    path = next((ended / "results" / "records").iterdir())
+    newer = path.read_text().replace('"schema_version": 1', '"schema_version": 2')
+    path.write_text(newer)
+    for words in (("run",), ("plan",), ("store", "check"), ("leaderboard",)):
+        more = () if words[0] in ("store", "leaderboard") else ("--protocol", "tiny.toml")
+        done = bench(*words, *more, *(("--all",) if words == ("run",) else ()), cwd=ended)
+        assert done.returncode == 2, words
+        assert "was written by a newer emsym" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+    assert path.read_text() == newer
+
+
 def test_a_cell_that_fails_is_told_and_the_rest_goes_on(ended: Path) -> None:
     (ended / "flaky.py").write_text(
         SLOW_INIT.replace("slow-after-the-check", "flaky").replace(
