@@ -12,7 +12,6 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -183,6 +182,11 @@ def build(name: str, init: str, slices: int, weights: str | os.PathLike | None, 
     return Built(model, stem, prototype.weights)
 
 
+_PROTOTYPES: dict[tuple[object, ...], Built] = {}
+KEPT = 1_000_000_000
+"""Bytes of networks that a process keeps, beside the one that it uses: some ten U-Nets."""
+
+
 def _stamp(weights: str) -> tuple[object, ...]:
     """What tells that weights of the same name are others by now."""
     from emsym.data.cache import data_dir
@@ -194,15 +198,30 @@ def _stamp(weights: str) -> tuple[object, ...]:
     return file.resolve(), status.st_mtime_ns, status.st_size
 
 
-@lru_cache(maxsize=4)  # networks that may be large; cells come sorted by architecture
-def _prototype(factory: Factory, weights: str, _stamp: tuple[object, ...]) -> Built:
-    """A network with pretrained weights; what is not pretrained in it is drawn later."""
+def _prototype(factory: Factory, weights: str, stamp: tuple[object, ...]) -> Built:
+    """A network with pretrained weights; what is not pretrained in it is drawn later.
+
+    Networks are kept for as long as they and those asked for since take no more than `KEPT`.
+    """
     from emsym.models.stem import find_stem
     from emsym.models.weights import load_weights
 
-    model = factory()
-    loaded = load_weights(model, weights)
-    return Built(model, find_stem(model, 3), loaded)
+    key = (factory, weights, stamp)
+    if (found := _PROTOTYPES.pop(key, None)) is None:
+        model = factory()
+        loaded = load_weights(model, weights)
+        found = Built(model, find_stem(model, 3), loaded)
+    _PROTOTYPES[key] = found  # the last asked for comes last
+    sizes = {key: _bytes(built.model) for key, built in _PROTOTYPES.items()}
+    for oldest in list(_PROTOTYPES)[:-1]:
+        if sum(sizes[key] for key in _PROTOTYPES) > KEPT:
+            del _PROTOTYPES[oldest]
+    return found
+
+
+def _bytes(model: nn.Module) -> int:
+    """Bytes of a network's parameters."""
+    return sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
 
 def _blank(factory: Factory, seed: int) -> Built:

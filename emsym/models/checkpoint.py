@@ -62,6 +62,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         holds = f"a {type(state).__name__}"
         if isinstance(state, dict):
             holds = f"a dictionary of {first_names(state)}"
+            others = [name for name, each in state.items() if not isinstance(each, torch.Tensor)]
+            if 0 < len(others) < len(state):
+                raise UserError(
+                    f"{path} holds {first_names(others)} beside tensors, as the state dict of a "
+                    "quantised network does: save one of the network before it was quantised, or "
+                    "of its tensors alone."
+                )
         raise UserError(
             f"{path} holds {holds} instead of a state dict, names of tensors and tensors: save one "
             "with `torch.save(model.state_dict(), path)`."

@@ -5,7 +5,7 @@ segmentation-models-pytorch and for one or more of every family of timm, with th
 segmentation-models-pytorch writes before their names. It tells what was measured, not what is
 allowed: any other model of timm is treated in the same way. Reading it imports no torch.
 
-``python -m emsym.models.encoders`` measures every row anew, with the libraries that are installed,
+``python -m emsym.models.survey`` measures every row anew, with the libraries that are installed,
 and rewrites the file: about 6 minutes on two cores. To add encoders, append lines with their names
 alone first.
 """

@@ -191,7 +191,7 @@ def assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             held: tuple[dict, ...] = (sharing._parameters, sharing._buffers)
             for kept in held:
                 kept.update({key: new for key, value in kept.items() if value is old})
-        for width in ("in_channels", "in_features", "num_features"):
+        for width in ("in_channels", "in_features", "num_features", "num_channels"):
             if hasattr(module, width):
                 wider = sum(tensor.shape) - sum(old.shape)
                 setattr(module, width, getattr(module, width) + wider)

@@ -5,7 +5,7 @@ reordered channels); whatever works on each value alone keeps them (input normal
 weights that a labelled tensor meets read the stack.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +148,10 @@ class Watch(TorchDispatchMode):
             self._pointwise(name, given, made)
         elif name.startswith(RESAMPLES):
             self._channelwise(given, made[0])
+        elif name in ("native_group_norm", "native_layer_norm"):
+            self._normalise(name, args, made[0])
+        elif name == "copy":
+            self._write(*args[:2])
         elif name in REDUCTIONS:
             self._reduce(name, args, given, made)
         elif not made or name.endswith("_like") or name.startswith("new_"):
@@ -200,13 +204,55 @@ class Watch(TorchDispatchMode):
         if channels is None:
             return self._refuse("normalises or resamples the slices, but not each alone")
         along = channels.view(1, -1, *[1] * (made.ndim - 2))
-        for tensor in given[1:]:
-            per_channel = tensor.view(1, -1, *[1] * (made.ndim - 2)) if tensor.ndim == 1 else None
-            if per_channel is not None and tensor in self.origins:
-                self.origins[per_channel] = self.origins[tensor]
-                self._constant(per_channel, along)
+        self._constants_of_channels(given[1:], along)
         self.labels[made] = along.expand(made.shape)
         return None
+
+    def _constants_of_channels(self, given: Iterable[Tensor | None], labels: Tensor) -> None:
+        """Note those of the tensors (C,) that have a value for each slice of (N, C, …)."""
+        for tensor in given:
+            if tensor is not None and tensor.ndim == 1 and tensor in self.origins:
+                per_channel = tensor.view(1, -1, *[1] * (labels.ndim - 2))
+                self.origins[per_channel] = self.origins[tensor]
+                self._constant(per_channel, labels)
+
+    def _normalise(self, name: str, args: Any, made: Tensor) -> None:
+        """Group and layer normalisation: values keep their slices if the statistics are fair."""
+        labels = self.labels.get(args[0])
+        if labels is None:
+            return self._refuse("normalises by the slices what is not of them")
+        if name == "native_group_norm":  # (stack, weight, bias, N, C, H · W, groups, eps)
+            sets, dims = labels.reshape(len(labels), args[6], -1), [2]
+        else:  # (stack, shape, weight, bias, eps)
+            sets, dims = labels, list(range(-len(args[1]), 0))
+        if not torch.equal(sets.amin(dims), sets.amax(dims)) and not self._even(sets, dims):
+            return self._refuse("normalises some slices alone together")
+        if name == "native_group_norm":
+            self._constants_of_channels(args[1:3], labels)
+        for tensor in args[2:4] if name == "native_layer_norm" else ():
+            if tensor is not None:
+                self._constant(tensor, labels)
+        self.labels[made] = labels
+        return None
+
+    def _write(self, target: Tensor, source: Tensor) -> None:
+        """What is copied into a part of a tensor, as circular padding does, is in the whole."""
+        whole = target if target._base is None else target._base
+        memory = torch.full([whole.untyped_storage().nbytes() // whole.element_size()], NO_SLICE)
+
+        def part(of: Tensor) -> Tensor:
+            return memory.as_strided(of.shape, of.stride(), of.storage_offset())
+
+        if whole in self.labels:
+            part(whole).copy_(self.labels[whole])
+        part(target).copy_(self.labels.get(source, torch.tensor(NO_SLICE)))
+        for tensor in (target, whole):
+            self.labels[tensor] = part(tensor)
+
+    def _even(self, labels: Tensor, dims: Any) -> bool:
+        """Whether what is over `dims` has as much of each slice as of the one opposite."""
+        counts = [(labels == s).sum(dims) for s in range(self.slices)]
+        return all(torch.equal(a, b) for a, b in zip(counts, counts[::-1], strict=True))
 
     def _reduce(self, name: str, args: Any, given: list[Tensor], made: list[Tensor]) -> None:
         """A statistic of each slice is the slice's; one that reversal does not change, nobody's."""
@@ -219,8 +265,7 @@ class Watch(TorchDispatchMode):
             for tensor in made:
                 self.labels[tensor] = low
             return None
-        counts = [(labels == s).sum(dims) for s in range(self.slices)]
-        if any(not torch.equal(a, b) for a, b in zip(counts, counts[::-1], strict=True)):
+        if not self._even(labels, dims):
             return self._refuse(f"reduces some slices alone by '{name}'")
         if not all(tensor.is_floating_point() for tensor in made):
             return self._refuse(f"tells by '{name}' which slice is the largest or smallest")

@@ -9,15 +9,16 @@ from torch import nn
 
 from emsym.errors import UserError
 from emsym.models.architectures import (
+    _PROTOTYPES,
     ARCHITECTURES,
     Smp,
-    _prototype,
     create_model,
     list_architectures,
     register_architecture,
 )
 from emsym.models.encoders import DECODERS
 from emsym.models.inits import list_inits
+from emsym.models.weights import load_weights
 
 NAME = "unet-tu-test_resnet"
 STEM = "encoder.model.conv1.0.weight"
@@ -123,14 +124,44 @@ def weights(tmp_path):
     return path
 
 
-def test_a_network_is_built_once_for_a_file_and_anew_when_the_file_is_another(weights):
-    _prototype.cache_clear()
+@pytest.fixture
+def loaded(monkeypatch):
+    """The networks that weights were loaded into, none of them built before."""
+    networks = []
+
+    def load(model, *args):
+        networks.append(model)
+        return load_weights(model, *args)
+
+    monkeypatch.setattr("emsym.models.weights.load_weights", load)
+    _PROTOTYPES.clear()
+    return networks
+
+
+def test_a_network_is_built_once_for_a_file_and_anew_when_the_file_is_another(weights, loaded):
     inits = ("rgb", "mirror", "uniform-green+mirror-tied", "random-stem")
     before = [create_model(NAME, init, weights=weights, seed=s) for init in inits for s in (0, 1)]
-    assert _prototype.cache_info().misses == 1
+    assert len(loaded) == 1
     save_file(create_model(NAME, seed=8).encoder.state_dict(), weights)
     after = create_model(NAME, "rgb", weights=weights, seed=0)
     assert not torch.equal(after.state_dict()[STEM], before[0].state_dict()[STEM])
+
+
+def test_networks_asked_for_in_turn_are_built_once_each(weights, loaded):
+    names = [NAME.replace("unet", decoder) for decoder in DECODERS[:6]]
+    for seed in range(3):
+        for name in names:
+            create_model(name, weights=weights, seed=seed)
+    assert len(loaded) == len(names)
+
+
+def test_no_more_networks_are_kept_than_there_is_room_for(weights, loaded, monkeypatch):
+    monkeypatch.setattr("emsym.models.architectures.KEPT", 0)
+    names = [NAME, NAME.replace("unet", "fpn")]
+    for name in (*names, *names):
+        create_model(name, weights=weights)
+        assert len(_PROTOTYPES) == 1
+    assert len(loaded) == 4
 
 
 def test_what_becomes_of_a_network_does_not_reach_the_next(weights):

@@ -89,6 +89,12 @@ def normalised(shape):
     return Net(run, stem=conv(), mean=values[0].clone(), std=values[1].clone())
 
 
+def in_a_bigger_tensor(net, x):
+    wide = x.new_zeros(x.shape[0], 4, *x.shape[2:])
+    wide[:, :3] = x
+    return net.stem(wide)
+
+
 def used_again():
     """Its second layer comes twice; only the first reads the stack."""
     inner = conv(4)
@@ -120,6 +126,7 @@ NETWORKS = {
         ["stem.weight"],
     ),
     "padding by reflection": (lambda: nn.Sequential(conv(padding_mode="reflect")), ["0.weight"]),
+    "padding round": (lambda: nn.Sequential(conv(padding_mode="circular")), ["0.weight"]),
     "weights standardised": (lambda: nn.Sequential(ScaledStdConv2d(3, 4, 3)), ["0.weight"]),
     "float64": (lambda: plain().double(), ["0.weight"]),
     "ViT": (
@@ -158,6 +165,7 @@ NETWORKS = {
     "normalised by buffers (1, 3, 1, 1)": (lambda: normalised((1, 3, 1, 1)), ["stem.weight"]),
     "normalised by batch": (lambda: nn.Sequential(nn.BatchNorm2d(3), conv()), ["1.weight"]),
     "normalised by instance": (lambda: nn.Sequential(nn.InstanceNorm2d(3), conv()), ["1.weight"]),
+    "normalised by group": (lambda: nn.Sequential(nn.GroupNorm(1, 3), conv()), ["1.weight"]),
     "normalised by the whole stack": (
         lambda: Net(lambda net, x: net.stem((x - x.mean()) / x.std()), stem=conv()),
         ["stem.weight"],
@@ -204,6 +212,20 @@ LARGER = {  # not trained here
 FIXED = {  # to three slices
     "channels by their numbers": (
         lambda: Net(lambda net, x: net.stem(x[:, [2, 1, 0]]), stem=conv()),
+        ["stem.weight"],
+    ),
+    "written into a bigger tensor": (
+        lambda: Net(in_a_bigger_tensor, stem=conv(4)),
+        ["stem.weight"],
+    ),
+    "each normalised by group": (
+        lambda: Net(lambda net, x: net.stem(net.norm(x)), norm=nn.GroupNorm(3, 3), stem=conv()),
+        ["stem.weight"],
+    ),
+    "normalised by layer": (
+        lambda: Net(
+            lambda net, x: net.stem(net.norm(x)), norm=nn.LayerNorm([3, SIZE, SIZE]), stem=conv()
+        ),
         ["stem.weight"],
     ),
     "the stem used again": (lambda: (lambda c: nn.Sequential(c, c))(conv(3, 3)), ["0.weight"]),
@@ -309,7 +331,7 @@ def test_a_network_that_counts_on_three_slices_elsewhere_says_so(build, reads):
     before = copy.deepcopy(model.state_dict())
     with pytest.raises(UserError, match="cannot be made to read 5 slices") as caught:
         fill(model, "mirror", 5)
-    assert f"({reads[0].removesuffix('.weight')} (Conv2d))" in sentence(caught)
+    assert f"({reads[0].removesuffix('.weight')} (Conv2d)" in sentence(caught)
     assert find_stem(model).slices == 3
     torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
 
@@ -436,13 +458,13 @@ def one_for_each():
     return Net(run, layers=nn.ModuleList(conv(1) for _ in range(3)))
 
 
-def written_into_a_bigger_tensor():
+def half_overwritten():
     def run(net, x):
-        wide = x.new_zeros(x.shape[0], 4, *x.shape[2:])
-        wide[:, :3] = x
-        return net.stem(wide)
+        x = x.clone()
+        x[:, :1] = torch.zeros_like(x[:, :1])
+        return net.stem(x)
 
-    return Net(run, stem=conv(4))
+    return Net(run, stem=conv())
 
 
 def quantised():
@@ -490,7 +512,14 @@ REFUSED = {
         r"\(Net\) changes some slices alone by 'mul'",
     ),
     "softmax": (lambda: through(lambda net, x: x.softmax(1)), r"\(Net\) passes .* '_softmax'"),
-    "written into a bigger tensor": (written_into_a_bigger_tensor, r"\(Net\) passes .* 'copy'"),
+    "some slices overwritten": (
+        half_overwritten,
+        r"stem \(Conv2d\) sees slice 1, 2 of 0 … 2 alone",
+    ),
+    "some slices normalised together": (
+        lambda: nn.Sequential(nn.PixelUnshuffle(2), nn.GroupNorm(2, 12), conv(12)),
+        r"1 \(GroupNorm\) normalises some slices alone together",
+    ),
     "two inputs": (TwoInputs, r"does not run on one stack of 3 slices.*argument: 'y'"),
     "four channels": (lambda: nn.Sequential(conv(4)), "does not run on one stack.*4 channels"),
     "always fails": (

@@ -515,6 +515,15 @@ def test_anything_but_named_tensors_is_refused(tmp_path, content, told):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_networks_state_dict_is_told_as_such(tmp_path):
+    plain = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(4, 4))
+    quantised = torch.ao.quantization.quantize_dynamic(plain, {torch.nn.Linear})
+    torch.save(quantised.state_dict(), tmp_path / "w.pt")
+    with pytest.raises(UserError, match=r"holds 1\..* beside tensors, .*before it was quantised"):
+        read_state_dict(tmp_path / "w.pt")
+
+
 def header(shape, end):
     """A .safetensors file of 16 bytes of values that claims others."""
     text = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}).encode()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from emsym.models.architectures import ARCHITECTURES, _prototype, create_model
+from emsym.models.architectures import _PROTOTYPES, ARCHITECTURES, create_model
 from emsym.protocol import load_protocol
 from emsym.run.cell import load_splits, run_cell, score_model
 from emsym.run.plan import Job, jobs
@@ -134,7 +134,7 @@ def test_a_record_tells_the_gain_and_what_was_loaded(tiny: Path) -> None:
 def test_a_cell_is_the_same_whatever_was_built_before(tiny: Path) -> None:
     first, second = jobs(load_protocol(str(tiny)))[::3][:2]  # of another seed and strategy
     alone = run_cell(second)
-    _prototype.cache_clear()
+    _PROTOTYPES.clear()
     run_cell(first)
     assert run_cell(second).scores == alone.scores
 
