@@ -106,7 +106,7 @@ def run(
         networks.mkdir(parents=True, exist_ok=True)
     count = workers or default_workers(protocol.recipe.threads)
     with Bar(console) as bar:
-        outcome = run_jobs(missing, store, bar, count, plugins, networks)
+        outcome = run_jobs(missing, store, bar, count, plugins, networks, output / "examples")
     done = [record for record in outcome.records if record.status == "done"]
     _report(console, [*stored, *done], output, fresh=bool(missing))
     for record in outcome.failed:

@@ -17,6 +17,7 @@ from emsym.models.inits import ZFLIP, parse_init
 from emsym.models.interventions import mirror_untie, zflip
 from emsym.protocol import Border
 from emsym.run.environment import environment, peak_memory_mb
+from emsym.run.example import save_example
 from emsym.run.plan import Job
 from emsym.run.record import Record
 from emsym.run.scoring import Watch, score_model, summarise
@@ -46,17 +47,18 @@ def load_splits(
     return train_split, test_split, instances
 
 
-def run_cell(job: Job, networks: Path | None = None) -> Record:
+def run_cell(job: Job, networks: Path | None = None, examples: Path | None = None) -> Record:
     """Train and score one cell. Whatever goes wrong in it is a failed record with its reason.
 
-    The trained network is kept in the folder `networks`, as KEY.pt, where one is given.
+    The trained network is kept in the folder `networks`, as KEY.pt, where one is given, and what
+    it makes of one test section in the folder `examples`, as KEY.npz.
     """
     seconds: dict[str, float] = {}
     before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     torch.set_num_threads(job.protocol.recipe.threads)
     torch.use_deterministic_algorithms(True)
     try:
-        results = _measure(job, networks, seconds)
+        results = _measure(job, networks, examples, seconds)
     except (KeyboardInterrupt, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # the next cell must go on
@@ -73,7 +75,9 @@ def run_cell(job: Job, networks: Path | None = None) -> Record:
     )
 
 
-def _measure(job: Job, networks: Path | None, seconds: dict[str, float]) -> dict[str, Any]:
+def _measure(
+    job: Job, networks: Path | None, examples: Path | None, seconds: dict[str, float]
+) -> dict[str, Any]:
     protocol, cell = job.protocol, job.cell
     recipe = protocol.recipe
     with timed(seconds, "data"):
@@ -99,6 +103,8 @@ def _measure(job: Job, networks: Path | None, seconds: dict[str, float]) -> dict
         watch = Watch(DenseLogits(model), test_split, protocol)
         curve = train(model, batch, recipe, visit=watch, visits=watch.steps)
     columns = score_model(DenseLogits(model), test_split, instances, job.card, protocol, seconds)
+    if examples is not None:
+        save_example(examples, job.key, DenseLogits(model), test_split, protocol.scoring)
     if networks is not None:
         mirror_untie(model)  # plain weights, that fit any network of this architecture
         with replacing(networks / f"{job.key}.pt") as partial:
@@ -109,7 +115,7 @@ def _measure(job: Job, networks: Path | None, seconds: dict[str, float]) -> dict
         "loaded": built.weights,
         "scores": {**scores, **columns.pooled},
         "missing": missing,
-        "images": {"section": test_split.sections, **columns.images},
+        "images": {"section": test_split.sections, **columns.images, **columns.counts},
         "curve": curve,
         "over_training": watch.found if watch.steps else None,
     }

@@ -55,10 +55,12 @@ def run_jobs(
     workers: int,
     plugins: tuple[Path, ...] = (),
     networks: Path | None = None,
+    examples: Path | None = None,
 ) -> Outcome:
     """Run all jobs in worker processes and store each record as it comes.
 
-    The trained networks are kept in the folder `networks` where one is given.
+    The trained networks are kept in the folder `networks` where one is given, and what each makes
+    of one test section in the folder `examples`.
 
     First every data set, network and weights file is tried, so that what is wrong with one is
     told before anything is trained; this is also where `pretext` weights are made.
@@ -81,7 +83,7 @@ def run_jobs(
                 progress.advance(pending[future])
         with timed(outcome.seconds, "training and scoring"):
             progress.phase("cells", len(jobs))
-            running = {submit(tasks.run_cell, job, networks): job for job in jobs}
+            running = {submit(tasks.run_cell, job, networks, examples): job for job in jobs}
             for future in _finished(running):
                 record = future.result()
                 store.save(record)

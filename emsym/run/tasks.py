@@ -81,8 +81,8 @@ def _check_patch(architecture: str, slices: int, patch: int, attributions: tuple
         ATTRIBUTIONS.get(name)(DenseLogits(model), x, mask)
 
 
-def run_cell(job: Job, networks: Path | None) -> Record:
+def run_cell(job: Job, networks: Path | None, examples: Path | None) -> Record:
     """`emsym.run.cell.run_cell`."""
     from emsym.run import cell
 
-    return cell.run_cell(job, networks)
+    return cell.run_cell(job, networks, examples)
