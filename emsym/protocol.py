@@ -27,6 +27,7 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Target = Literal["foreground", "true-foreground", "background", "all"]
 Augmentation = Literal["flip", "turn", "brightness", "elastic"]
 Border = Literal["skip", "mirror"]
+Device = Literal["cpu", "cuda"]
 
 
 class Strict(BaseModel):
@@ -72,6 +73,23 @@ class OverTraining(Strict):
     """After how many steps; 0 is before fine-tuning."""
     sections: Positive = 4
     """Test sections, evenly spaced, at most."""
+
+
+class Tolerance(Strict):
+    """How far the scores of a cell that is run again may be from those of the first run.
+
+    Of a score v, so many times max(1, |v|): other processors add in another order, and training
+    magnifies that. Part of no digest.
+    """
+
+    scores: Annotated[float, Field(gt=0)]
+    arand: Annotated[float, Field(gt=0)]
+    """Of the adapted Rand errors, where a few pixels join or part whole instances."""
+
+    def allowed(self, score: str, value: float) -> float:
+        """How far from `value` that score may be."""
+        part = self.arand if score.startswith("arand_") else self.scores
+        return part * max(1.0, abs(value))
 
 
 class Scoring(Strict):
@@ -136,6 +154,8 @@ class Protocol(Strict):
     on them, or the sections on their other side stand in for those that lack."""
     recipe: Recipe
     scoring: Scoring = Scoring()
+    tolerance: dict[Device, Tolerance] = {}
+    """By the device that cells are run on; without it cells are not run again to be compared."""
     _folder: Path = PrivateAttr(default=Path())
 
     @field_validator("slices")

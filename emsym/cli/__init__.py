@@ -15,6 +15,7 @@ from emsym.cli.cells import leaderboard, plan, run
 from emsym.cli.data import data
 from emsym.cli.listing import list_
 from emsym.cli.sanity import sanity
+from emsym.cli.submission import submit, validate, verify
 from emsym.cli.symmetrize import symmetrize
 from emsym.errors import UserError
 
@@ -57,5 +58,8 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (run, plan, list_, leaderboard, data, audit, sanity, symmetrize):
+for command in (
+    *(run, plan, list_, leaderboard, data, audit, sanity, symmetrize),
+    *(submit, validate, verify),
+):
     cli.add_command(command)
