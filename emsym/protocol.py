@@ -5,11 +5,13 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from emsym.errors import UserError
 from emsym.files import find_toml, protocols_folder, read_toml
 
 MAX_SLICES = 31
@@ -75,23 +77,6 @@ class OverTraining(Strict):
     """Test sections, evenly spaced, at most."""
 
 
-class Tolerance(Strict):
-    """How far the scores of a cell that is run again may be from those of the first run.
-
-    Of a score v, so many times max(1, |v|): other processors add in another order, and training
-    magnifies that. Part of no digest.
-    """
-
-    scores: Annotated[float, Field(gt=0)]
-    arand: Annotated[float, Field(gt=0)]
-    """Of the adapted Rand errors, where a few pixels join or part whole instances."""
-
-    def allowed(self, score: str, value: float) -> float:
-        """How far from `value` that score may be."""
-        part = self.arand if score.startswith("arand_") else self.scores
-        return part * max(1.0, abs(value))
-
-
 class Scoring(Strict):
     """What is scored."""
 
@@ -154,8 +139,9 @@ class Protocol(Strict):
     on them, or the sections on their other side stand in for those that lack."""
     recipe: Recipe
     scoring: Scoring = Scoring()
-    tolerance: dict[Device, Tolerance] = {}
-    """By the device that cells are run on; without it cells are not run again to be compared."""
+    tolerance: dict[Device, dict[str, Annotated[float, Field(gt=0)]]] = {}
+    """How far the scores of a cell that is run again on such a device may be from the first ones,
+    for each pattern of their names: see `allowed`. Part of no digest."""
     _folder: Path = PrivateAttr(default=Path())
 
     @field_validator("slices")
@@ -203,6 +189,22 @@ class Protocol(Strict):
             include={"name", "version", "slices", "border", "recipe", "scoring"}
         )
         return digest(deciding)
+
+    def allowed(self, device: str, score: str, value: float) -> float:
+        """How far from `value` a score may be when its cell is run again on another machine.
+
+        The first pattern in `tolerance` that its name matches says how many times max(1, |value|);
+        0 where none does. Other processors add up in another order, and training magnifies that.
+        Raises `UserError` where the protocol says nothing of the device, such as ``cpu``.
+        """
+        for named, patterns in self.tolerance.items():
+            if named == device.partition(":")[0]:
+                found = (part for pattern, part in patterns.items() if fnmatchcase(score, pattern))
+                return next(found, 0.0) * max(1.0, abs(value))
+        raise UserError(
+            f"The protocol '{self.name}' does not say how far scores may be apart on '{device}': "
+            "give it a [tolerance]."
+        )
 
     @property
     def folder(self) -> Path:

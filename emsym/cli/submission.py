@@ -82,7 +82,7 @@ def verify(path: Path, sample: int, protocol_name: str | None, plugins: tuple[Pa
         found = verify(path, sample, bar, protocol_name, plugins)
     for each in found:
         if not each.beyond:
-            worst = max(each.differences, key=lambda one: one.apart / one.allowed)
+            worst = max(each.differences, key=lambda one: one.apart / max(one.allowed, 1e-12))
             click.echo(
                 f"{each.cell}: as claimed, within the tolerance; furthest is {worst.score}, by "
                 f"{worst.apart:.2g} of {worst.allowed:.2g}."

@@ -59,8 +59,11 @@ class Arrays:
         self.path = path
         try:
             with path.open("rb") as file:
+                start = file.read(4)
                 file.seek(-_END.size, 2)
                 signature, *_, size, _, comment = _END.unpack(file.read(_END.size))
+            if start != b"PK\3\4":  # what lies before an archive is none of it
+                raise ValueError("it does not begin as one")
             if signature != b"PK\5\6" or comment or size > MAX_DIRECTORY:
                 raise ValueError("its directory is none of an npz, or too large")
             with zipfile.ZipFile(path) as archive:

@@ -12,7 +12,7 @@ from emsym.leaderboard.submission.pack import digest
 from emsym.leaderboard.submission.read import Submission
 from emsym.leaderboard.submission.schema import Row
 from emsym.leaderboard.submission.validate import validate
-from emsym.protocol import Cell, Protocol, Tolerance, dataset_name
+from emsym.protocol import Cell, Protocol, dataset_name
 from emsym.run.plan import Job, jobs
 from emsym.run.record import Record
 from emsym.run.runner import Progress, default_workers, run_jobs
@@ -52,7 +52,7 @@ class Verified:
     def beyond(self) -> list[Difference]:
         """The scores that are not what was claimed, the furthest first."""
         far = [each for each in self.differences if not each.is_within]
-        return sorted(far, key=lambda each: -each.apart / each.allowed)
+        return sorted(far, key=lambda each: each.allowed - each.apart)
 
 
 def choose(submission: Submission, sample: int) -> list[Row]:
@@ -120,23 +120,14 @@ def _run(again: list[Job], progress: Progress, plugins: Sequence[Path]) -> list[
     return outcome.records
 
 
-def _tolerance(protocol: Protocol, device: object) -> Tolerance:
-    for named, tolerance in protocol.tolerance.items():
-        if named == str(device).partition(":")[0]:
-            return tolerance
-    raise UserError(
-        f"The protocol '{protocol.name}' does not say how far scores may be apart on {device}: "
-        "give it a [tolerance]."
-    )
-
-
 def _compared(job: Job, record: Record, submission: Submission, protocol: Protocol) -> Verified:
     at = next(i for i, row in enumerate(submission.rows) if row.key == job.key)
-    tolerance = _tolerance(protocol, record.environment.get("device"))
+    device = str(record.environment.get("device"))
     differences = []
     for name, claimed in zip(submission.score_names, submission.scores[at], strict=True):
         value = record.scores.get(name)
-        allowed = tolerance.allowed(name, 0.0 if math.isnan(claimed) else float(claimed))
+        size = 0.0 if math.isnan(claimed) else float(claimed)
+        allowed = protocol.allowed(device, name, size)
         differences.append(
             Difference(name, float(claimed), math.nan if value is None else value, allowed)
         )

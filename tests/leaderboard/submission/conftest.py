@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -112,12 +111,11 @@ def fill_in(folder: Path) -> None:
     sheet.write_text(text)
 
 
-@dataclass(repr=False)
 class Packed:
     """A folder with the tiny protocol, and the files of a sound submission."""
 
-    root: Path
-    files: dict[str, bytes]
+    def __init__(self, root: Path, files: dict[str, bytes]) -> None:
+        self.root, self.files = root, files
 
 
 @pytest.fixture(scope="module")

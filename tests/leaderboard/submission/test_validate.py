@@ -284,6 +284,8 @@ WRONG: dict[str, tuple[Callable[[Files], object], str]] = {
     "objects": (content(GROUP, pickled()), GROUP),
     "a zip bomb": (content(GROUP, bomb()), "unpacks to over"),
     "a terabyte": (content(GROUP, terabyte()), "is no array"),
+    "something before a zip": (lambda f: f.update({GROUP: b"#!/bin/sh\n" + f[GROUP]}), "begin"),
+    "something after a zip": (lambda f: f.update({GROUP: f[GROUP] + b"<script>"}), GROUP),
     "no zip": (content(GROUP, b"PK\3\4 and no more" * 9), GROUP),
     "no group": (without(GROUP), "is missing"),
     "a group of nothing": (content("images/x.npz", b""), "of no cell"),
