@@ -22,7 +22,7 @@ _ALLOWED = [
     (re.compile(re.escape(MANIFEST)), MB),
     (re.compile(re.escape(CELLS)), 48 * MB),  # code hosts warn of files from 50 MB on
     (re.compile(rf"images/{_PART}\.npz"), 48 * MB),
-    (re.compile(rf"examples/{_PART}\.npz"), 4 * MB),
+    (re.compile(rf"examples/{_PART}\.npz"), 8 * MB),
     (re.compile(rf"plugins/{_PART}\.py"), 256 * KB),
 ]
 """Names of files, and how large each may be."""
@@ -92,10 +92,10 @@ def _entries(folder: Path, before: str) -> "list[tuple[os.DirEntry[str], str]]":
     return listed
 
 
-def group_file(dataset: str, architecture: str) -> str:
-    """Where the values of all cells of a data set and an architecture lie.
+def group_file(kind: str, dataset: str, architecture: str) -> str:
+    """Where the ``images`` or ``examples`` of all cells of a data set and an architecture lie.
 
-    >>> group_file("vnc:synapses", "unet-resnet34")
+    >>> group_file("images", "vnc:synapses", "unet-resnet34")
     'images/vnc-synapses--unet-resnet34.npz'
     """
-    return f"images/{dataset.replace(':', '-')}--{architecture}.npz"
+    return f"{kind}/{dataset.replace(':', '-')}--{architecture}.npz"

@@ -16,13 +16,16 @@ from emsym import SCORING_VERSION
 from emsym.errors import UserError
 from emsym.files import describe, write_atomically
 from emsym.leaderboard.submission import folder as layout
-from emsym.leaderboard.submission.arrays import packed
+from emsym.leaderboard.submission.arrays import Arrays, packed
 from emsym.leaderboard.submission.read import IMAGES, LOOKS
 from emsym.leaderboard.submission.rows import write_rows
 from emsym.leaderboard.submission.schema import Data, Manifest, Row, Stamp, Weights
 from emsym.protocol import Cell, Protocol, dataset_name
 from emsym.run.record import Column, Record
 from emsym.run.store import Store
+
+SEEN, MADE = ("image", "truth", "section"), ("probability", "attribution")
+"""Of an example: what all networks of a data set saw alike, and what each made of it."""
 
 SHEET = """\
 # Who made this, in your own words. Fill in every line: `emsym-bench validate` says what is missing.
@@ -59,10 +62,9 @@ def pack(store: Path, protocol: Protocol, folder: Path, plugins: Sequence[Path] 
     contents = packing.contents()
     for path in plugins:
         contents[f"plugins/{path.name}"] = path.read_bytes()
-    for key in packing.shown():
-        example = store / "examples" / f"{key}.npz"
-        if example.is_file():
-            contents[f"examples/{key}.npz"] = _example(example)
+    for at, keys in packing.shown().items():
+        if example := _examples(store / "examples", keys, protocol.slices):
+            contents[layout.group_file("examples", *at)] = example
     sheet = folder / layout.SHEET
     contents[layout.SHEET] = sheet.read_bytes() if sheet.is_file() else SHEET.encode()
     _replace(folder, contents)
@@ -129,14 +131,20 @@ class _Packing:
         return {
             layout.MANIFEST: f"{self.manifest.model_dump_json(indent=1)}\n".encode(),
             layout.CELLS: write_rows([self._rows[cell][0] for cell in cells], names, table),
-            **{layout.group_file(*at): group.packed() for at, group in sorted(self.groups.items())},
+            **{
+                layout.group_file("images", *at): group.packed()
+                for at, group in sorted(self.groups.items())
+            },
         }
 
-    def shown(self) -> list[str]:
-        """The keys of the cells whose examples are packed: those of the lowest seed."""
+    def shown(self) -> dict[tuple[str, str], list[str]]:
+        """The keys of the cells whose examples are packed, by group: those of the lowest seed."""
         lowest = min(cell.seed for cell in self._rows)
-        found = (row for cell, (row, _) in sorted(self._rows.items()) if cell.seed == lowest)
-        return [row.key for row in found if row.key and row.status == "done"]
+        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for cell, (row, _) in sorted(self._rows.items()):
+            if cell.seed == lowest and row.key and row.status == "done":
+                found[cell.dataset, cell.architecture].append(row.key)
+        return found
 
     def _share(self, what: str, value: Any, cell: Cell) -> None:
         if self._shared.setdefault(what, value) != value:
@@ -239,9 +247,25 @@ def _safe(error: str | None) -> str:
     return "".join(sign for sign in line if sign.isprintable())[:500].strip() or "unknown"
 
 
-def _example(path: Path) -> bytes:
-    with np.load(path, allow_pickle=False) as kept:
-        return packed(dict(kept))
+def _examples(folder: Path, keys: list[str], slices: int) -> bytes | None:
+    """What is kept of these cells, in one file; of cells that saw another section, nothing."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for key in keys:
+        if (path := folder / f"{key}.npz").is_file():
+            arrays = Arrays(path)
+            image = arrays.get("image", "|u1", slices, None, None)
+            shapes = {"truth": image.shape[1:], "probability": image.shape[1:]}
+            shapes["attribution"] = image.shape
+            each = {name: arrays.get(name, "|u1", *shape) for name, shape in shapes.items()}
+            each |= {"image": image, "section": arrays.get("section", "<i4")}
+            first = next(iter(found.values()), each)
+            if all(np.array_equal(first[name], each[name]) for name in SEEN):
+                found[key] = each
+    if not found:
+        return None
+    shared = {name: next(iter(found.values()))[name] for name in SEEN}
+    made = {name: np.stack([each[name] for each in found.values()]) for name in MADE}
+    return packed({"keys": np.array([key.encode() for key in found], "S32"), **shared, **made})
 
 
 def digest(files: Iterable[tuple[str, Path]]) -> str:

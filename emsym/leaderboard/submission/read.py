@@ -90,10 +90,27 @@ class Submission:
 
     def example(self, key: str) -> dict[str, np.ndarray] | None:
         """One test section of a cell as `emsym.run.example` keeps it, where it was packed."""
-        name = f"examples/{key}.npz"
-        if name not in self.files:
-            return None
-        return example_arrays(self.files[name], self.manifest.slices)
+        row = self._by_key.get(key)
+        name = row and layout.group_file("examples", row.dataset, row.architecture)
+        return self.examples(name).get(key) if name in self.files else None
+
+    def examples(self, name: str) -> dict[str, dict[str, np.ndarray]]:
+        """All that are in a file of them, by the keys of their cells."""
+        arrays = Arrays(self.files[name])
+        slices, keys = self.manifest.slices, arrays.get("keys", "S32", None).astype(str).tolist()
+        image = arrays.get("image", "|u1", slices, None, None)
+        size = image.shape[1:]
+        shared = {
+            "image": image,
+            "truth": arrays.get("truth", "|u1", *size),
+            "section": arrays.get("section", "<i4"),
+        }
+        probability = arrays.get("probability", "|u1", len(keys), *size)
+        attribution = arrays.get("attribution", "|u1", len(keys), slices, *size)
+        return {
+            key: {**shared, "probability": probability[at], "attribution": attribution[at]}
+            for at, key in enumerate(keys)
+        }
 
     def plugins(self) -> list[Path]:
         """The plug-in files that came with it. Whoever runs one should have read it."""
@@ -104,7 +121,7 @@ class Submission:
 
         Raises `UserError` where there is no such file.
         """
-        name = layout.group_file(dataset, architecture)
+        name = layout.group_file("images", dataset, architecture)
         if name not in self.files:
             raise UserError(f"{self.folder / name} is missing, of which {layout.CELLS} has cells.")
         return Arrays(self.files[name])
@@ -195,20 +212,6 @@ def read_submissions(folder: Path) -> list[Submission]:
         for path in found
         if not path.name.startswith(".")  # what an interrupted `submit` left
     ]
-
-
-def example_arrays(path: Path, slices: int) -> dict[str, np.ndarray]:
-    """The arrays of an example, of checked types and shapes. Raises `UserError` as `Arrays`."""
-    arrays = Arrays(path)
-    image = arrays.get("image", "|u1", slices, None, None)
-    height, width = image.shape[1:]
-    shapes: dict[str, tuple[int, ...]] = {
-        "truth": (height, width),
-        "probability": (height, width),
-        "attribution": (slices, height, width),
-    }
-    found = {name: arrays.get(name, "|u1", *shape) for name, shape in shapes.items()}
-    return {"image": image, **found, "section": arrays.get("section", "<i4")}
 
 
 def _sheet(path: Path) -> Sheet:

@@ -238,7 +238,7 @@ def _check_scores(report: Report) -> None:
         section = group.get("section", "<i4", None)
         if not np.array_equal(sections.setdefault(dataset, section), section):
             raise UserError(f"{group.path}: its sections are not those of other architectures.")
-    files = {layout.group_file(*at) for at in groups}
+    files = {layout.group_file("images", *at) for at in groups}
     if odd := sorted(n for n in submission.files if n.startswith("images/") and n not in files):
         raise UserError(f"{submission.folder / odd[0]} is of no cell of the submission.")
     report.notes.append(
@@ -267,10 +267,11 @@ def _check_plugins(report: Report) -> None:
 
 
 def _check_examples(report: Report) -> None:
-    submission = report.submission
-    keys = {row.key for row in submission.rows if row.status == "done"}
-    for name, path in submission.files.items():
-        if name.startswith("examples/"):
-            if path.stem not in keys:
-                raise UserError(f"{path} is of no done cell of the submission.")
-            submission.example(path.stem)
+    submission, keys = report.submission, defaultdict(set)
+    for row in submission.rows:
+        if row.status == "done":
+            name = layout.group_file("examples", row.dataset, row.architecture)
+            keys[name].add(row.key)
+    for name in submission.files:
+        if name.startswith("examples/") and not submission.examples(name).keys() <= keys[name]:
+            raise UserError(f"{submission.folder / name} is of no done cell of the submission.")

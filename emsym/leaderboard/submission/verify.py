@@ -81,6 +81,11 @@ def verify(
     data or the weights are not those of the submission, and where a cell fails.
     """
     report = validate(folder, protocol_name)
+    if not report.protocol.tolerance:  # rather now than after hours
+        raise UserError(
+            f"The protocol '{report.protocol.name}' does not say how far scores may be apart: give "
+            "it a [tolerance]."
+        )
     rows = choose(report.submission, sample)
     again = [_job(report.protocol, report.submission, row) for row in rows]
     found = {record.key: record for record in _run(again, progress, plugins)}

@@ -86,13 +86,16 @@ def test_packing_again_keeps_what_the_author_wrote(
     assert [path.name for path in submission.parent.iterdir()] == ["ours-1"]
 
 
-def test_examples_are_of_the_lowest_seed(submission: Path) -> None:
+def test_examples_are_of_the_lowest_seed(store: Path, submission: Path) -> None:
     found = Submission(submission)
     shown = found.cells[[found.example(key) is not None for key in found.cells["key"]]]
     assert shown["seed"].tolist() == [0, 0]
     kept = found.example(shown["key"].iloc[0])
     assert kept is not None
-    assert kept["attribution"].shape == (3, 8, 8)
+    with np.load(store / "examples" / f"{shown['key'].iloc[0]}.npz") as there:
+        assert {name: kept[name].tolist() for name in kept} == {
+            name: there[name].tolist() for name in there
+        }
 
 
 def test_a_folder_of_something_else_is_never_replaced(

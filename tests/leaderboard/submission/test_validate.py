@@ -25,6 +25,7 @@ from emsym.run.store import Store
 
 SHEET, MANIFEST, CELLS = "submission.toml", "manifest.json", "cells.csv"
 GROUP = "images/tiny-a--linknet-tu-test_efficientnet.npz"
+EXAMPLE = GROUP.replace("images", "examples")
 Files = dict[str, bytes]
 SCRIPT = "<script>alert(1)</script>"
 
@@ -119,6 +120,18 @@ def edit_arrays(change: Callable[[dict[str, np.ndarray]], object]) -> Callable[[
         stream = io.BytesIO()
         np.savez(stream, **arrays)
         files[GROUP] = stream.getvalue()
+
+    return edit
+
+
+def edit_example(name: str, value: object) -> Callable[[Files], None]:
+    def edit(files: Files) -> None:
+        with np.load(io.BytesIO(files[EXAMPLE])) as loaded:
+            arrays = dict(loaded)
+        arrays[name] = value if isinstance(value, np.ndarray) else np.full_like(arrays[name], value)
+        stream = io.BytesIO()
+        np.savez(stream, **arrays)
+        files[EXAMPLE] = stream.getvalue()
 
     return edit
 
@@ -289,7 +302,10 @@ WRONG: dict[str, tuple[Callable[[Files], object], str]] = {
     "no zip": (content(GROUP, b"PK\3\4 and no more" * 9), GROUP),
     "no group": (without(GROUP), "is missing"),
     "a group of nothing": (content("images/x.npz", b""), "of no cell"),
-    "an example of nothing": (content(f"examples/{'0' * 32}.npz", b""), "of no done cell"),
+    "an example of another cell": (edit_example("keys", b"0" * 32), "of no done cell"),
+    "an example of another size": (edit_example("truth", np.zeros((9, 9), "u1")), "truth"),
+    "an example as objects": (content(EXAMPLE, pickled()), EXAMPLE),
+    "an example of nothing": (content("examples/x.npz", b""), "examples/x.npz is not an npz"),
     "a plug-in of nothing": (content("plugins/x.py", b"1/0"), "not the source of any cell"),
     "a file too many": (content("index.html", SCRIPT.encode()), "is no file of a submission"),
     "a folder in a folder": (content("images/a/b.npz", b""), "is no plain file"),
