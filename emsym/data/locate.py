@@ -133,19 +133,16 @@ def digest(card: Card) -> str:
     return _digest_of_source(card, source, sums)
 
 
-def published_digests(card: Card) -> list[str]:
-    """What `digest` may say of a card on any machine: one for each mirror.
+def published_digest(card: Card, source: str) -> str | None:
+    """What `digest` says of a card whose data came from that source, on any machine.
 
-    None of a mirror that does not say all checksums, or lies beside its card.
+    None where the source does not say all checksums, or lies beside its card.
     """
     if card.phantom is not None:
-        return [_digest_of_phantom(card)]
-    published = [(source, _published(card, source)) for source in card.sources.values()]
-    return [
-        _digest_of_source(card, source, sums)
-        for source, sums in published
-        if sums and all(sums.values())
-    ]
+        return _digest_of_phantom(card)
+    sums = _published(card, card.sources[source])
+    known = sums and all(sums.values())
+    return _digest_of_source(card, card.sources[source], sums) if known else None
 
 
 def _published(card: Card, source: Source) -> dict[str, str | None]:

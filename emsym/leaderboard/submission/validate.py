@@ -10,7 +10,7 @@ import numpy as np
 from emsym import SCORING_VERSION
 from emsym.data.cards import Card, list_cards, load_card
 from emsym.data.locate import digest as data_digest
-from emsym.data.locate import published_digests
+from emsym.data.locate import locate, published_digest
 from emsym.errors import UserError
 from emsym.leaderboard.submission import folder as layout
 from emsym.leaderboard.submission.expected import POOLED_ALONE, image_scores
@@ -145,11 +145,13 @@ def _check_data(report: Report) -> None:
                 f"{path}: the data set '{name}' is neither the protocol's nor one that ships with "
                 "emsym."
             )
-        known = published_digests(card) or _digest_here(card)
-        if known and data.digest not in known:
-            raise UserError(f"{path}: the data of '{name}' is not what its card says.")
-        if not known:
+        if data.source not in (card.sources or ("phantom",)):
+            raise UserError(f"{path}: the card of '{name}' has no source of that name.")
+        known = published_digest(card, data.source) or _digest_here(card, data.source)
+        if known is None:
             report.notes.append(f"the data of '{name}' was not checked: its card has no checksums")
+        elif data.digest != known:
+            raise UserError(f"{path}: the data of '{name}' is not what its card says.")
         for what in ("modality", "licence", "citation"):
             if getattr(data, what) != getattr(card, what):
                 raise UserError(f"{path}: the {what} of '{name}' is not the one of its card.")
@@ -161,10 +163,10 @@ def _card(name: str, listed: dict[str, str], folder: Path) -> Card | None:
     return load_card(name) if name.partition(":")[0] in list_cards() else None
 
 
-def _digest_here(card: Card) -> list[str]:
-    """That of a card whose files lie beside it."""
-    local = any(not source.files for source in card.sources.values())
-    return [data_digest(card)] if local else []
+def _digest_here(card: Card, source: str) -> str | None:
+    """That of the data on this machine, where it came from the same source."""
+    place = locate(card)
+    return data_digest(card) if place and place.source == source else None
 
 
 def _check_rows(report: Report) -> None:

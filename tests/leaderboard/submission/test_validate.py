@@ -223,6 +223,7 @@ WRONG: dict[str, tuple[Callable[[Files], object], str]] = {
     "other weights": (edit_manifest(weights__identity="imagenet"), "not those of the protocol"),
     "other weights by name": (edit_manifest(weights__origin="imagenet"), "not the name"),
     "other data": (edit_manifest(datasets__tiny_a__digest="0" * 64), "not what its card says"),
+    "data from nowhere": (edit_manifest(datasets__tiny_a__source="mine"), "no source of that name"),
     "another licence": (edit_manifest(datasets__tiny_a__licence="MIT"), "the licence of"),
     "script as licence": (edit_manifest(datasets__tiny_a__licence=SCRIPT), "no '<' or '>'"),
     "script as modality": (edit_manifest(datasets__tiny_a__modality=SCRIPT), "no '<' or '>'"),
