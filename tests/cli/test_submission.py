@@ -37,7 +37,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory, tiny_files: dict[str, bytes])
     for name, content in tiny_files.items():
         (folder / name).write_bytes(content)
     with (folder / "tiny.toml").open("a") as file:
-        file.write("\n[tolerance.cpu]\n" * " = 1e-5\n")
+        file.write('\n[tolerance.cpu]\n"*" = 1e-5\n')
     (folder / "blue.py").write_text(PLUGIN)
     words = ("--protocol", "tiny.toml", "--plugin", "blue.py", "--init", "all-blue")
     bench("run", *words, cwd=folder)
