@@ -4,11 +4,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from emsym.errors import UserError
 from emsym.files import find_toml, protocols_folder, read_toml
 
 MAX_SLICES = 31
@@ -26,6 +28,7 @@ Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Target = Literal["foreground", "true-foreground", "background", "all"]
 Augmentation = Literal["flip", "turn", "brightness", "elastic"]
 Border = Literal["skip", "mirror"]
+Device = Literal["cpu", "cuda"]
 
 
 class Strict(BaseModel):
@@ -136,6 +139,9 @@ class Protocol(Strict):
     on them, or the sections on their other side stand in for those that lack."""
     recipe: Recipe
     scoring: Scoring = Scoring()
+    tolerance: dict[Device, dict[str, Annotated[float, Field(gt=0)]]] = {}
+    """How far the scores of a cell that is run again on such a device may be from the first ones,
+    for each pattern of their names: see `allowed`. Part of no digest."""
     _folder: Path = PrivateAttr(default=Path())
 
     @field_validator("slices")
@@ -183,6 +189,22 @@ class Protocol(Strict):
             include={"name", "version", "slices", "border", "recipe", "scoring"}
         )
         return digest(deciding)
+
+    def allowed(self, device: str, score: str, value: float) -> float:
+        """How far from `value` a score may be when its cell is run again on another machine.
+
+        The first pattern in `tolerance` that its name matches says how many times max(1, |value|);
+        0 where none does. Other processors add up in another order, and training magnifies that.
+        Raises `UserError` where the protocol says nothing of the device, such as ``cpu``.
+        """
+        for named, patterns in self.tolerance.items():
+            if named == device.partition(":")[0]:
+                found = (part for pattern, part in patterns.items() if fnmatchcase(score, pattern))
+                return next(found, 0.0) * max(1.0, abs(value))
+        raise UserError(
+            f"The protocol '{self.name}' does not say how far scores may be apart on '{device}': "
+            "give it a [tolerance]."
+        )
 
     @property
     def folder(self) -> Path:

@@ -50,6 +50,18 @@ def test_the_digest_follows_what_decides_a_number(tiny: Path) -> None:
     assert change(tiny, 'version = "1"', 'version = "2"').digest != before
 
 
+def test_the_tolerance_is_of_a_device_and_of_no_digest(tiny: Path) -> None:
+    before = load_protocol(str(tiny)).digest
+    with pytest.raises(UserError, match="does not say how far scores may be apart on 'cpu'"):
+        load_protocol(str(tiny)).allowed("cpu", "dice@0.5", 0.9)
+    patterns = '[tolerance.cuda]\n"*/slice_shapley*" = 0.1\n"dice@*" = 0.01\n\n'
+    protocol = change(tiny, "[scoring]", f"{patterns}[scoring]")
+    assert protocol.digest == before
+    assert protocol.allowed("cuda:1", "dice@0.5", 0.9) == 0.01
+    assert protocol.allowed("cuda", "a/b/slice_shapley[+1]", -200.0) == pytest.approx(20)
+    assert protocol.allowed("cuda", "flip_error", 0.9) == 0, "no pattern, no leave"
+
+
 def test_the_digest_ignores_which_cells_there_are_and_words(tiny: Path) -> None:
     before = load_protocol(str(tiny)).digest
     assert change(tiny, "seeds = [0, 1]", "seeds = [0, 1, 2]").digest == before

@@ -16,6 +16,7 @@ from emsym.cli.data import data
 from emsym.cli.listing import list_
 from emsym.cli.sanity import sanity
 from emsym.cli.store import store
+from emsym.cli.submission import submit, validate, verify
 from emsym.cli.symmetrize import symmetrize
 from emsym.errors import UserError
 
@@ -58,5 +59,8 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (run, plan, list_, leaderboard, data, audit, sanity, symmetrize, store):
+for command in (
+    *(run, plan, list_, leaderboard, store, data, audit, sanity, symmetrize),
+    *(submit, validate, verify),
+):
     cli.add_command(command)

@@ -192,6 +192,7 @@ def run(
                     watch,
                     devices=devices,
                     networks=networks,
+                    examples=output / "examples",
                     timeout=timeout,
                     cost=expected(history(planned.stored, store)),
                 )

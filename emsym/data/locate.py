@@ -119,20 +119,48 @@ def digest(card: Card) -> str:
 
     Of a source that is not on this machine, the published checksums stand for the bytes.
     """
-    deciding: list[Any] = [card.name, card.task.model_dump(), card.split.model_dump()]
     if card.phantom is not None:
-        return digest_of([*deciding, card.phantom.model_dump()])
+        return _digest_of_phantom(card)
     located = locate(card)
     source = card.sources[located.source if located else next(iter(card.sources))]
-    layers = {layer: source.labels[layer].model_dump() for layer in card.layers()}
     sums: Any
     if not source.files:
         sums = _sums(card.folder, _arrays(card, source))
     elif located:
         sums = located.sums
     else:
-        sums = {name: source.remote(name).checksum for name in needed(card, source)}
-    return digest_of([*deciding, source.image.model_dump(), layers, sums])
+        sums = _published(card, source)
+    return _digest_of_source(card, source, sums)
+
+
+def published_digest(card: Card, source: str) -> str | None:
+    """What `digest` says of a card whose data came from that source, on any machine.
+
+    None where the source does not say all checksums, or lies beside its card.
+    """
+    if card.phantom is not None:
+        return _digest_of_phantom(card)
+    sums = _published(card, card.sources[source])
+    known = sums and all(sums.values())
+    return _digest_of_source(card, card.sources[source], sums) if known else None
+
+
+def _published(card: Card, source: Source) -> dict[str, str | None]:
+    return {name: source.remote(name).checksum for name in needed(card, source)}
+
+
+def _digest_of_phantom(card: Card) -> str:
+    assert card.phantom is not None
+    return digest_of([*_deciding(card), card.phantom.model_dump()])
+
+
+def _digest_of_source(card: Card, source: Source, sums: Any) -> str:
+    layers = {layer: source.labels[layer].model_dump() for layer in card.layers()}
+    return digest_of([*_deciding(card), source.image.model_dump(), layers, sums])
+
+
+def _deciding(card: Card) -> list[Any]:
+    return [card.name, card.task.model_dump(), card.split.model_dump()]
 
 
 def _sums(folder: Path, arrays: list[Files]) -> list[list[str]]:

@@ -24,6 +24,7 @@ from emsym.models.inits import ZFLIP, parse_init
 from emsym.models.interventions import mirror_untie, zflip
 from emsym.protocol import Border
 from emsym.run.environment import environment, peak_memory_mb
+from emsym.run.example import save_example
 from emsym.run.plan import Job
 from emsym.run.record import Record
 from emsym.run.scoring import Watch, score_model, summarise
@@ -57,10 +58,16 @@ def load_splits(
 CPU = torch.device("cpu")
 
 
-def run_cell(job: Job, networks: Path | None = None, device: torch.device = CPU) -> Record:
+def run_cell(
+    job: Job,
+    networks: Path | None = None,
+    examples: Path | None = None,
+    device: torch.device = CPU,
+) -> Record:
     """Train and score one cell. Whatever goes wrong in it is a failed record with its reason.
 
-    The trained network is kept in the folder `networks`, as KEY.pt, where one is given.
+    The trained network is kept in the folder `networks`, as KEY.pt, where one is given, and what
+    it makes of one test section in the folder `examples`, as KEY.npz.
     """
     seconds: dict[str, float] = {}
     before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
@@ -70,7 +77,7 @@ def run_cell(job: Job, networks: Path | None = None, device: torch.device = CPU)
     chance: set[str] = set()
     try:
         with _noting_chance(chance):
-            results = _measure(job, networks, device, seconds)
+            results = _measure(job, networks, examples, device, seconds)
     except KeyboardInterrupt:
         raise
     except (Exception, SystemExit) as error:  # the next cell must go on
@@ -138,7 +145,11 @@ def _noting_chance(found: set[str]) -> Iterator[None]:
 
 
 def _measure(
-    job: Job, networks: Path | None, device: torch.device, seconds: dict[str, float]
+    job: Job,
+    networks: Path | None,
+    examples: Path | None,
+    device: torch.device,
+    seconds: dict[str, float],
 ) -> dict[str, Any]:
     protocol, cell = job.protocol, job.cell
     recipe = protocol.recipe
@@ -167,6 +178,8 @@ def _measure(
         watch = Watch(DenseLogits(model), test_split, protocol)
         curve = train(model, batch, recipe, _progress(recipe.steps), watch, watch.steps)
     columns = score_model(DenseLogits(model), test_split, instances, job.card, protocol, seconds)
+    if examples is not None:
+        save_example(examples, job.key, DenseLogits(model), test_split, protocol.scoring)
     if networks is not None:
         mirror_untie(model)  # plain weights, that fit any network of this architecture
         with replacing(networks / f"{job.key}.pt") as partial:
@@ -177,7 +190,7 @@ def _measure(
         "loaded": built.weights,
         "scores": {**scores, **columns.pooled},
         "missing": missing,
-        "images": {"section": test_split.sections, **columns.images},
+        "images": {"section": test_split.sections, **columns.images, **columns.counts},
         "curve": curve,
         "over_training": watch.found if watch.steps else None,
     }

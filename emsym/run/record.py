@@ -56,7 +56,9 @@ class OverTraining(Strict):
 class Record(Strict):
     """The JSON result of one cell.
 
-    `images` has a column per score with one value per test image, None where it is missing;
+    `images` has a column per score with one value per test image, None where it is missing, and
+    with what the pooled scores are pooled from: the pixels ``tp@t``, ``fp@t`` and ``fn@t`` at a
+    threshold t, true positives, false positives and false negatives;
     `scores` has the value of the cell, pooled over or averaged over images, and `missing` says
     how many images had none, where any. Keys of attribution scores are
     ``attribution/target/score``, such as ``saliency/true-foreground/model_asymmetry``.

@@ -65,13 +65,15 @@ def run_jobs(
     *,
     devices: Devices = Devices("cpu"),  # noqa: B008 - immutable
     networks: Path | None = None,
+    examples: Path | None = None,
     timeout: float | None = None,
     cost: Callable[[Job], float] = lambda job: 1.0,
 ) -> Outcome:
     """Run all jobs and store each record as it comes.
 
-    The trained networks are kept in the folder `networks` where one is given. A cell that takes
-    longer than `timeout` seconds is ended; `cost` is about how long one takes.
+    The trained networks are kept in the folder `networks` where one is given, and what each makes
+    of one test section in the folder `examples`. A cell that takes longer than `timeout` seconds is
+    ended; `cost` is about how long one takes.
 
     First every data set, network and weights file is tried, so that what is wrong with one is
     told before anything is trained; this is also where `pretext` weights are made. What is wrong
@@ -92,7 +94,7 @@ def run_jobs(
 
         def start(job: Job) -> Future:
             task = Timed(tasks.run_cell, timeout)
-            return pool.executor.submit(task, job, networks, devices)
+            return pool.executor.submit(task, job, networks, examples, devices)
 
         with Claims(store.folder) as claims, _draining(pool, progress) as stopping:
             for job, record in _cells(jobs, wrong, store, claims, pool, stopping, start):

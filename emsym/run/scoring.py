@@ -43,11 +43,12 @@ class Watch:
 
 
 class Scores:
-    """Scores of all test images: a column each, and those that are pooled over images."""
+    """Scores of all test images: a column each, those pooled over images, and of which counts."""
 
     def __init__(self) -> None:
         """Empty."""
         self.images: dict[str, Column] = {}
+        self.counts: dict[str, Column] = {}
         self.pooled: dict[str, float | None] = {}
 
     def extend(self, columns: Mapping[str, np.ndarray]) -> None:
@@ -90,6 +91,8 @@ def score_model(
         for name, value in (("dice", whole.dice), ("iou", whole.iou)):
             scores.images[f"{name}@{threshold}"] = [getattr(c, name) for c in several]
             scores.pooled[f"{name}@{threshold}"] = value
+        for name, column in zip(whole._fields, zip(*several, strict=True), strict=True):
+            scores.counts[f"{name}@{threshold}"] = [float(pixels) for pixels in column]
     with timed(seconds, "arand"):
         rule, volume = card.task.instances, np.concatenate(predicted)
         flat = np.stack([segmentation.components(section, rule) for section in volume])

@@ -85,11 +85,11 @@ def _check_patch(architecture: str, slices: int, patch: int, attributions: tuple
         ATTRIBUTIONS.get(name)(DenseLogits(model), x, mask)
 
 
-def run_cell(job: Job, networks: Path | None, chosen: Devices) -> Record:
+def run_cell(job: Job, networks: Path | None, examples: Path | None, chosen: Devices) -> Record:
     """`emsym.run.cell.run_cell`, on a device that is free."""
     note("starting")
     from emsym.run import cell
 
     note("waiting for a device")
     with devices.lease(chosen) as device:
-        return cell.run_cell(job, networks, device)
+        return cell.run_cell(job, networks, examples, device)

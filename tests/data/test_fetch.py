@@ -21,6 +21,7 @@ from emsym.data.cache import source_folder
 from emsym.data.cards import Files, RemoteFile, Split, list_cards, load_card
 from emsym.data.fetch import digest, fetch, locate, needed, reject, require, verify
 from emsym.data.labels import boundaries
+from emsym.data.locate import published_digest
 from emsym.data.volume import Sections, open_volume
 from emsym.errors import UserError
 
@@ -1008,6 +1009,16 @@ def test_a_digest_of_local_files_is_of_their_bytes(cells, tmp_path):
     assert digest(card) == before
     (tmp_path / "labels.npy").write_bytes(b"3")
     assert digest(card) != before
+
+
+def test_what_is_published_says_the_digest_of_every_machine(cells, notes):
+    card = cells(*ALL)
+    published = published_digest(card, "first")
+    fetch(card, notes)
+    assert published == digest(card)
+    assert published_digest(cells("image", "archive"), "first") is None, "of labels nobody knows"
+    phantom = load_card("phantom-fibres")
+    assert published_digest(phantom, "phantom") == digest(phantom)
 
 
 def test_a_digest_of_a_phantom_follows_its_seed():

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,13 @@ from torch import nn
 from emsym.models.architectures import _PROTOTYPES, ARCHITECTURES, create_model
 from emsym.protocol import load_protocol
 from emsym.run.cell import load_splits, run_cell, score_model
+from emsym.run.example import SIZE, example
 from emsym.run.plan import Job, jobs
 from emsym.run.record import Record
 from emsym.scores.logits import DenseLogits
 
 TIMINGS = {"seconds", "peak_memory_mb"}
+KEYS = ("-1", "+0", "+1")
 
 
 @pytest.fixture
@@ -62,6 +65,50 @@ def test_a_record_holds_every_score_of_every_image(job: Job) -> None:
             )
     for s in ("-1", "+0", "+1"):
         assert f"slice-shapley/true-foreground/slice_shapley[{s}]" in record.scores
+
+
+def test_pooled_scores_follow_from_the_counts_of_each_image(job: Job) -> None:
+    record = run_cell(job)
+    for threshold in ("0.5", "0.85"):
+        tp, fp, fn = (np.array(record.images[f"{n}@{threshold}"]) for n in ("tp", "fp", "fn"))
+        pooled = [record.scores[f"{name}@{threshold}"] for name in ("dice", "iou")]
+        whole = tp.sum() + fp.sum() + fn.sum()
+        assert pooled == pytest.approx([2 * tp.sum() / (tp.sum() + whole), tp.sum() / whole])
+        assert record.images[f"dice@{threshold}"] == pytest.approx(2 * tp / (2 * tp + fp + fn))
+        assert (tp + fn).tolist() == record.images["true-foreground/pixels"]
+        assert not {f"tp@{threshold}", f"fn@{threshold}"} & record.scores.keys()
+
+
+def test_one_section_is_kept_to_look_at_and_changes_no_number(job: Job, tmp_path: Path) -> None:
+    record = run_cell(job, examples=tmp_path)
+    assert record.model_dump(exclude=TIMINGS) == run_cell(job).model_dump(exclude=TIMINGS)
+    _, test, _ = load_splits(job.card, 3, 32, "skip")
+    with np.load(tmp_path / f"{job.key}.npz", allow_pickle=False) as kept:
+        found = dict(kept)
+    assert found["section"] == 9
+    assert {name: (a.shape, a.dtype.name) for name, a in found.items() if name != "section"} == {
+        "image": ((3, 48, 48), "uint8"),
+        "truth": ((48, 48), "uint8"),
+        "probability": ((48, 48), "uint8"),
+        "attribution": ((3, 48, 48), "uint8"),
+    }
+    x, truth = test[1:2]
+    assert found["truth"].tolist() == truth[0].tolist()
+    assert np.corrcoef(found["image"].ravel(), x[0].numpy().ravel())[0, 1] > 0.9999
+    assert (found["probability"] > 127).sum() == record.images["foreground/pixels"][1]
+    mass = found["attribution"].sum((1, 2), dtype=float)
+    shares = [record.images[f"saliency/true-foreground/slice_share[{s}]"][1] for s in KEYS]
+    assert mass / mass.sum() == pytest.approx(shares, abs=0.02)
+
+
+def test_of_a_large_section_the_middle_is_kept(job: Job) -> None:
+    _, test, _ = load_splits(job.card, 3, 32, "skip")
+    large = dataclasses.replace(
+        test, image=test.image.repeat(1, 4, 3), foreground=test.foreground.repeat(1, 4, 3)
+    )
+    kept = example(DenseLogits(Summed()), large, job.protocol.scoring)
+    assert kept["image"].shape == (3, SIZE, SIZE)
+    assert kept["truth"].tolist() == large.foreground[2, 48:144, 24:120].tolist()
 
 
 def test_scores_are_taken_before_and_while_training_and_change_nothing_of_it(tiny: Path) -> None:

@@ -1,0 +1,1 @@
+"""Submissions: results that came from elsewhere, packed, read, checked and run again."""

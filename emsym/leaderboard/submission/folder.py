@@ -1,0 +1,101 @@
+"""What a submission's folder may hold, told before anything in it is opened.
+
+A submission comes from a stranger. Nothing in it is run, unpickled, unpacked to disk or followed:
+only plain files of known names and bounded sizes are ever read.
+"""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from emsym.errors import UserError, first_names
+
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+"""A submission's name, that of its folder."""
+
+SHEET, MANIFEST, CELLS = "submission.toml", "manifest.json", "cells.csv"
+KB, MB = 1 << 10, 1 << 20
+_PART = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,159}"
+_ALLOWED = [
+    (re.compile(re.escape(SHEET)), 16 * KB),
+    (re.compile(re.escape(MANIFEST)), MB),
+    (re.compile(re.escape(CELLS)), 48 * MB),  # code hosts warn of files from 50 MB on
+    (re.compile(rf"images/{_PART}\.npz"), 48 * MB),
+    (re.compile(rf"examples/{_PART}\.npz"), 8 * MB),
+    (re.compile(rf"plugins/{_PART}\.py"), 256 * KB),
+]
+"""Names of files, and how large each may be."""
+MAX_FILES, MAX_BYTES = 2000, 256 * MB
+_FOLDERS = ("images", "examples", "plugins")
+
+
+def check_name(name: str) -> str:
+    """The name of a submission. Raises `UserError` for one that cannot be a folder's anywhere."""
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"A submission cannot be called '{first_names([name])}': take small letters, digits "
+            "and hyphens, 40 at most, beginning with a letter or digit."
+        )
+    return name
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """The files of a submission, by their names relative to its folder, with ``/``.
+
+    Raises `UserError`, naming what is wrong: a link, a device, a name that is not known, a file or
+    a whole that is too large, a folder inside a folder.
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        raise UserError(f"{folder} is not a submission: name the folder that holds its {SHEET}.")
+    found: dict[str, Path] = {}
+    total = 0
+    for entry, name in _entries(folder, ""):
+        status = entry.stat(follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode) and name in _FOLDERS:
+            continue
+        shown = folder / first_names([name])
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"{shown} is no plain file, of which alone a submission is made.")
+        limit = next((most for known, most in _ALLOWED if known.fullmatch(name)), None)
+        if limit is None:
+            raise UserError(f"{shown} is no file of a submission: take it out.")
+        if status.st_size > limit:
+            raise UserError(
+                f"{shown} holds {status.st_size:,} bytes and may hold {limit:,}: submit fewer "
+                "data sets or architectures at once."
+            )
+        total += status.st_size
+        found[name] = Path(entry.path)
+        if len(found) > MAX_FILES or total > MAX_BYTES:
+            raise UserError(
+                f"{folder} is too large: a submission has {MAX_FILES:,} files and {MAX_BYTES:,} "
+                "bytes at most."
+            )
+    for name in (SHEET, MANIFEST, CELLS):
+        if name not in found:
+            raise UserError(f"{folder / name} is missing: `emsym-bench submit` writes it.")
+    return dict(sorted(found.items()))
+
+
+def _entries(folder: Path, before: str) -> "list[tuple[os.DirEntry[str], str]]":
+    """What lies in a folder and in those of its folders that a submission has, not followed."""
+    listed = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            listed.append((entry, f"{before}{entry.name}"))
+            if len(listed) > MAX_FILES:
+                raise UserError(f"{folder} is too large: it has over {MAX_FILES:,} entries.")
+    for entry, name in list(listed):
+        if not before and name in _FOLDERS and entry.is_dir(follow_symlinks=False):
+            listed += _entries(Path(entry.path), f"{name}/")
+    return listed
+
+
+def group_file(kind: str, dataset: str, architecture: str) -> str:
+    """Where the ``images`` or ``examples`` of all cells of a data set and an architecture lie.
+
+    >>> group_file("images", "vnc:synapses", "unet-resnet34")
+    'images/vnc-synapses--unet-resnet34.npz'
+    """
+    return f"{kind}/{dataset.replace(':', '-')}--{architecture}.npz"

@@ -1,0 +1,294 @@
+"""From a store of records to a submission's folder."""
+
+import hashlib
+import json
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from emsym import SCORING_VERSION
+from emsym.errors import UserError
+from emsym.files import describe, write_atomically
+from emsym.leaderboard.submission import folder as layout
+from emsym.leaderboard.submission.arrays import Arrays, packed
+from emsym.leaderboard.submission.read import IMAGES, LOOKS
+from emsym.leaderboard.submission.rows import write_rows
+from emsym.leaderboard.submission.schema import Data, Manifest, Row, Stamp, Weights
+from emsym.protocol import Cell, Protocol, dataset_name
+from emsym.run.record import Column, Record
+from emsym.run.store import Store
+
+SEEN, MADE = ("image", "truth", "section"), ("probability", "attribution")
+"""Of an example: what all networks of a data set saw alike, and what each made of it."""
+
+SHEET = """\
+# Who made this, in your own words. Fill in every line: `emsym-bench validate` says what is missing.
+title = ""
+authors = [""]
+contact = ""  # an e-mail address or a page
+code = ""     # https://…, where the code lies that the cells were run with
+licence = "CC-BY-4.0"
+note = ""
+"""
+
+
+def pack(store: Path, protocol: Protocol, folder: Path, plugins: Sequence[Path] = ()) -> Manifest:
+    """Write a submission of a run's cells of a protocol into `folder`; returns its manifest.
+
+    `store` is the folder that ``run --output`` named: its ``records`` are packed, and of the lowest
+    seed its ``examples``. A ``submission.toml`` that is there stays, all else is made anew, and the
+    same store gives the same bytes. `plugins` are copied.
+
+    Raises `UserError` where the store has no done cell of the protocol, a cell twice, or cells that
+    were scored by another version of emsym.
+    """
+    layout.check_name(folder.name)
+    packing = _Packing(protocol)
+    for record in Store(store / "records").records():
+        if record.protocol.name == protocol.name and record.protocol.digest == protocol.digest:
+            packing.add(record)
+    if not packing.groups:
+        raise UserError(
+            f"There are no finished records of the protocol '{protocol.name}', version "
+            f"{protocol.version}, in {store / 'records'}: make some with `emsym-bench run`, or "
+            "name another --store or --protocol."
+        )
+    contents = packing.contents()
+    for path in plugins:
+        contents[f"plugins/{path.name}"] = path.read_bytes()
+    for at, keys in packing.shown().items():
+        if example := _examples(store / "examples", keys, protocol.slices):
+            contents[layout.group_file("examples", *at)] = example
+    sheet = folder / layout.SHEET
+    contents[layout.SHEET] = sheet.read_bytes() if sheet.is_file() else SHEET.encode()
+    _replace(folder, contents)
+    return packing.manifest
+
+
+class _Packing:
+    """What records share, and what is gathered of them one by one."""
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.groups: dict[tuple[str, str], _Group] = defaultdict(_Group)
+        self.manifest: Manifest
+        self._protocol = protocol
+        self._shared: dict[str, Any] = {}
+        self._datasets: dict[str, Data] = {}
+        self._environments: dict[str, int] = {}
+        self._rows: dict[Cell, tuple[Row, dict[str, float | None]]] = {}
+
+    def add(self, record: Record) -> None:
+        cell = Cell(record.dataset.name, record.architecture, record.init, record.seed)
+        if record.scoring_version != SCORING_VERSION:
+            return  # left from an earlier version; the cell counts as missing until it is run again
+        if cell in self._rows:
+            raise UserError(
+                f"The store has two records of {cell}, {self._rows[cell][0].key} and {record.key}, "
+                "of different data or plug-ins: move one of them away."
+            )
+        self._share("slices", record.slices, cell)
+        self._share("weights", (record.weights.origin, record.weights.identity), cell)
+        self._share("scoring_sources", record.scoring_sources, cell)
+        data = Data.model_validate(record.dataset.model_dump(exclude={"name"}))
+        if self._datasets.setdefault(cell.dataset, data).digest != data.digest:
+            raise UserError(f"The store has cells of two versions of '{cell.dataset}', as {cell}.")
+        done = record.status == "done"
+        if done:
+            counted = f"tp@{self._protocol.scoring.thresholds[0]}"
+            if counted not in record.images:
+                raise UserError(
+                    f"The record {record.key} of {cell} was made before pixels were counted for "
+                    "each image: run its cell again into another --output."
+                )
+            self.groups[cell.dataset, cell.architecture].add(record)
+        self._rows[cell] = self._row(record), record.scores if done else {}
+
+    def contents(self) -> dict[str, bytes]:
+        """The submission's files, less those that lie beside the records."""
+        self._mark_missing()
+        cells = sorted(self._rows)
+        names = list(dict.fromkeys(name for _, scores in self._rows.values() for name in scores))
+        names.sort()
+        values = [[_number(self._rows[cell][1].get(name)) for name in names] for cell in cells]
+        origin, identity = self._shared["weights"]
+        protocol = self._protocol
+        self.manifest = Manifest(
+            protocol=Stamp(name=protocol.name, version=protocol.version, digest=protocol.digest),
+            slices=self._shared["slices"],
+            scoring_version=SCORING_VERSION,
+            scoring_sources=self._shared["scoring_sources"],
+            weights=Weights(origin=origin, identity=identity),
+            datasets=dict(sorted(self._datasets.items())),
+            environments=[json.loads(text) for text in self._environments],
+        )
+        table = np.array(values, float).reshape(len(cells), len(names))
+        return {
+            layout.MANIFEST: f"{self.manifest.model_dump_json(indent=1)}\n".encode(),
+            layout.CELLS: write_rows([self._rows[cell][0] for cell in cells], names, table),
+            **{
+                layout.group_file("images", *at): group.packed()
+                for at, group in sorted(self.groups.items())
+            },
+        }
+
+    def shown(self) -> dict[tuple[str, str], list[str]]:
+        """The keys of the cells whose examples are packed, by group: those of the lowest seed."""
+        lowest = min(cell.seed for cell in self._rows)
+        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for cell, (row, _) in sorted(self._rows.items()):
+            if cell.seed == lowest and row.key and row.status == "done":
+                found[cell.dataset, cell.architecture].append(row.key)
+        return found
+
+    def _share(self, what: str, value: Any, cell: Cell) -> None:
+        if self._shared.setdefault(what, value) != value:
+            raise UserError(
+                f"The store has cells of different {what.replace('_', ' ')}, as {cell}: a "
+                "submission is of one."
+            )
+
+    def _row(self, record: Record) -> Row:
+        text = json.dumps(record.environment, sort_keys=True)
+        facts = {
+            "status": record.status,
+            "dataset": record.dataset.name,
+            "architecture": record.architecture,
+            "init": record.init,
+            "seed": record.seed,
+            "key": record.key,
+            "error": _safe(record.error) if record.status == "failed" else None,
+            "architecture_source": record.architecture_source,
+            "init_source": record.init_source,
+            "gain": record.gain,
+            "weights_tag": record.weights.tag,
+            "weights_digest": record.weights.digest,
+            "environment": self._environments.setdefault(text, len(self._environments)),
+            "seconds": round(sum(record.seconds.values()), 3),
+            "peak_memory_mb": record.peak_memory_mb,
+        }
+        try:
+            return Row.model_validate(facts)
+        except ValidationError as error:
+            raise UserError(f"The record {record.key}: {describe(error)}.") from error
+
+    def _mark_missing(self) -> None:
+        """Give each cell that the protocol has of a packed strategy a row."""
+        for init in sorted({cell.init for cell in self._rows}):
+            for cell in cells_of(self._protocol, init):
+                if cell not in self._rows:
+                    self._rows[cell] = Row(status="missing", **cell._asdict()), {}
+
+
+def cells_of(protocol: Protocol, init: str) -> list[Cell]:
+    """All cells that a protocol has of a strategy, which need not be one that it lists."""
+    return [
+        Cell(dataset_name(entry), architecture, init, seed)
+        for entry in protocol.datasets
+        for architecture in protocol.architectures
+        for seed in protocol.seeds
+    ]
+
+
+class _Group:
+    """The values of all done cells of one data set and architecture, as float32."""
+
+    def __init__(self) -> None:
+        self._cells: dict[tuple[str, int], tuple[str, dict[str, np.ndarray]]] = {}
+        self._shared: dict[str, list[int]] = {}
+
+    def add(self, record: Record) -> None:
+        columns = {f"{IMAGES}{name}": _floats(c) for name, c in record.images.items()}
+        shared = {"section": [int(value or 0) for value in record.images["section"]]}
+        del columns[f"{IMAGES}section"]
+        if record.over_training is not None:
+            looks = record.over_training
+            shared |= {f"{LOOKS}steps": looks.steps, f"{LOOKS}sections": looks.sections}
+            for name, each in looks.images.items():
+                columns[f"{LOOKS}{name}"] = np.stack([_floats(column) for column in each])
+        if (self._shared or shared) != shared:
+            raise UserError(
+                f"The record {record.key} is of other test sections than others of its data set."
+            )
+        self._shared = shared
+        self._cells[record.init, record.seed] = record.key, columns
+
+    def packed(self) -> bytes:
+        cells = [cell for _, cell in sorted(self._cells.items())]
+        names = cells[0][1].keys()
+        if odd := next((key for key, columns in cells if columns.keys() != names), None):
+            raise UserError(f"The record {odd} has other scores than others of its protocol.")
+        return packed(
+            {
+                "keys": np.array([key.encode() for key, _ in cells], "S32"),
+                **{name: np.array(values, np.int32) for name, values in self._shared.items()},
+                **{name: np.stack([columns[name] for _, columns in cells]) for name in names},
+            }
+        )
+
+
+def _floats(column: Column) -> np.ndarray:
+    return np.array([_number(value) for value in column], np.float32)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _safe(error: str | None) -> str:
+    """An error's message as one line without what a page could take for a tag."""
+    line = re.sub(r"\s+", " ", error or "").replace("<", "‹").replace(">", "›")
+    return "".join(sign for sign in line if sign.isprintable())[:500].strip() or "unknown"
+
+
+def _examples(folder: Path, keys: list[str], slices: int) -> bytes | None:
+    """What is kept of these cells, in one file; of cells that saw another section, nothing."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for key in keys:
+        if (path := folder / f"{key}.npz").is_file():
+            arrays = Arrays(path)
+            image = arrays.get("image", "|u1", slices, None, None)
+            shapes = {"truth": image.shape[1:], "probability": image.shape[1:]}
+            shapes["attribution"] = image.shape
+            each = {name: arrays.get(name, "|u1", *shape) for name, shape in shapes.items()}
+            each |= {"image": image, "section": arrays.get("section", "<i4")}
+            first = next(iter(found.values()), each)
+            if all(np.array_equal(first[name], each[name]) for name in SEEN):
+                found[key] = each
+    if not found:
+        return None
+    shared = {name: next(iter(found.values()))[name] for name in SEEN}
+    made = {name: np.stack([each[name] for each in found.values()]) for name in MADE}
+    return packed({"keys": np.array([key.encode() for key in found], "S32"), **shared, **made})
+
+
+def digest(files: Iterable[tuple[str, Path]]) -> str:
+    """SHA-256 of the names and contents of files, in the order given."""
+    found = hashlib.sha256()
+    for name, path in files:
+        content = path.read_bytes()
+        found.update(f"{name}\0{len(content)}\0".encode() + content)
+    return found.hexdigest()
+
+
+def _replace(folder: Path, contents: dict[str, bytes]) -> None:
+    """Put a folder with these files in the place of another, which stays where that fails."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for name, content in contents.items():
+            write_atomically(partial / name, content)
+        layout.files(partial)  # what is too large is told here, not by whoever it is sent to
+        if folder.exists():
+            layout.files(folder)  # nothing but a submission is ever taken away
+            shutil.rmtree(folder)
+        partial.replace(folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

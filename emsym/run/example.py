@@ -1,0 +1,61 @@
+"""What a reader may look at of a cell: one test section, and what its network makes of it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emsym.data.stacks import Some, Split
+from emsym.files import replacing
+from emsym.protocol import Scoring
+from emsym.scores.logits import DenseLogits
+from emsym.scores.measure import look
+
+SIZE = 96
+"""Height and width, in pixels, of the middle part that is kept, at most."""
+
+
+def example(dense: DenseLogits, test: Split, scoring: Scoring) -> dict[str, np.ndarray]:
+    """The middle part of the middle test section, h × w pixels, as uint8 throughout.
+
+    ``image`` (S, h, w), the stack from its darkest to its brightest pixel; ``truth`` (h, w), 0 or
+    1; ``probability`` (h, w), 255 for 1; ``attribution`` (S, h, w), |A| of the headline's method
+    and target, 255 for the largest of all slices; and ``section``, () int32, where in the volume.
+    """
+    index = len(test) // 2
+    targets = scoring.targets
+    target = "true-foreground" if "true-foreground" in targets else targets[0]
+    some = Some(test, [index])
+    found = next(look(dense, some, [target], scoring.attributions[:1], scoring.thresholds[0]))
+    assert found.truth is not None
+    kept = {
+        "image": _bytes(_middle(found.x[0].numpy(force=True))),
+        "truth": _middle(found.truth[0].numpy(force=True)).astype(np.uint8),
+        "probability": np.rint(_middle(found.probability[0]) * 255).astype(np.uint8),
+        "attribution": _bytes(
+            np.abs(_middle(found.maps[scoring.maps[0], target][0].numpy(force=True))), low=0.0
+        ),
+    }
+    return {**kept, "section": np.array(test.sections[index], np.int32)}
+
+
+def save_example(folder: Path, key: str, dense: DenseLogits, test: Split, scoring: Scoring) -> None:
+    """Write `example` as KEY.npz. Raises `UserError` where the folder cannot be written."""
+    arrays: dict[str, Any] = example(dense, test, scoring)
+    with replacing(folder / f"{key}.npz") as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def _middle(array: np.ndarray) -> np.ndarray:
+    """The middle SIZE × SIZE pixels of (…, H, W), or all where there are fewer."""
+    height, width = (min(length, SIZE) for length in array.shape[-2:])
+    top, left = (array.shape[-2] - height) // 2, (array.shape[-1] - width) // 2
+    return array[..., top : top + height, left : left + width]
+
+
+def _bytes(array: np.ndarray, low: float | None = None) -> np.ndarray:
+    """Numbers as uint8, from `low`, or the least of them, to the largest; 0 where all are alike."""
+    least = float(array.min()) if low is None else low
+    span = float(array.max()) - least
+    scaled = (array - least) / span if span > 0 else np.zeros_like(array)
+    return np.rint(scaled * 255).astype(np.uint8)
