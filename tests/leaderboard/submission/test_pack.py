@@ -113,10 +113,11 @@ def test_failed_and_missing_cells_are_told(
     tiny: Path, store: Path, protocol: Protocol, fill_in: Callable
 ) -> None:
     first, second, *_ = jobs(protocol)
+    for job in (first, second):
+        Store(store / "records").path(job.key).unlink()
     Store(store / "records").save(
         first.record(status="failed", error="<b>bad</b>\nline", environment={}, seconds={})
     )
-    Store(store / "records").path(second.key).unlink()
     folder = tiny.parent / "holes"
     pack(store, protocol, folder)
     fill_in(folder)
