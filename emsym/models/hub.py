@@ -126,6 +126,7 @@ def _from_address(tag: str, url: str) -> Path:
     """The file of weights that are on no hub, from torch's cache or fetched."""
     import requests
     import torch
+    from filelock import FileLock
     from huggingface_hub import constants
     from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -147,7 +148,9 @@ def _from_address(tag: str, url: str) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = torch.hub.HASH_REGEX.search(path.name)  # type: ignore[attr-defined]
-        torch.hub.download_url_to_file(url, str(path), part and part[1])
+        with FileLock(f"{path}.lock"):  # of several processes one downloads
+            if not path.is_file():
+                torch.hub.download_url_to_file(url, str(path), part and part[1])
     except Exception as error:
         fail(error, "breaks the download off")
     return path

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import huggingface_hub
@@ -306,6 +307,33 @@ def test_weights_on_no_hub_are_fetched(tmp_path, monkeypatch):
 
 
 # --- names ----------------------------------------------------------------------------------------
+
+
+def test_of_several_that_want_weights_at_once_one_fetches_them(tmp_path, monkeypatch):
+    asked = []
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", "9")
+            self.end_headers()
+            time.sleep(0.3)
+            self.wfile.write(b"9 bytes!!")
+
+        def log_message(self, *words):
+            pass
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/weights.pth"
+    with ThreadPoolExecutor(4) as pool:
+        paths = list(pool.map(lambda _: module._from_address("a.b", url), range(4)))
+    server.shutdown()
+    assert {path.read_bytes() for path in paths} == {b"9 bytes!!"}
+    # each asks whether the server is there; one of them then downloads
+    assert len(asked) == 4 + 1
 
 
 @pytest.fixture(scope="module")
