@@ -124,4 +124,7 @@ def _decoded(content: bytes) -> np.ndarray | None:
     dtype = np.dtype(header[1].decode())
     if prod(lengths) * dtype.itemsize != len(content) - start:
         return None
-    return np.frombuffer(content, dtype, offset=start).reshape(lengths)
+    found = np.frombuffer(content, dtype, offset=start).reshape(lengths)
+    if dtype.kind == "f":  # one kind of NaN: arithmetic with a signalling one warns
+        found = np.where(np.isnan(found), dtype.type(np.nan), found)
+    return found

@@ -3,6 +3,7 @@
 import csv
 import io
 import shutil
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -83,7 +84,7 @@ def rewrite(content: bytes, which: int, rng: np.random.Generator, text: str) -> 
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = [(name, archive.read(name)) for name in archive.namelist()]
-    except (zipfile.BadZipFile, NotImplementedError, OSError, zlib.error):
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError, RuntimeError, zlib.error):
         return content
     with zipfile.ZipFile(stream, "w") as archive:
         for at, (name, npy) in enumerate(members):
@@ -123,7 +124,8 @@ def test_whatever_is_sent_is_sound_or_refused_in_one_sentence(
         (folder / name).write_bytes(content)
     before = snapshot(root)
     try:
-        report = validate(folder, str(root / "tiny.toml"))
+        with warnings.catch_warnings(action="error"):  # it would be a second sentence
+            report = validate(folder, str(root / "tiny.toml"))
     except UserError as error:
         told = str(error)
         assert str(folder) in told
@@ -152,7 +154,7 @@ def meaning(name: str, content: bytes) -> object:
     with np.load(io.BytesIO(content)) as arrays:
         looks = {name for name in arrays if name.startswith("over_training/")}
         return {
-            n: np.round(np.nan_to_num(arrays[n].astype(float), nan=-9), 4).tolist()
+            n: np.round(np.nan_to_num(arrays[n], nan=-9).astype(float), 4).tolist()
             for n in arrays
             if n not in looks | {"keys"}
         }
