@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from emsym.cli.audit import audit
-from emsym.cli.cells import leaderboard, plan, run
+from emsym.cli.cells import plan, run
 from emsym.cli.data import data
+from emsym.cli.leaderboard import compare, leaderboard
 from emsym.cli.listing import list_
 from emsym.cli.sanity import sanity
 from emsym.cli.symmetrize import symmetrize
@@ -57,5 +58,5 @@ def cli(debug: bool) -> None:
     """
 
 
-for command in (run, plan, list_, leaderboard, data, audit, sanity, symmetrize):
+for command in (run, plan, list_, leaderboard, compare, data, audit, sanity, symmetrize):
     cli.add_command(command)

@@ -14,11 +14,13 @@ t having Satterthwaite's degrees of freedom over the pairs. Without them the int
 mean covers .50 of the time for 2 seeds and .82 for 5, where it says .95.
 
 What the intervals cover, by simulation with normal scores (`tests/leaderboard/test_coverage.py`
-prints the table): .93 to .98 from 2 seeds on. They know nothing of what no seed has shown: with two
-seeds a pair's interval is wide, and nobody should rank by it; with one there is none.
+prints the table): .94 to .98 from 3 seeds on, and .98 to 1.00 with 2, where a single pair's is so
+wide that it tells little. With one seed there is none. Sections' noise is counted a little more
+than once, so that they are wide rather than narrow where sections vary most.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -42,31 +44,64 @@ class Draws:
     """(B, P, K)."""
     seeds: np.ndarray
     """(P,): how many seeds there are of each pair."""
+    sections: np.ndarray
+    """(P, K, K): the part of the draws' covariance that comes from sections."""
+    blocks: np.ndarray
+    """(P,): how many blocks of sections there are of each pair, at least 2."""
 
     def less(self, baseline: str) -> "Draws":
         """The same of the differences from one strategy."""
         column = list(self.point.columns).index(baseline)
-        return Draws(
-            self.point.sub(self.point[baseline], axis=0),
-            self.drawn - self.drawn[:, :, column, None],
-            self.seeds,
+        rows, columns = self.sections[:, [column]], self.sections[:, :, [column]]
+        return replace(
+            self,
+            point=self.point.sub(self.point[baseline], axis=0),
+            drawn=self.drawn - self.drawn[:, :, column, None],
+            sections=self.sections - rows - columns + rows[:, :, [column]],
         )
 
     def variances(self) -> np.ndarray:
         """(P, K, K): of the difference of two strategies' means, in each pair."""
         apart = self.drawn - self.drawn.mean(0, dtype=float)
         apart = np.moveaxis(apart, 1, 0)  # (P, B, K)
-        covariance = apart.transpose(0, 2, 1) @ apart / len(self.drawn)
-        own = np.diagonal(covariance, axis1=1, axis2=2)
-        found = own[:, :, None] + own[:, None] - 2 * covariance
-        # what rounding leaves of strategies whose draws are the same
-        floor = 1e-12 * (own[:, :, None] + own[:, None])
-        return np.where(found > floor, found, 0 * found)
+        return _of_differences(apart.transpose(0, 2, 1) @ apart / len(self.drawn))
+
+    def freedom(self, variances: np.ndarray, of_sections: np.ndarray) -> np.ndarray:
+        """Satterthwaite's degrees of freedom of a mean over the pairs, whose (P, …) variances
+        these are, and the parts of them that come from sections.
+
+        Of a pair with two seeds all of it counts as theirs: where these happen to agree, the
+        sections' many degrees of freedom would make much of nothing (.08 false positives for .05).
+        """
+        shape = (-1, *[1] * (variances.ndim - 1))
+        seeds = np.maximum(self.seeds - 1, 1).reshape(shape)
+        blocks = (self.blocks - 1).reshape(shape)
+        of_sections = np.where(seeds > 1, np.clip(of_sections, 0, variances), 0)
+        parts = (variances - of_sections) ** 2 / seeds + of_sections**2 / blocks
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = variances.sum(0) ** 2 / parts.sum(0)
+        return np.where(np.isfinite(found), found, float(seeds.sum()))
+
+    def difference_freedom(self, variances: np.ndarray) -> np.ndarray:
+        """(K, K): of the difference of two strategies, whose `variances` these are."""
+        return self.freedom(variances, _of_differences(self.sections))
+
+    def take(self, pairs: Sequence[tuple[str, str]], names: Sequence[str]) -> "Draws":
+        """Those of some pairs and strategies."""
+        point = self.point.loc[list(pairs), list(names)]
+        rows = self.point.index.get_indexer(point.index)
+        columns = self.point.columns.get_indexer(point.columns)
+        return Draws(
+            point,
+            self.drawn[:, rows][:, :, columns],
+            self.seeds[rows],
+            self.sections[rows][:, columns][:, :, columns],
+            self.blocks[rows],
+        )
 
     def of(self, pair: int) -> "Draws":
         """A single pair's."""
-        part = slice(pair, pair + 1)
-        return Draws(self.point.iloc[part], self.drawn[:, part], self.seeds[part])
+        return self.take([self.point.index[pair]], self.point.columns)
 
 
 def bootstrap(
@@ -89,27 +124,29 @@ def bootstrap(
     """
     random = np.random.default_rng(seed)
     pairs = list(cells.groupby(level=PAIR, sort=False))
-    drawn = np.empty((draws, len(pairs), cells.shape[1]), np.float32)
-    points, counts = [], []
+    names = cells.shape[1]
+    drawn = np.empty((draws, len(pairs), names), np.float32)
+    of_sections = np.zeros((len(pairs), names, names))
+    points, seeds, blocks = [], [], np.full(len(pairs), 2)
     of_pairs = dict(list(sections.groupby(level=PAIR))) if sections is not None else {}
     for index, (pair, part) in enumerate(pairs):
         value = part.to_numpy(float)
+        size = np.abs if absolute else np.asarray
         weight = _seed_weights(len(part), draws, random)
         moved = None
         if pair in of_pairs:
-            cube = _cube(of_pairs[pair], part)
-            moved = _moved(cube, block, draws, random)
+            moved, blocks[index] = _moved(_cube(of_pairs[pair], part), block, draws, random)
         if moved is None:
-            drawn[:, index] = weight @ (np.abs(value) if absolute else value)
+            drawn[:, index] = weight @ size(value)
         else:
-            moved += value
-            if absolute:
-                np.abs(moved, out=moved)
+            moved = size(moved + value)
             drawn[:, index] = np.einsum("bs,bsk->bk", weight, moved)
-        points.append((np.abs(value) if absolute else value).mean(0))
-        counts.append(len(part))
-    index = pd.MultiIndex.from_tuples([pair for pair, _ in pairs], names=PAIR)
-    return Draws(pd.DataFrame(points, index, cells.columns), drawn, np.array(counts))
+            of_sections[index] = np.cov(moved.mean(1).T, bias=True)
+        points.append(size(value).mean(0))
+        seeds.append(len(part))
+    rows = pd.MultiIndex.from_tuples([pair for pair, _ in pairs], names=PAIR)
+    point = pd.DataFrame(points, rows, cells.columns)
+    return Draws(point, drawn, np.array(seeds), of_sections, blocks)
 
 
 def _seed_weights(count: int, draws: int, random: np.random.Generator) -> np.ndarray:
@@ -140,12 +177,17 @@ def _cube(sections: pd.DataFrame, cells: pd.DataFrame) -> _Cube:
     return _Cube(values, places.to_numpy())
 
 
-def _moved(cube: _Cube, block: int, draws: int, random: np.random.Generator) -> np.ndarray | None:
-    """(B, S, K): by how much drawing sections moves a cell; None for a single block."""
+def _moved(
+    cube: _Cube, block: int, draws: int, random: np.random.Generator
+) -> tuple[np.ndarray | None, int]:
+    """(B, S, K): by how much drawing sections moves a cell, and of how many blocks they are drawn.
+
+    None of a single block, which cannot tell how blocks vary.
+    """
     _, blocks = np.unique((cube.places - cube.places.min()) // block, return_inverse=True)
-    count = blocks.max() + 1
+    count = int(blocks.max()) + 1
     if count == 1:
-        return None
+        return None, 2
     often = random.multinomial(count, np.full(count, 1 / count), draws)[:, blocks]
     weight = often.astype(np.float32)
     flat = cube.values.reshape(len(cube.places), -1)
@@ -159,7 +201,7 @@ def _moved(cube: _Cube, block: int, draws: int, random: np.random.Generator) -> 
         moved = weight @ apart / (weight.sum(1, keepdims=True) if there.all() else total)
     moved[~np.isfinite(moved)] = 0  # no drawn section has a value
     moved *= np.sqrt(count / (count - 1))
-    return moved.reshape(draws, *cube.values.shape[1:]).astype(float)
+    return moved.reshape(draws, *cube.values.shape[1:]).astype(float), count
 
 
 def intervals(found: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> pd.DataFrame:
@@ -171,7 +213,7 @@ def intervals(found: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> 
     point = found.point.mean()
     whole = found.drawn.mean(1, dtype=float)
     spread = found.drawn.var(0, dtype=float)  # (P, K)
-    freedom = _freedom(spread, found.seeds)
+    freedom = found.freedom(spread, np.diagonal(found.sections, axis1=1, axis2=2))
     low, high = _bounds(point.to_numpy(), whole, freedom)
     alone = found.seeds.min() < 2
     error = np.sqrt(spread.sum(0)) / len(found.seeds)
@@ -197,7 +239,7 @@ def ratio_intervals(found: Draws, baseline: str) -> pd.DataFrame:
     with np.errstate(invalid="ignore", divide="ignore"):
         point = 100 * (1 - means / means[baseline])
         drawn = 100 * (1 - whole / whole[:, [column]])
-    freedom = _freedom(found.less(baseline).drawn.var(0, dtype=float), found.seeds)
+    freedom = intervals(found.less(baseline))["freedom"].to_numpy()
     low, high = _bounds(point.to_numpy(), drawn, freedom)
     # nothing is told of a part of what may be nothing
     unsound = found.seeds.min() < 2 or bool((whole[:, column] <= 0).mean() > (1 - LEVEL) / 2)
@@ -224,12 +266,12 @@ def rank_intervals(found: Draws, better: str) -> pd.DataFrame:
     return pd.DataFrame(frame, found.point.columns)
 
 
-def _freedom(spread: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Satterthwaite's degrees of freedom of a sum of P independent parts with (P, K) variances."""
-    least = np.maximum(seeds - 1, 1)[:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        freedom = spread.sum(0) ** 2 / (spread**2 / least).sum(0)
-    return np.where(np.isfinite(freedom), freedom, float(least.sum()))
+def _of_differences(covariance: np.ndarray) -> np.ndarray:
+    """(P, K, K) covariances → the variances of differences, 0 where only rounding is left."""
+    own = np.diagonal(covariance, axis1=1, axis2=2)
+    both = own[:, :, None] + own[:, None]
+    found = both - 2 * covariance
+    return np.where(found > 1e-12 * both, found, 0 * found)
 
 
 def _bounds(

@@ -4,6 +4,7 @@ Of `cells`, the index is `UNIT` (data set, architecture, seed) and every column 
 cells that all of them share. A strategy that lacks a value in any of them has none.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Literal
 
@@ -24,13 +25,10 @@ def difference_tests(found: Draws) -> pd.DataFrame:
     Satterthwaite's degrees of freedom over the pairs: the test that belongs to `intervals`, and the
     paired t-test where sections do not vary. NaN where there is a single seed, or no value.
     """
-    point = found.point.mean().to_numpy()
-    spread = found.variances().transpose(1, 2, 0)  # (K, K, P)
-    total, least = spread.sum(2), np.maximum(found.seeds - 1, 1)
+    point, spread = found.point.mean().to_numpy(), found.variances()
     with np.errstate(invalid="ignore", divide="ignore"):
-        freedom = total**2 / (spread**2 / least).sum(2)
-        t = np.abs(point[:, None] - point) / (np.sqrt(total) / len(found.seeds))
-        p = 2 * stats.t.sf(t, np.where(np.isfinite(freedom), freedom, least.sum()))
+        t = np.abs(point[:, None] - point) / (np.sqrt(spread.sum(0)) / len(found.seeds))
+        p = 2 * stats.t.sf(t, found.difference_freedom(spread))
     p[point[:, None] == point] = 1
     names = found.point.columns
     return pd.DataFrame(np.nan if found.seeds.min() < 2 else p, names, names)
@@ -137,12 +135,11 @@ def pareto(dice: pd.Series, asymmetry: pd.Series) -> pd.Series:
     return pd.Series(~beaten & np.isfinite(high) & np.isfinite(low), dice.index)
 
 
-def pareto_support(dice: Draws, asymmetry: Draws) -> pd.Series:
-    """In which part of the bootstrap's draws each strategy is on the front, 0 … 1."""
-    high, low = dice.drawn.mean(1), asymmetry.drawn.mean(1)  # (B, K)
-    on = np.ones(high.shape, bool)
-    for one in range(high.shape[1]):
-        no_worse = (high >= high[:, [one]]) & (low <= low[:, [one]])
-        better = (high > high[:, [one]]) | (low < low[:, [one]])
-        on[:, one] = ~(no_worse & better).any(1)
-    return pd.Series(on.mean(0), dice.point.columns)
+def pareto_support(dice: np.ndarray, asymmetry: np.ndarray, names: Sequence[str]) -> pd.Series:
+    """In which part of (B, K) bootstrap draws each strategy is on the front, 0 … 1."""
+    on = np.ones(dice.shape, bool)
+    for one in range(dice.shape[1]):
+        as_good = (dice >= dice[:, [one]]) & (asymmetry <= asymmetry[:, [one]])
+        better = (dice > dice[:, [one]]) | (asymmetry < asymmetry[:, [one]])
+        on[:, one] = ~(as_good & better).any(1)
+    return pd.Series(on.mean(0), names)
