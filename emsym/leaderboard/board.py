@@ -14,6 +14,7 @@ from emsym.leaderboard.bootstrap import (
     Draws,
     bootstrap,
     intervals,
+    pair_intervals,
     rank_intervals,
     ratio_intervals,
 )
@@ -36,7 +37,7 @@ MARGIN = 0.01
 SECTIONS = 5_000
 """Up to so many cells, sections are drawn, too; beyond, reading them all takes too long."""
 
-NUMBERS = 20_000_000
+NUMBERS = 10_000_000
 """Of a bootstrap, at most: draws × pairs × strategies."""
 
 
@@ -47,9 +48,9 @@ class Column:
     score: Score
     summary: pd.DataFrame
     """Of ranked strategies over the shared pairs: `mean`, `low`, `high`; where one way is better,
-    `first`, `last` and `group` (see `statistics.places`), `rank`, `rank_low`, `rank_high` on
-    average over pairs; where there is a baseline, `less`, `less_low`, `less_high` of the
-    difference from it, `p`, `p_holm`, `effect`, `wins`, and `cut`, `cut_low`, `cut_high`, the
+    `first`, `last` and `group` (see `statistics.places`); of the first score `rank`, `rank_low`,
+    `rank_high` on average over pairs; where there is a baseline, `less`, `less_low`, `less_high` of
+    the difference from it, `p`, `p_holm`, `effect`, `wins`, and `cut`, `cut_low`, `cut_high`, the
     reduction in per cent."""
     pairs: pd.DataFrame
     """The same `mean`, `low`, `high` of single pairs: index (*PAIR, "init")."""
@@ -242,7 +243,7 @@ class Board:
         )
         shared = found.take(self.shared, self.ranked)
         values = wide.abs() if score.absolute else wide
-        pairs = _pairs(found, score)
+        pairs = pair_intervals(found, score.bounds)
         errors, freedom = (pairs[name].unstack("init") for name in ("error", "freedom"))
         rows = found.point.index
         return Column(
@@ -251,7 +252,7 @@ class Board:
             pairs[["mean", "low", "high"]],
             errors.loc[rows],
             freedom.loc[rows],
-            found.variances(),
+            found.variances,
             shared.drawn.mean(1, dtype=float),
         )
 
@@ -271,6 +272,7 @@ class Board:
         if score.better is not None:
             table = table.join(places(found, score.better))
             table["group"] = tie_groups(table[["first", "last"]])
+        if score is self.scores[0] and score.better is not None:
             ranks = rank_intervals(found, score.better).add_prefix("rank_")
             table = table.join(ranks.rename(columns={"rank_mean": "rank"}))
         if self.baseline is not None:
@@ -282,11 +284,6 @@ class Board:
                 cut = ratio_intervals(found, self.baseline).drop(index=self.baseline)
                 table = table.join(cut.add_prefix("cut_").rename(columns={"cut_mean": "cut"}))
         return table
-
-
-def _pairs(found: Draws, score: Score) -> pd.DataFrame:
-    parts = [intervals(found.of(index), score.bounds) for index in range(len(found.seeds))]
-    return pd.concat(parts, keys=found.point.index, names=[*PAIR, "init"])
 
 
 def boards(results: Results, draws: int = DRAWS) -> list[Board]:

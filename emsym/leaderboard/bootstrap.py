@@ -21,6 +21,7 @@ than once, so that they are wide rather than narrow where sections vary most.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,7 @@ class Draws:
             sections=self.sections - rows - columns + rows[:, :, [column]],
         )
 
+    @cached_property
     def variances(self) -> np.ndarray:
         """(P, K, K): of the difference of two strategies' means, in each pair."""
         apart = self.drawn - self.drawn.mean(0, dtype=float)
@@ -73,14 +75,18 @@ class Draws:
         Of a pair with two seeds all of it counts as theirs: where these happen to agree, the
         sections' many degrees of freedom would make much of nothing (.08 false positives for .05).
         """
+        parts = self.freedom_parts(variances, of_sections)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = variances.sum(0) ** 2 / parts.sum(0)
+        return np.where(np.isfinite(found), found, float(np.maximum(self.seeds - 1, 1).sum()))
+
+    def freedom_parts(self, variances: np.ndarray, of_sections: np.ndarray) -> np.ndarray:
+        """What each pair brings to the denominator of `freedom`: (P, …)."""
         shape = (-1, *[1] * (variances.ndim - 1))
         seeds = np.maximum(self.seeds - 1, 1).reshape(shape)
         blocks = (self.blocks - 1).reshape(shape)
         of_sections = np.where(seeds > 1, np.clip(of_sections, 0, variances), 0)
-        parts = (variances - of_sections) ** 2 / seeds + of_sections**2 / blocks
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found = variances.sum(0) ** 2 / parts.sum(0)
-        return np.where(np.isfinite(found), found, float(seeds.sum()))
+        return (variances - of_sections) ** 2 / seeds + of_sections**2 / blocks
 
     def difference_freedom(self, variances: np.ndarray) -> np.ndarray:
         """(K, K): of the difference of two strategies, whose `variances` these are."""
@@ -88,6 +94,8 @@ class Draws:
 
     def take(self, pairs: Sequence[tuple[str, str]], names: Sequence[str]) -> "Draws":
         """Those of some pairs and strategies."""
+        if list(pairs) == list(self.point.index) and list(names) == list(self.point.columns):
+            return self
         point = self.point.loc[list(pairs), list(names)]
         rows = self.point.index.get_indexer(point.index)
         columns = self.point.columns.get_indexer(point.columns)
@@ -98,10 +106,6 @@ class Draws:
             self.sections[rows][:, columns][:, :, columns],
             self.blocks[rows],
         )
-
-    def of(self, pair: int) -> "Draws":
-        """A single pair's."""
-        return self.take([self.point.index[pair]], self.point.columns)
 
 
 def bootstrap(
@@ -228,6 +232,28 @@ def intervals(found: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> 
     )
 
 
+def pair_intervals(found: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> pd.DataFrame:
+    """As `intervals`, of each pair by itself: index (*PAIR, strategy)."""
+    spread = found.drawn.var(0, dtype=float)  # (P, K)
+    parts = found.freedom_parts(spread, np.diagonal(found.sections, axis1=1, axis2=2))
+    least = np.maximum(found.seeds - 1, 1)[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        freedom = np.where(parts > 0, spread**2 / parts, least)
+    point = found.point.to_numpy()
+    low, high = _bounds(point, found.drawn, freedom)
+    alone = (found.seeds < 2)[:, None]
+    columns = {
+        "mean": point,
+        "low": np.where(alone, np.nan, np.clip(low, *bounds)),
+        "high": np.where(alone, np.nan, np.clip(high, *bounds)),
+        "error": np.where(alone, np.nan, np.sqrt(spread)),
+        "freedom": freedom,
+    }
+    rows = [(*pair, name) for pair in found.point.index for name in found.point.columns]
+    index = pd.MultiIndex.from_tuples(rows, names=[*PAIR, "init"])
+    return pd.DataFrame({name: each.ravel() for name, each in columns.items()}, index)
+
+
 def ratio_intervals(found: Draws, baseline: str) -> pd.DataFrame:
     """By how many per cent each strategy's mean is below the baseline's: `mean`, `low`, `high`.
 
@@ -284,5 +310,5 @@ def _bounds(
     tail = (1 - LEVEL) / 2
     wider = stats.t.ppf(1 - tail, freedom) / stats.norm.ppf(1 - tail)
     with np.errstate(invalid="ignore"):  # of infinite ratios
-        low, high = np.quantile(drawn, [tail, 1 - tail], axis=0) - drawn.mean(0)
+        low, high = np.quantile(drawn, [tail, 1 - tail], axis=0) - drawn.mean(0, dtype=float)
         return point + low * wider, point + high * wider

@@ -7,7 +7,7 @@ import pandas as pd
 
 from emsym.errors import UserError, first_names
 from emsym.leaderboard.board import Board, boards
-from emsym.leaderboard.bootstrap import PAIR, UNIT, Draws, bootstrap, intervals
+from emsym.leaderboard.bootstrap import UNIT, bootstrap, pair_intervals
 from emsym.leaderboard.results import Results
 from emsym.leaderboard.statistics import against
 from emsym.leaderboard.table import BOARD, CELL, VERSION, Score, headline
@@ -110,15 +110,9 @@ def _difference(
     one, other = wide.columns
     values = wide.abs() if score.absolute else wide
     row = against(one, values, found).loc[other]
-    means = found.point.mean()
+    means, pairs = found.point.mean(), pair_intervals(found.less(one))
     row = pd.concat([pd.Series({"one": means[one], "other": means[other]}), row])
-    return Difference(score, row, _of_pairs(found.less(one), other))
-
-
-def _of_pairs(found: Draws, other: str) -> pd.DataFrame:
-    rows = [intervals(found.of(index)).loc[other] for index in range(len(found.seeds))]
-    table = pd.DataFrame(rows)[["mean", "low", "high"]]
-    return table.set_axis(pd.MultiIndex.from_tuples(found.point.index, names=PAIR))
+    return Difference(score, row, pairs.xs(other, level="init"))
 
 
 def plot(comparison: Comparison) -> bytes:

@@ -25,7 +25,7 @@ def difference_tests(found: Draws) -> pd.DataFrame:
     Satterthwaite's degrees of freedom over the pairs: the test that belongs to `intervals`, and the
     paired t-test where sections do not vary. NaN where there is a single seed, or no value.
     """
-    point, spread = found.point.mean().to_numpy(), found.variances()
+    point, spread = found.point.mean().to_numpy(), found.variances
     with np.errstate(invalid="ignore", divide="ignore"):
         t = np.abs(point[:, None] - point) / (np.sqrt(spread.sum(0)) / len(found.seeds))
         p = 2 * stats.t.sf(t, found.difference_freedom(spread))

@@ -10,6 +10,7 @@ from emsym.leaderboard.bootstrap import (
     Draws,
     bootstrap,
     intervals,
+    pair_intervals,
     rank_intervals,
     ratio_intervals,
 )
@@ -137,3 +138,11 @@ def test_the_same_seed_gives_the_same_draws(simulate: Simulate) -> None:
     cells, sections = simulate(np.random.default_rng(0), {"x": 0})
     one, other = (bootstrap(cells, sections, draws=50).drawn for _ in range(2))
     np.testing.assert_array_equal(one, other)
+
+
+def test_a_pair_by_itself_is_as_if_it_were_alone(simulate: Simulate) -> None:
+    cells, sections = simulate(np.random.default_rng(0), {"a": 0.2, "b": 0.4}, pairs=3)
+    found = bootstrap(cells, sections, draws=500)
+    alone = intervals(found.take([("d1", "a")], ["a", "b"]), (0, 1))
+    together = pair_intervals(found, (0, 1)).loc[("d1", "a")]
+    pd.testing.assert_frame_equal(together, alone, check_names=False, rtol=1e-4)
