@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from emsym.cli.audit import audit
-from emsym.cli.cells import leaderboard, plan, run
+from emsym.cli.cells import plan, run
 from emsym.cli.data import data
+from emsym.cli.leaderboard import compare, leaderboard
 from emsym.cli.listing import list_
 from emsym.cli.sanity import sanity
 from emsym.cli.store import store
@@ -60,7 +61,7 @@ def cli(debug: bool) -> None:
 
 
 for command in (
-    *(run, plan, list_, leaderboard, store, data, audit, sanity, symmetrize),
+    *(run, plan, list_, leaderboard, compare, store, data, audit, sanity, symmetrize),
     *(submit, validate, verify),
 ):
     cli.add_command(command)

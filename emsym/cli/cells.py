@@ -1,4 +1,4 @@
-"""`run`, `plan` and `leaderboard`: the cells of a protocol."""
+"""`run` and `plan`: the cells of a protocol."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from emsym.cli.leaderboard import OUTPUT
 from emsym.cli.plugins import PLUGIN
 from emsym.errors import UserError
 
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
     from emsym.run.plan import Job
 
 
-OUTPUT = click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Folder of the leaderboard and, in records/, of the records.",
-)
 _CELLS = [
     click.option(
         "--protocol", "protocol_name", default="quick", show_default=True, help="Name or TOML file."
@@ -286,23 +280,6 @@ def _calibrated(
     return found
 
 
-@click.command()
-@OUTPUT
-def leaderboard(output: Path) -> None:
-    """Write and print the leaderboard of what is stored."""
-    from rich.console import Console
-
-    from emsym.run.store import Store
-
-    records = list(Store(output / "records").records())
-    if not any(record.status == "done" for record in records):
-        raise UserError(
-            f"There are no finished records in {output / 'records'}: make some with "
-            "`emsym-bench run --all`, or name their folder with --output."
-        )
-    _report(Console(), records, output, fresh=True)
-
-
 def _select(
     protocol_name: str,
     datasets: tuple[str, ...],
@@ -340,12 +317,10 @@ def _prepare(protocol: Protocol, offline: bool, console: Any) -> None:
 
 def _report(console: Any, records: list, output: Path, fresh: bool) -> None:
     """Print the leaderboard of `records`; write that of the whole store where it may be new."""
-    from emsym.leaderboard.render import show, write
-    from emsym.run.store import Store
+    from emsym.cli.leaderboard import report
+    from emsym.leaderboard.results import of_records
 
-    show(records, console)
-    paths = [output / "leaderboard.md", output / "leaderboard.csv"]
-    if fresh or not all(path.is_file() for path in paths):
-        paths = write(list(Store(output / "records").records()), output)
-    console.print(f"\nRecords: {output / 'records'}", highlight=False, soft_wrap=True)
-    console.print(f"Leaderboard: {' and '.join(map(str, paths))}", highlight=False, soft_wrap=True)
+    if any(record.status == "done" for record in records):
+        report(console, output, of_records(records), fresh)
+    else:
+        console.print(f"\nRecords: {output / 'records'}", highlight=False, soft_wrap=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from emsym.cli.cells import OUTPUT
+from emsym.cli.leaderboard import OUTPUT
 from emsym.cli.plugins import PLUGIN
 from emsym.errors import UserError
 

@@ -1,142 +1,296 @@
-"""One leaderboard: the records that may stand side by side, and what is shown of them."""
+"""One leaderboard: what its cells come to, score by score."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
-from emsym.leaderboard.table import BOARD, GROUP, Score, aggregate, cells, headline, summary
-from emsym.models.weights import ORIGINS
+from emsym.leaderboard.bootstrap import (
+    DRAWS,
+    PAIR,
+    UNIT,
+    Draws,
+    bootstrap,
+    intervals,
+    pair_intervals,
+    rank_intervals,
+    ratio_intervals,
+)
+from emsym.leaderboard.results import FACTS, Results
+from emsym.leaderboard.statistics import (
+    against,
+    non_inferiority,
+    pareto,
+    pareto_support,
+    places,
+    tie_groups,
+)
+from emsym.leaderboard.table import Field, Score, fields, headline, largest_complete
 from emsym.protocol import digest
-from emsym.run.record import Record
 
-SUMMARY = "Summary"
+BASELINE = "rgb"
+MARGIN = 0.01
+"""Of Dice: how much less than the baseline's is still no loss."""
+
+SECTIONS = 5_000
+"""Up to so many cells, sections are drawn, too; beyond, reading them all takes too long."""
+
+NUMBERS = 10_000_000
+"""Of a bootstrap, at most: draws × pairs × strategies."""
 
 
 @dataclass(frozen=True)
+class Column:
+    """What all cells say of one score. Strategies of which it has no value are NaN."""
+
+    score: Score
+    summary: pd.DataFrame
+    """Of ranked strategies over the shared pairs: `mean`, `low`, `high`; where one way is better,
+    `first`, `last` and `group` (see `statistics.places`); of the first score `rank`, `rank_low`,
+    `rank_high` on average over pairs; where there is a baseline, `less`, `less_low`, `less_high` of
+    the difference from it, `p`, `p_holm`, `effect`, `wins`, and `cut`, `cut_low`, `cut_high`, the
+    reduction in per cent."""
+    pairs: pd.DataFrame
+    """The same `mean`, `low`, `high` of single pairs: index (*PAIR, "init")."""
+    errors: pd.DataFrame
+    """The standard errors of these means: a row per pair, a column per strategy."""
+    freedom: pd.DataFrame
+    """Their degrees of freedom."""
+    variances: np.ndarray
+    """(P, K, K): of the difference of two strategies' means in each pair."""
+    whole: np.ndarray
+    """(B, K): draws of the summary's means."""
+
+
 class Board:
-    """One protocol version with one kind of weights: its records, and what it shows of them."""
+    """One protocol's newest version with one kind of weights."""
 
-    records: list[Record]
-    cells: pd.DataFrame
+    def __init__(self, field: Field, results: Results, draws: int = DRAWS) -> None:
+        """Nothing is computed before it is asked for."""
+        self.cells, self.apart = field.cells, field.apart
+        self.done = field.cells[field.cells["status"] == "done"].dropna(axis=1, how="all")
+        self._results, self._draws = results, draws
+        self.first = self.done.iloc[0]
+        self.names = list(dict.fromkeys(self.done["init"]))
+        self.baseline = BASELINE if BASELINE in self.ranked else None
 
     @property
-    def headline(self) -> tuple[str, str]:
+    def headline(self) -> str:
         """The attribution and target shown: the labels' pixels, the same for every network."""
-        shares = [name.split("/") for name in self.records[0].scores if "/slice_share[" in name]
-        found = sorted(shares, key=lambda parts: parts[1] != "true-foreground")  # else in order
-        return found[0][0], found[0][1]
+        # of failed and of empty cells, too: what they lack is shown as missing
+        names = [name for name in self.cells if "/slice_share[" in name]
+        names = [name for name in names if name in self.done] or names
+        found = [name.rpartition("/")[0] for name in names]
+        chosen = sorted(found, key=lambda prefix: not prefix.endswith("/true-foreground"))
+        return chosen[0] if chosen else "saliency/true-foreground"
 
-    @property
-    def prefix(self) -> str:
-        """What the names of the shown attribution scores begin with."""
-        return "/".join(self.headline)
-
-    @property
+    @cached_property
     def scores(self) -> list[Score]:
-        """The columns, in order."""
-        threshold = next(
-            float(name.removeprefix("dice@")) for name in self.cells if name.startswith("dice@")
-        )
-        return headline(self.prefix, threshold)
+        """The columns that have a value, in order."""
+        thresholds = [name[5:] for name in self.done if name.startswith("dice@")]
+        shown = headline(self.headline, thresholds[0] if thresholds else "0.5")
+        return [score for score in shown if score.key in self.done]
 
     @property
     def shares(self) -> list[str]:
-        """The columns of the slice shares, in the order of the slices."""
-        return [name for name in self.cells if name.startswith(f"{self.prefix}/slice_share")]
+        """The names of the slice shares, in the order of the slices."""
+        return [name for name in self.cells if name.startswith(f"{self.headline}/slice_share")]
 
     @property
     def title(self) -> str:
         """The protocol's name and version."""
-        stamp = self.records[0].protocol
-        return f"{stamp.name}, version {stamp.version} ({stamp.digest[:8]})"
+        return f"{self.first['protocol']}, version {self.first['version']}"
 
     @property
-    def picture(self) -> str:
-        """The name of its picture's file."""
-        shared = {name: str(self.cells[name].iloc[0]) for name in BOARD}
-        return f"{shared['protocol']}-{shared['version']}-{digest(shared)[:8]}.png"
+    def stem(self) -> str:
+        """What the names of its pictures' files begin with."""
+        shared = [str(self.first[name]) for name in ("protocol", "version", "digest", "identity")]
+        return f"{shared[0]}-{shared[1]}-{digest(shared)[:8]}"
 
-    def facts(self) -> list[tuple[str, str]]:
-        """What a reader must know before comparing: (word, text)."""
-        first = self.records[0]
-        weights = first.weights
-        origin = ORIGINS.get(weights.origin, "as published with timm")
-        if weights.identity.startswith("sha256:"):
-            origin = f"a local file, {weights.identity[:19]}…"
-        from_scratch = any(record.init == "random" for record in self.records)
-        seeds = sorted({record.seed for record in self.records})
-        licences = dict.fromkeys(
-            f"{record.dataset.name} ({record.dataset.modality}; {record.dataset.licence})"
-            for record in self.records
-        )
-        citations = dict.fromkeys(r.dataset.citation for r in self.records if r.dataset.citation)
-        words = {
-            "copy": "copied, not rescaled",
-            "preserve": "rescaled where a name ends in -preserve",
-        }
-        gains = [word for gain, word in words.items() if any(r.gain == gain for r in self.records)]
-        processors = dict.fromkeys(str(r.environment["processor"]) for r in self.records)
-        return [
-            ("Protocol", f"{first.protocol.name}, digest {first.protocol.digest}"),
-            ("Weights", f"{weights.origin}: {origin}" + "; random uses none" * from_scratch),
-            ("Stacks", f"{first.slices} slices; filters {' and '.join(gains)}"),
-            ("Attribution", "{} of the {} logits".format(*self.headline)),
-            ("Cells", f"{len(self.cells)}, seeds {', '.join(map(str, seeds))}"),
-            ("Data", "; ".join(licences)),
-            *([("Cite", "; ".join(citations))] if citations else []),
-            ("Made on", "; ".join(processors)),
-        ]
+    @property
+    def by_sections(self) -> bool:
+        """Whether intervals are over sections, too."""
+        return len(self.done) <= SECTIONS
 
-    def groups(self) -> Iterator[tuple[str, pd.DataFrame]]:
-        """(heading, rows): first the summary where there is more than one group, then each.
+    @cached_property
+    def present(self) -> pd.DataFrame:
+        """How many cells are done: a row per pair, a column per strategy."""
+        counts = self.done.groupby([*PAIR, "init"], sort=False).size().unstack(fill_value=0)
+        return counts.reindex(columns=self.names)
 
-        Strategies stand in one order in all of them: by the summary's model asymmetry, or by that
-        of all cells where no data set and architecture has them all.
+    @cached_property
+    def entered(self) -> pd.DataFrame:
+        """Bool, a row per strategy and a column per cell that counts of a pair (`UNIT`).
+
+        In a pair those seeds count that are the most for the most strategies; a strategy that lacks
+        one of them is left out of the pair.
         """
-        over = summary(self.cells)
-        ranked = over if len(over) else aggregate(self.cells, ["init"])
-        asymmetry = (f"{self.prefix}/abs_model_asymmetry", "mean")
-        if asymmetry in ranked:  # a stack of one slice has none
-            ranked = ranked.sort_values([asymmetry], kind="stable")
-        order = ranked.index
-        groups = list(self.cells.groupby(GROUP, sort=False))
-        if len(groups) > 1 and len(over):
-            shared = int(over.xs("n", axis=1, level=1).max(axis=None))
-            told = f"the {shared} of {len(groups)} data set · architecture pairs that all rows have"
-            yield f"{SUMMARY}: mean ± sd over {told}", over.reindex(order)
-        for (dataset, network), part in groups:
-            rows = aggregate(part, ["init"])
-            kept = [init for init in order if init in rows.index]
-            yield f"{dataset} · {network}", rows.reindex(kept)
+        has = self.done.assign(has=True).pivot(index="init", columns=UNIT, values="has")
+        has = has.reindex(self.names).notna()
+        parts = []
+        for _, part in has.T.groupby(level=PAIR, sort=False):
+            whole = largest_complete(part.T)
+            parts.append(whole.reindex(self.names, fill_value=False))
+        return pd.concat(parts, axis=1)
+
+    @cached_property
+    def _shared(self) -> pd.DataFrame:
+        pairs = self.entered.T.groupby(level=PAIR, sort=False).any().T
+        return largest_complete(pairs)
+
+    @property
+    def ranked(self) -> list[str]:
+        """The strategies that are ranked: those that have all of the shared cells."""
+        return list(self._shared.index)
+
+    @property
+    def shared(self) -> list[tuple[str, str]]:
+        """The pairs of data set and architecture that all ranked strategies have."""
+        return list(self._shared.columns)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """All pairs."""
+        return list(
+            dict.fromkeys(zip(self.done["dataset"], self.done["architecture"], strict=True))
+        )
+
+    @cached_property
+    def columns(self) -> dict[str, Column]:
+        """What there is of each score, by its key."""
+        return {score.key: self._column(score) for score in self.scores}
+
+    @property
+    def order(self) -> list[str]:
+        """The strategies as they are shown: by the first score, then those that are not ranked."""
+        first = self.scores[0]
+        means = self.columns[first.key].summary["mean"]
+        ranked = means.sort_values(ascending=first.better != "high", kind="stable").index
+        return [*ranked, *(name for name in self.names if name not in ranked)]
+
+    def column(self, title: str) -> Column | None:
+        """The column of that title, where there is one."""
+        return next((c for c in self.columns.values() if c.score.title == title), None)
+
+    @cached_property
+    def front(self) -> pd.DataFrame:
+        """Dice against model asymmetry: `front` (bool) and `support`, its part of the draws."""
+        dice, bias = self.column("Dice"), self.column("model asym.")
+        if dice is None or bias is None:
+            return pd.DataFrame({"front": False, "support": np.nan}, self.ranked)
+        return pd.DataFrame(
+            {
+                "front": pareto(dice.summary["mean"], bias.summary["mean"]),
+                "support": pareto_support(dice.whole, bias.whole, self.ranked),
+            }
+        )
+
+    @cached_property
+    def verdict(self) -> pd.Series:
+        """Of each ranked strategy but the baseline: is its Dice non-inferior at the margin?"""
+        dice = self.column("Dice")
+        if dice is None or self.baseline is None:
+            return pd.Series(dtype=str)
+        bounds = dice.summary[["less_low", "less_high"]].drop(index=self.baseline)
+        return non_inferiority(bounds.set_axis(["low", "high"], axis=1), MARGIN)
+
+    def share_means(self, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+        """Mean slice shares of each strategy over these pairs; NaN where it lacks one."""
+        names = [name for name in self.shares if name in self.done]
+        rows = self.done[[*PAIR, "init", *names]].groupby([*PAIR, "init"], sort=False).mean()
+        rows = rows.unstack("init").reindex(pairs)
+        means = rows.mean(skipna=False).unstack(0).reindex(self.names)
+        return means.reindex(columns=self.shares)
+
+    def over_training(self) -> pd.DataFrame:
+        """The model asymmetry's size while networks were trained: index step, a column per init."""
+        score = next((each for each in self.scores if each.title == "model asym."), None)
+        if score is None or not self.by_sections:
+            return pd.DataFrame()
+        cells = self._entered_cells()
+        found = self._results.over_training(list(cells["key"]))
+        found = found[found["score"] == score.key].merge(cells[["key", *PAIR, "init"]], on="key")
+        found = found[pd.MultiIndex.from_frame(found[PAIR]).isin(self.shared)]
+        if not len(found):
+            return pd.DataFrame()
+        sizes = found.assign(value=found["value"].abs())
+        means = sizes.groupby(["step", *PAIR, "init"])["value"].mean()
+        return means.groupby(["step", "init"]).mean().unstack().reindex(columns=self.ranked)
+
+    def _entered_cells(self) -> pd.DataFrame:
+        return self.done[self._enters(self.done)]
+
+    def _enters(self, cells: pd.DataFrame) -> np.ndarray:
+        rows = self.entered.index.get_indexer(cells["init"])
+        columns = self.entered.columns.get_indexer(pd.MultiIndex.from_frame(cells[UNIT]))
+        return self.entered.to_numpy()[rows, columns] & (columns >= 0)
+
+    def _column(self, score: Score) -> Column:
+        cells = self._entered_cells()
+        wide = cells.pivot(index=UNIT, columns="init", values=score.key)
+        # units in the order of the pairs, and strategies in that of the records
+        wide = wide.reindex(index=self.entered.columns[self.entered.any()], columns=self.names)
+        sections = self.sections(cells, score) if self.by_sections else None
+        size = max(1, len(self.pairs) * len(self.names))
+        found = bootstrap(
+            wide,
+            sections,
+            absolute=score.absolute,
+            block=int(self.first["slices"]),
+            draws=min(self._draws, max(1000, NUMBERS // size)),
+        )
+        shared = found.take(self.shared, self.ranked)
+        values = wide.abs() if score.absolute else wide
+        pairs = pair_intervals(found, score.bounds)
+        errors, freedom = (pairs[name].unstack("init") for name in ("error", "freedom"))
+        rows = found.point.index
+        return Column(
+            score,
+            self._summary(score, shared, values),
+            pairs[["mean", "low", "high"]],
+            errors.loc[rows],
+            freedom.loc[rows],
+            found.variances,
+            shared.drawn.mean(1, dtype=float),
+        )
+
+    def sections(self, cells: pd.DataFrame, score: Score) -> pd.DataFrame | None:
+        """Of some cells, a score of each section as `bootstrap` wants it; None where unknown."""
+        long = self._results.per_image(list(cells["key"]), score.key)
+        if not len(long):
+            return None
+        long = long.drop_duplicates(["key", "section"]).merge(
+            cells[["key", *UNIT, "init"]], on="key"
+        )
+        wide = long.pivot(index=[*UNIT, "section"], columns="init", values="value")
+        return wide.reindex(columns=self.names)
+
+    def _summary(self, score: Score, found: Draws, values: pd.DataFrame) -> pd.DataFrame:
+        table = intervals(found, score.bounds)[["mean", "low", "high"]]
+        if score.better is not None:
+            table = table.join(places(found, score.better))
+            table["group"] = tie_groups(table[["first", "last"]])
+        if score is self.scores[0] and score.better is not None:
+            ranks = rank_intervals(found, score.better).add_prefix("rank_")
+            table = table.join(ranks.rename(columns={"rank_mean": "rank"}))
+        if self.baseline is not None:
+            shared = values.index.droplevel("seed").isin(self.shared)
+            rows = against(self.baseline, values.loc[shared, self.ranked], found)
+            names = {"mean": "less", "low": "less_low", "high": "less_high"}
+            table = table.join(rows.rename(columns=names))
+            if score.better == "low" and score.bounds[0] == 0:
+                cut = ratio_intervals(found, self.baseline).drop(index=self.baseline)
+                table = table.join(cut.add_prefix("cut_").rename(columns={"cut_mean": "cut"}))
+        return table
 
 
-def boards(records: Iterable[Record]) -> list[Board]:
-    """The finished records, apart by protocol version, weights and number of slices."""
-    done = sorted(
-        (record for record in records if record.status == "done"),
-        key=lambda record: (
-            record.protocol.name,
-            record.protocol.version,
-            record.dataset.name,
-            record.architecture,
-            record.seed,
-        ),
-    )
-    if not done:
-        return []
-    table = cells(done)
-    return [
-        _board([done[row] for row in rows.index], rows)
-        for _, rows in table.groupby(BOARD, sort=False)
-    ]
+def boards(results: Results, draws: int = DRAWS) -> list[Board]:
+    """The leaderboards that there are cells of."""
+    return [Board(field, results, draws) for field in fields(results.cells)]
 
 
-def _board(records: list[Record], rows: pd.DataFrame) -> Board:
-    """With the columns that have a value, and those of the records' shares even if they have none.
-
-    Other boards' records may have other slices, and so other columns.
-    """
-    shares = {name for name in records[0].scores if "/slice_share[" in name}
-    kept = [name for name in rows if name in shares or rows[name].notna().any()]
-    return Board(records, rows[kept])
+def score_names(cells: pd.DataFrame) -> list[str]:
+    """The columns of `Results.cells` that are scores."""
+    return [name for name in cells if name not in FACTS]

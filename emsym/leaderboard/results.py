@@ -1,9 +1,20 @@
-"""Where results come from: a row per cell, and what was measured of its sections on request."""
+"""Where results come from: a row per cell, and what was measured of its sections on request.
 
-from collections.abc import Sequence
-from typing import Protocol
+So that a hundred thousand cells fit in memory, the values of sections stay where they are.
+"""
 
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
 import pandas as pd
+
+from emsym.run.record import Record
+from emsym.run.store import Store
+
+LOCAL = "local"
+"""What stands for a submission's name in the rows of a local run."""
 
 FACTS = [
     *("submission", "key", "status", "error"),
@@ -31,3 +42,135 @@ class Results(Protocol):
 
     def over_training(self, keys: Sequence[str]) -> pd.DataFrame:
         """Scores while these were trained: `key`, `step`, `score`, `value`, a mean of sections."""
+
+
+def row(record: Record, submission: str = LOCAL) -> dict[str, Any]:
+    """A record's row of `cells`."""
+    facts = record.environment
+    return {
+        "submission": submission,
+        "key": record.key,
+        "status": record.status,
+        "error": record.error,
+        "protocol": record.protocol.name,
+        "version": record.protocol.version,
+        "digest": record.protocol.digest,
+        "weights": record.weights.origin,
+        "identity": record.weights.identity,
+        "slices": record.slices,
+        "scoring_version": record.scoring_version,
+        "scoring_plugins": "; ".join(
+            f"{name} {source[:6]}" for name, source in record.scoring_sources.items()
+        ),
+        "dataset": record.dataset.name,
+        "data": record.dataset.digest,
+        "source": record.dataset.source,
+        "modality": record.dataset.modality,
+        "licence": record.dataset.licence,
+        "citation": record.dataset.citation,
+        "architecture": record.architecture,
+        "architecture_source": record.architecture_source,
+        "init": record.init,
+        "init_source": record.init_source,
+        "gain": record.gain,
+        "seed": record.seed,
+        "commit": facts.get("commit"),
+        "device": facts.get("device"),
+        "processor": facts.get("processor"),
+        "minutes": sum(record.seconds.values()) / 60,
+        "peak_memory_mb": record.peak_memory_mb,
+        **record.scores,
+    }
+
+
+def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as a DataFrame with all of `FACTS`, and scores as floats."""
+    found = pd.DataFrame(list(rows))
+    scores = [name for name in found if name not in FACTS]
+    return found.reindex(columns=FACTS).join(found[scores].astype(float))
+
+
+class Recorded:
+    """The results of records, which are read again when their sections are asked for."""
+
+    def __init__(self, records: Iterable[Record], load: Callable[[str], Record | None]) -> None:
+        """`records` are gone through once, and `load` finds the one of a key."""
+        self.cells = table(row(record) for record in records)
+        self._load = load
+
+    def per_image(self, keys: Sequence[str], score: str) -> pd.DataFrame:
+        """As `Results`."""
+        return _per_image(((key, self._load(key)) for key in keys), score)
+
+    def over_training(self, keys: Sequence[str]) -> pd.DataFrame:
+        """As `Results`."""
+        return _over_training((key, self._load(key)) for key in keys)
+
+
+def of_records(records: Iterable[Record]) -> Recorded:
+    """The results of records that are in memory."""
+    by_key = {record.key: record for record in records}
+    return Recorded(by_key.values(), by_key.get)
+
+
+def of_store(folder: Path) -> Recorded:
+    """The results of a local run's folder of records, of which one at a time is in memory."""
+    store = Store(folder)
+    return Recorded(store.records(), store.load)
+
+
+class Joined:
+    """Several results as one. What is asked of a key is asked of the first that has it."""
+
+    def __init__(self, sources: Sequence[Results]) -> None:
+        """The rows of all sources, in this order."""
+        self._sources = [(source, set(source.cells["key"])) for source in sources]
+        frames = [source.cells for source in sources if len(source.cells)]
+        self.cells = pd.concat(frames, ignore_index=True) if frames else table([])
+
+    def per_image(self, keys: Sequence[str], score: str) -> pd.DataFrame:
+        """As `Results`."""
+        parts = [source.per_image(asked, score) for source, asked in self._asked(keys)]
+        return pd.concat(parts, ignore_index=True) if parts else _per_image([], score)
+
+    def over_training(self, keys: Sequence[str]) -> pd.DataFrame:
+        """As `Results`."""
+        parts = [source.over_training(asked) for source, asked in self._asked(keys)]
+        return pd.concat(parts, ignore_index=True) if parts else _over_training([])
+
+    def _asked(self, keys: Sequence[str]) -> list[tuple[Results, list[str]]]:
+        left = list(dict.fromkeys(keys))
+        asked = []
+        for source, has in self._sources:
+            if theirs := [key for key in left if key in has]:
+                asked.append((source, theirs))
+                left = [key for key in left if key not in has]
+        return asked
+
+
+def _per_image(records: Iterable[tuple[str, Record | None]], score: str) -> pd.DataFrame:
+    parts: list[tuple[str, list, list]] = []
+    for key, record in records:
+        if record is not None and score in record.images and "section" in record.images:
+            parts.append((key, record.images["section"], record.images[score]))
+    return pd.DataFrame(
+        {
+            "key": np.repeat([key for key, _, _ in parts], [len(s) for _, s, _ in parts])
+            if parts
+            else pd.Series([], dtype=str),
+            "section": np.array([s for _, each, _ in parts for s in each], int),
+            "value": np.array([v for _, _, each in parts for v in each], float),
+        }
+    )
+
+
+def _over_training(records: Iterable[tuple[str, Record | None]]) -> pd.DataFrame:
+    rows = [
+        (key, step, score, float(np.nanmean(known)) if known else np.nan)
+        for key, record in records
+        if record is not None and record.over_training is not None
+        for score, looks in record.over_training.images.items()
+        for step, column in zip(record.over_training.steps, looks, strict=True)
+        for known in [[value for value in column if value is not None]]
+    ]
+    return pd.DataFrame(rows, columns=["key", "step", "score", "value"])

@@ -1,0 +1,100 @@
+"""The page's charts as numbers: where marks, lines and ticks of an SVG lie."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+WIDTH, HEIGHT = 640, 360
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 44
+LINES = 12
+"""Curves in one chart, at most: more cannot be told apart."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear scale from values to pixels."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        """Where a value lies, to a tenth of a pixel."""
+        part = (value - self.low) / (self.high - self.low)
+        return round(self.start + part * (self.end - self.start), 1)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """(pixel, label) of round values."""
+        step = nice(self.high - self.low)
+        digits = max(0, -math.floor(math.log10(step)))
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        return [(self(i * step), f"{i * step:.{digits}f}") for i in range(first, last + 1)]
+
+
+def nice(span: float) -> float:
+    """A round step of which about five make up a span.
+
+    >>> nice(1.0), nice(0.034)
+    (0.2, 0.01)
+    """
+    power = 10 ** math.floor(math.log10(span / 5))
+    factor = next(f for f in (1, 2, 5, 10) if f * power >= span / 5 * 0.999)
+    return round(factor * power, 12)
+
+
+def axes(x: Sequence[float], y: Sequence[float], from_zero: bool) -> tuple[Axis, Axis]:
+    """Scales that hold these values, x from 0, y from 0 if so said; y points up."""
+    top = max([v for v in x if math.isfinite(v)], default=1) * 1.12 or 1
+    known = [v for v in y if math.isfinite(v)] or [0, 1]
+    low, high = min(known), max(known)
+    room = max((high - low) * 0.12, 0.005)
+    return (
+        Axis(0, top, LEFT, WIDTH - RIGHT),
+        Axis(0 if from_zero else low - room, high + room, HEIGHT - BOTTOM, TOP),
+    )
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A strategy's line, with the place of its name after the last point."""
+
+    name: str
+    path: str
+    label: tuple[float, float]
+    style: int
+    told: str
+
+
+def curves(table: pd.DataFrame, order: Sequence[str]) -> tuple[list[Curve], Axis, Axis] | None:
+    """Curves of a table (index: step, columns: strategies); None where there is nothing."""
+    names = [name for name in order if name in table and table[name].notna().all()][:LINES]
+    if len(table) < 2 or not names:
+        return None
+    steps = [float(step) for step in table.index]
+    x, y = axes(steps, table[names].to_numpy().ravel().tolist(), from_zero=True)
+    x = Axis(0, max(steps), LEFT, WIDTH - 150)
+    found = []
+    ends = _spread({name: y(table[name].iloc[-1]) for name in names})
+    for style, name in enumerate(names):
+        points = [f"{x(step)} {y(value)}" for step, value in zip(steps, table[name], strict=True)]
+        told = ", ".join(f"{value:.3f} at step {step:.0f}" for step, value in table[name].items())
+        found.append(
+            Curve(name, "M" + "L".join(points), (x(steps[-1]) + 8, ends[name]), style, told)
+        )
+    return found, x, y
+
+
+def _spread(places: dict[str, float], apart: float = 15) -> dict[str, float]:
+    """Heights of labels, moved until none covers another."""
+    found: dict[str, float] = {}
+    last = -math.inf
+    for name, place in sorted(places.items(), key=lambda item: item[1]):
+        last = max(place, last + apart)
+        found[name] = round(last, 1)
+    over = max(found.values()) - (HEIGHT - BOTTOM + 4)
+    return {name: place - max(0, over) for name, place in found.items()}

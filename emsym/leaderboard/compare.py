@@ -1,0 +1,145 @@
+"""Two strategies, or two submissions of the same cells, side by side: paired differences."""
+
+import io
+from dataclasses import dataclass
+
+import pandas as pd
+
+from emsym.errors import UserError, first_names
+from emsym.leaderboard.board import Board, boards
+from emsym.leaderboard.bootstrap import UNIT, bootstrap, pair_intervals
+from emsym.leaderboard.results import Results
+from emsym.leaderboard.statistics import against
+from emsym.leaderboard.table import BOARD, CELL, VERSION, Score, headline
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of one score, the second less the first."""
+
+    score: Score
+    row: pd.Series
+    """Both means as `one` and `other`, and what `statistics.against` says."""
+    pairs: pd.DataFrame
+    """`mean`, `low`, `high` of the difference in each pair."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What two have in common, and by how much they differ."""
+
+    one: str
+    other: str
+    where: str
+    """Which cells these are, in words."""
+    differences: list[Difference]
+
+
+def compare(results: Results, one: str, other: str) -> Comparison:
+    """Compare two strategies or two submissions over the cells that both have.
+
+    Raises `UserError` for a name that is neither, and where they share no cell.
+    """
+    if one == other:
+        raise UserError(f"'{one}' is compared with itself: name two.")
+    submissions = set(results.cells["submission"])
+    if one in submissions and other in submissions:
+        return _submissions(results, one, other)
+    found = boards(results)
+    names = dict.fromkeys(name for board in found for name in board.names)
+    for name in (one, other):
+        if name not in names:
+            known = first_names(names)
+            raise UserError(
+                f"There is no strategy with results called '{name}', nor two submissions of these "
+                f"names: there are {known}."
+            )
+    board = max(found, key=lambda board: len(_shared(board, one, other)))
+    cells = _shared(board, one, other)
+    if not len(cells):
+        raise UserError(f"'{one}' and '{other}' share no cell, so that nothing compares them.")
+    where = f"{board.title}: {_count(len(cells) // 2)} of each"
+    differences = []
+    for score in board.scores:
+        sections = board.sections(cells, score) if board.by_sections else None
+        wide = cells.pivot(index=UNIT, columns="init", values=score.key)[[one, other]]
+        block = int(board.first["slices"])
+        differences.append(_difference(score, wide, sections, block))
+    return Comparison(one, other, where, differences)
+
+
+def _shared(board: Board, one: str, other: str) -> pd.DataFrame:
+    """The cells of both in the units that both have."""
+    cells = board.done[board.done["init"].isin([one, other])]
+    both = cells.groupby(UNIT)["init"].transform("size") == 2
+    return cells[both]
+
+
+def _submissions(results: Results, one: str, other: str) -> Comparison:
+    """The same cells as two have run them. What a pair is holds the strategy, too."""
+    cells = results.cells[results.cells["status"] == "done"].fillna({"scoring_plugins": ""})
+    same = [*BOARD, *VERSION, *CELL, "data"]
+    both = cells[cells["submission"].isin([one, other])]
+    counts = both.groupby(same)["submission"].transform("nunique")
+    both = both[counts == 2].drop_duplicates([*same, "submission"])
+    if not len(both):
+        raise UserError(f"The submissions '{one}' and '{other}' share no cell of one version.")
+    first = both.iloc[0]
+    both = both[(both[[*BOARD, *VERSION]] == first[[*BOARD, *VERSION]]).all(axis=1)]
+    both = both.assign(architecture=both["architecture"] + " · " + both["init"])
+    thresholds = [name[5:] for name in both if name.startswith("dice@")] or ["0.5"]
+    shares = [name.rpartition("/")[0] for name in both if "/slice_share[" in name]
+    prefix = next((s for s in shares if s.endswith("/true-foreground")), "saliency/true-foreground")
+    differences = []
+    for score in headline(prefix, thresholds[0]):
+        if score.key in both and both[score.key].notna().any():
+            wide = both.pivot(index=UNIT, columns="submission", values=score.key)[[one, other]]
+            differences.append(_difference(score, wide, None, 1))
+    where = f"{first['protocol']}, version {first['version']}: {_count(len(both) // 2)} of each"
+    return Comparison(one, other, where, differences)
+
+
+def _count(cells: int) -> str:
+    return f"{cells} {'cell' if cells == 1 else 'cells'}"
+
+
+def _difference(
+    score: Score, wide: pd.DataFrame, sections: pd.DataFrame | None, block: int
+) -> Difference:
+    found = bootstrap(wide, sections, absolute=score.absolute, block=block)
+    one, other = wide.columns
+    values = wide.abs() if score.absolute else wide
+    row = against(one, values, found).loc[other]
+    means, pairs = found.point.mean(), pair_intervals(found.less(one))
+    row = pd.concat([pd.Series({"one": means[one], "other": means[other]}), row])
+    return Difference(score, row, pairs.xs(other, level="init"))
+
+
+def plot(comparison: Comparison) -> bytes:
+    """A PNG with a panel per score at a glance: the difference in each pair, and over all."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    panels = [each for each in comparison.differences if each.score.glance]
+    pairs = panels[0].pairs.index[:40] if panels else []
+    labels = [" · ".join(pair)[:60] for pair in pairs]
+    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+        height = 1.6 + 0.32 * (len(labels) + 1)
+        figure = Figure(figsize=(3.4 + 2.7 * len(panels), height), dpi=140, layout="constrained")
+        axes = figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0]
+        for axis, each in zip(axes, panels, strict=False):
+            rows = [row for _, row in each.pairs.loc[pairs].iterrows()]
+            for place, row in enumerate([*rows, each.row]):
+                colour = "#30343b" if place < len(pairs) else "#3b6fb6"
+                axis.plot([row["low"], row["high"]], [place, place], color=colour, lw=1.4)
+                axis.plot([row["mean"]], [place], "o", color=colour, ms=5)
+            axis.axvline(0, color="#8a8f98", lw=0.8)
+            axis.set_title(each.score.title, fontsize=9)
+            axis.grid(axis="x", color="#e6e8eb")
+        axes[0].set_yticks(range(len(labels) + 1), [*labels, "all"])
+        axes[0].invert_yaxis()
+        title = f"{comparison.other} − {comparison.one}, 95 % intervals"
+        figure.suptitle(title.replace("$", r"\$"), fontsize=10)
+        png = io.BytesIO()
+        figure.savefig(png, metadata={"Software": None})
+    return png.getvalue()

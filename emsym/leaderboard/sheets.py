@@ -1,0 +1,84 @@
+"""The leaderboard as CSV: every score of every cell, one to a line and one cell to a line.
+
+Written by one template for each cell's numbers, for millions of them: `DataFrame.to_csv` takes
+several times as long.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from emsym.leaderboard.board import score_names
+from emsym.leaderboard.results import FACTS
+
+KEYS = ["submission", "protocol", "version", "dataset", "architecture", "init", "seed"]
+_CHUNK = 2_000
+
+
+def tidy(cells: pd.DataFrame) -> Iterator[str]:
+    """In pieces: a line per cell and score: `KEYS`, `score`, `value`. Missing scores are empty."""
+    names = score_names(cells)
+    yield ",".join([*KEYS, "score", "value"]) + "\r\n"
+    lines = "".join(f"\0{_quoted(name)},%.6g\r\n" for name in names)
+    for part in _chunks(cells[cells["status"] == "done"]):
+        starts = _facts(part, KEYS)
+        values = part[names].to_numpy(float).tolist()
+        yield "".join(
+            (lines % tuple(row)).replace(",nan\r", ",\r").replace("\0", start + ",")
+            for start, row in zip(starts, values, strict=True)
+        )
+
+
+def wide(cells: pd.DataFrame) -> Iterator[str]:
+    """In pieces: a line per cell, failed ones too: all that is known of it, then every score."""
+    names = score_names(cells)
+    header = io.StringIO()
+    csv.writer(header).writerow([*FACTS, *names])
+    yield header.getvalue()
+    numbers = ",".join(["%.6g"] * len(names))
+    for part in _chunks(cells):
+        starts = _facts(part, FACTS)
+        values = part[names].to_numpy(float).tolist()
+        yield "".join(
+            f"{start},{(numbers % tuple(row)).replace('nan', '')}\r\n"
+            for start, row in zip(starts, values, strict=True)
+        )
+
+
+def _chunks(cells: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    for start in range(0, len(cells), _CHUNK):
+        yield cells.iloc[start : start + _CHUNK]
+
+
+def _facts(cells: pd.DataFrame, names: list[str]) -> list[str]:
+    columns = [_column(cells[name]) for name in names]
+    lines = []
+    for row in zip(*columns, strict=True):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="").writerow(row)
+        lines.append(line.getvalue().replace("\0", ""))
+    return lines
+
+
+def _column(values: pd.Series) -> list[object]:
+    if values.dtype.kind == "f":
+        return ["" if np.isnan(value) else f"{value:.6g}" for value in values]
+    return ["" if pd.isna(value) else _harmless(value) for value in values]
+
+
+def _harmless(value: object) -> object:
+    """A stranger's text that a spreadsheet would take for a formula, as text."""
+    if isinstance(value, str):
+        value = " ".join(value.split())
+        if value.startswith(("=", "+", "-", "@")):
+            return f"'{value}"
+    return value
+
+
+def _quoted(name: str) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow([name])
+    return line.getvalue().replace("%", "%%")

@@ -1,0 +1,67 @@
+"""The leaderboard in a terminal."""
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from emsym.leaderboard import words
+from emsym.leaderboard.board import Board
+
+WIDE = 130
+"""Characters of a terminal that intervals fit in; without them, a row fits in 80."""
+
+
+def show(boards: list[Board], console: Console) -> None:
+    """Print each leaderboard's summary, as wide as the terminal allows."""
+    for board in boards:
+        console.print(f"\n[bold]Leaderboard: {escape(board.title)}[/bold]", highlight=False)
+        for word, text in words.facts(board):
+            console.print(f"[dim]{word}: {escape(text)}[/dim]", highlight=False)
+        console.print(_table(board, console.width >= WIDE))
+        for told in [*words.gaps(board)[:10]]:
+            console.print(escape(told), highlight=False)
+        for row in board.apart.head(10).itertuples():
+            told = f"apart: {row.init} of {row.submission}, {row.cells} cells: {row.reason}"
+            console.print(escape(told), highlight=False)
+        for told in words.conclusions(board, str):  # last: it is what stays on the screen
+            console.print(escape(told), highlight=False)
+
+
+def _table(board: Board, wide: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    lead = board.columns[board.scores[0].key]
+    table.add_column("rank", justify="right", no_wrap=True, min_width=4)
+    table.add_column("init", no_wrap=True, overflow="ellipsis", max_width=40 if wide else 16)
+    shown = [column for column in board.columns.values() if column.score.glance]
+    for column in shown:
+        table.add_column(column.score.title, justify="right", no_wrap=True)
+    less = board.baseline is not None and board.column("Dice") is not None
+    if less:
+        table.add_column(f"Dice − {board.baseline}", no_wrap=True)
+    if board.shares:
+        ends = [words.slice_name(board.shares[0]), words.slice_name(board.shares[-1])]
+        title = f"share {ends[0]} … {ends[1]}" if wide else f"{ends[0]} … {ends[1]}"
+        table.add_column(title, justify="right", no_wrap=True)
+    means = board.share_means(board.shared)
+    for name in board.order:
+        ranked = name in board.ranked
+        rank = words.MISSING
+        if ranked and lead.score.better is not None:
+            rank = words.place(*lead.summary.loc[name, ["first", "last"]])
+        cells = [rank, escape(name)]
+        for column in shown:
+            cells.append(words.MISSING)
+            if ranked:
+                mean, low, high = column.summary.loc[name, ["mean", "low", "high"]]
+                digits = column.score.digits
+                cells[-1] = (
+                    words.interval(mean, low, high, digits) if wide else words.number(mean, digits)
+                )
+        if less:
+            cells.append(board.verdict.get(name, words.MISSING))
+        if board.shares:
+            told = words.shares(means.loc[name])
+            cells.append(told if wide else told.replace(" ", ""))
+        table.add_row(*cells)
+    return table

@@ -1,0 +1,262 @@
+"""What a leaderboard says in words and numbers, the same in all renderings."""
+
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+
+from emsym.leaderboard.board import MARGIN, Board
+from emsym.models.weights import ORIGINS
+
+MISSING = "–"
+_BIBTEX = """\
+@misc{molnar2025,
+  author = {Molnár and Szabó and Horváth},
+  title  = {arXiv 2505.14105: the bias that emsym measures, and uniform channel initialisation},
+  year   = {2025},
+  eprint = {2505.14105},
+  archiveprefix = {arXiv}
+}
+
+@software{emsym,
+  author = {{The emsym authors}},
+  title  = {emsym: does a 2.5D network treat the slices on either side alike?},
+  note   = {Leaderboard of %s}
+}
+"""
+
+
+def number(value: float | None, digits: int) -> str:
+    """With so many decimals and a real minus; – for a missing value.
+
+    >>> number(-0.1234, 3), number(-0.0001, 3), number(float("nan"), 3)
+    ('−0.123', '0.000', '–')
+    """
+    if value is None or pd.isna(value):
+        return MISSING
+    told = f"{value:.{digits}f}"
+    if float(told) == 0:
+        told = told.removeprefix("-")
+    return told.replace("-", "−")
+
+
+def bounds(low: float, high: float, digits: int) -> str:
+    """An interval, or nothing where there is none.
+
+    >>> bounds(0.1, 0.25, 2), bounds(-0.1, 0.25, 2)
+    ('0.10–0.25', '−0.10 to 0.25')
+    """
+    if pd.isna(low) or pd.isna(high):
+        return ""
+    ends = number(low, digits), number(high, digits)
+    return (" to " if "−" in "".join(ends) else "–").join(ends)
+
+
+def interval(mean: float, low: float, high: float, digits: int) -> str:
+    """A value with its interval.
+
+    >>> interval(0.2, 0.1, 0.25, 2)
+    '0.20 (0.10–0.25)'
+    """
+    within = bounds(low, high, digits)
+    return f"{number(mean, digits)} ({within})" if within else number(mean, digits)
+
+
+def place(first: float, last: float) -> str:
+    """The ranks that a row may have.
+
+    >>> place(1, 3), place(2, 2)
+    ('1–3', '2')
+    """
+    if pd.isna(first):
+        return MISSING
+    return f"{first:.0f}" if first == last else f"{first:.0f}–{last:.0f}"
+
+
+def chance(p: float) -> str:
+    """A p-value.
+
+    >>> chance(0.0004), chance(0.0312)
+    ('< .001', '.031')
+    """
+    if pd.isna(p):
+        return MISSING
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def shares(values: Iterable[float]) -> str:
+    """Slice shares, from before to after.
+
+    >>> shares([0.3, 0.6, 1.0])
+    '.30 / .60 / 1.00'
+    """
+    return " / ".join(number(value, 2).removeprefix("0") for value in values)
+
+
+def slice_name(share: str) -> str:
+    """Of a share's name, the slice's.
+
+    >>> slice_name("saliency/all/slice_share[-1]"), slice_name("a/all/slice_share[+0]")
+    ('z−1', 'z')
+    """
+    offset = int(share.partition("[")[2].removesuffix("]"))
+    return "z" if offset == 0 else f"z{offset:+d}".replace("-", "−")
+
+
+def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
+    """What a reader who chooses a strategy should know first, each a sentence or two."""
+    first = board.scores[0]
+    table = board.columns[first.key].summary
+    where = f"{len(board.shared)} of {len(board.pairs)} pairs of data set and architecture"
+    if not board.ranked:
+        return ["No two strategies share a cell yet, so that nothing is ranked."]
+    told = [_ahead(board, table, code)]
+    if board.baseline is not None:
+        told += _what_it_costs(board, code)
+    seeds = board.entered[board.entered.columns].any().groupby(level=[0, 1]).sum()
+    least = int(seeds.loc[board.shared].min()) if board.shared else 0
+    few = {
+        1: "One seed gives no interval, and tells nothing apart.",
+        2: "Two seeds a pair are few: expect these numbers to move as there are more.",
+    }
+    told.append(f"Ranked over the {where} that all {len(board.ranked)} ranked strategies have.")
+    if least in few:
+        told.append(few[least])
+    return told
+
+
+def _ahead(board: Board, table: pd.DataFrame, code: Callable[[str], str]) -> str:
+    first = board.scores[0]
+    if first.better is None or len(table) < 2:
+        return f"{len(table)} strategy is ranked." if len(table) == 1 else "Nothing is ranked."
+    what = "Least biased" if first.title == "model asym." else f"Best {first.title}"
+    top = [name for name in board.order if name in table.index and table.loc[name, "first"] == 1]
+    best = top[0]
+    mean, low, high = table.loc[best, ["mean", "low", "high"]]
+    value = interval(mean, low, high, first.digits)
+    if len(top) == 1:
+        return f"{what}: {code(best)}, {first.title} {value}, beyond doubt."
+    others = ", ".join(code(name) for name in top[1:])
+    return f"{what}: {code(best)}, {first.title} {value}; not told apart from it: {others}."
+
+
+def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
+    bias, dice = board.column("model asym."), board.column("Dice")
+    base, told = board.baseline, []
+    best = next((name for name in board.order if name != base and name in board.ranked), None)
+    if best is None or base is None:
+        return []
+    if bias is not None and "cut" in bias.summary:
+        row = bias.summary.loc[best]
+        cut = interval(row["cut"], row["cut_low"], row["cut_high"], 0)
+        told.append(f"Against {code(base)}, {code(best)} has {cut} % less model asymmetry.")
+    if dice is not None:
+        row = dice.summary.loc[best]
+        less = interval(row["less"], row["less_low"], row["less_high"], 3)
+        verdict = board.verdict[best]
+        means = {
+            "non-inferior": f"so no more than the margin of {MARGIN} is lost",
+            "inferior": f"a loss of more than the margin of {MARGIN}",
+            "inconclusive": f"which does not settle whether more than the margin of {MARGIN} is "
+            "lost",
+        }
+        told.append(f"Its Dice differs by {less}: {verdict}, {means[verdict]}.")
+        fine = [name for name in board.order if board.verdict.get(name) == "non-inferior"]
+        if fine:
+            told.append(f"Dice non-inferior to {code(base)}: {', '.join(map(code, fine))}.")
+    return told
+
+
+def facts(board: Board) -> list[tuple[str, str]]:
+    """What a reader must know before comparing: (word, text)."""
+    first, done = board.first, board.done
+    origin = ORIGINS.get(first["weights"], "as published with timm")
+    if str(first["identity"]).startswith("sha256:"):
+        origin = f"a local file, {first['identity'][:19]}…"
+    gains = {"copy": "copied, not rescaled", "preserve": "rescaled where a name ends in -preserve"}
+    seeds = sorted(done["seed"].unique())
+    processors = (
+        [str(p) for p in done["processor"].dropna().unique()] if "processor" in done else []
+    )
+    attribution, _, target = board.headline.partition("/")
+    random = "; random uses none" if (done["init"] == "random").any() else ""
+    how = "seeds, then sections" if board.by_sections else "seeds alone: there are too many cells"
+    return [
+        ("Protocol", f"{first['protocol']}, version {first['version']}, digest {first['digest']}"),
+        ("Weights", f"{first['weights']}: {origin}{random}"),
+        (
+            "Stacks",
+            f"{first['slices']} slices; filters "
+            + " and ".join(text for gain, text in gains.items() if (done["gain"] == gain).any()),
+        ),
+        ("Attribution", f"{attribution} of the {target} logits"),
+        ("Cells", f"{len(done)}, seeds {', '.join(map(str, seeds))}"),
+        ("Intervals", f"95 %, hierarchical paired bootstrap over {how}"),
+        *([("Made on", "; ".join(processors))] if processors else []),
+    ]
+
+
+def data(board: Board) -> pd.DataFrame:
+    """The data sets: name, modality, licence, citation and the digest of what was read."""
+    names = ["dataset", "modality", "licence", "citation", "data"]
+    found = board.done.reindex(columns=names)[names].fillna("")
+    return found.drop_duplicates().reset_index(drop=True)
+
+
+def bibtex(board: Board) -> str:
+    """What to cite: the finding, this benchmark, and every data set as its card says."""
+    entries = [_BIBTEX % _braced(f"{board.title}, digest {board.first['digest']}")]
+    for number_, row in enumerate(data(board).itertuples(), 1):
+        if row.citation:
+            entries.append(
+                f"@misc{{dataset{number_},\n  title = {{Data set {_braced(row.dataset)}}},\n"
+                f"  note  = {{{_braced(row.citation)}}}\n}}\n"
+            )
+    return "\n".join(entries)
+
+
+def _braced(text: object) -> str:
+    """A text that cannot end the braces it stands in."""
+    return " ".join(str(text).replace("\\", "").replace("{", "(").replace("}", ")").split())
+
+
+def gaps(board: Board) -> list[str]:
+    """What is missing or failed, and so not ranked: a sentence each, of names as they are."""
+    told = []
+    total = len(board.entered.columns[board.entered.any()])
+    for name in board.names:
+        has = int(board.entered.loc[name].sum())
+        if has < total:
+            ranked = "ranked over the others" if name in board.ranked else "not ranked"
+            told.append(f"{name}: {has} of {total} cells, {ranked}")
+    failed = board.cells[board.cells["status"] != "done"]
+    for row in failed.head(20).itertuples():
+        where = f"{row.dataset} · {row.architecture} · {row.init} · seed {row.seed}"
+        told.append(f"failed: {where}: {str(row.error)[:300]}")
+    if len(failed) > 20:
+        told.append(f"… and {len(failed) - 20} more failed")
+    return told
+
+
+METHOD = {
+    "model asym.": "|model asymmetry|, the network's own preference for the slices on one side, "
+    "0 … 1; exactly 0 for a mirror-symmetric network.",
+    "flip error": "how far the predicted probability moves when the stack is reversed, 0 … 1.",
+    "neighbour asym.": "negative when the slices before the centre count more, positive when those "
+    "after it do.",
+    "imbalance": "0 when all slices count alike (the centre may deserve more).",
+    "Dice, IoU": "pooled over the test sections.",
+    "ARAND": "adapted Rand error of the instances.",
+    "faithfulness": "correlation of what the attribution names with what matters, −1 … 1.",
+    "share": "each slice's part of the attribution.",
+    "rank": "the ranks that a row may have at 95 % for all rows together, by t-tests of all pairs "
+    "of rows with Holm's correction: rows that share a rank are tied.",
+    "in brackets": "95 % intervals by a hierarchical paired bootstrap: seeds, then blocks of "
+    "neighbouring sections, are drawn alike for all strategies; widened for few seeds "
+    "(emsym.leaderboard.bootstrap).",
+    "average rank": "over the pairs of data set and architecture, 1 the best.",
+    "Dice − rgb": f"non-inferior: the whole interval lies above −{MARGIN}; inferior: all of it "
+    "below; else inconclusive.",
+    "front": "no other strategy has as much Dice at as little asymmetry; the per cent say in how "
+    "many of the bootstrap's draws.",
+}
+"""What the columns mean."""
