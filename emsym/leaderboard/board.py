@@ -76,7 +76,7 @@ class Board:
         self.names = list(dict.fromkeys(self.done["init"]))
         self.baseline = BASELINE if BASELINE in self.ranked else None
 
-    @property
+    @cached_property
     def headline(self) -> str:
         """The attribution and target shown: the labels' pixels, the same for every network."""
         # of failed and of empty cells, too: what they lack is shown as missing
@@ -93,7 +93,7 @@ class Board:
         shown = headline(self.headline, thresholds[0] if thresholds else "0.5")
         return [score for score in shown if score.key in self.done]
 
-    @property
+    @cached_property
     def shares(self) -> list[str]:
         """The names of the slice shares, in the order of the slices."""
         return [name for name in self.cells if name.startswith(f"{self.headline}/slice_share")]
@@ -140,17 +140,17 @@ class Board:
         pairs = self.entered.T.groupby(level=PAIR, sort=False).any().T
         return largest_complete(pairs)
 
-    @property
+    @cached_property
     def ranked(self) -> list[str]:
         """The strategies that are ranked: those that have all of the shared cells."""
         return list(self._shared.index)
 
-    @property
+    @cached_property
     def shared(self) -> list[tuple[str, str]]:
         """The pairs of data set and architecture that all ranked strategies have."""
         return list(self._shared.columns)
 
-    @property
+    @cached_property
     def pairs(self) -> list[tuple[str, str]]:
         """All pairs."""
         return list(
@@ -162,7 +162,7 @@ class Board:
         """What there is of each score, by its key."""
         return {score.key: self._column(score) for score in self.scores}
 
-    @property
+    @cached_property
     def order(self) -> list[str]:
         """The strategies as they are shown: by the first score, then those that are not ranked."""
         first = self.scores[0]
@@ -198,11 +198,15 @@ class Board:
 
     def share_means(self, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
         """Mean slice shares of each strategy over these pairs; NaN where it lacks one."""
+        means = self._share_means.reindex(pairs).mean(skipna=False).unstack(0)
+        return means.reindex(index=self.names, columns=self.shares)
+
+    @cached_property
+    def _share_means(self) -> pd.DataFrame:
+        """A row per pair, columns (share, strategy)."""
         names = [name for name in self.shares if name in self.done]
         rows = self.done[[*PAIR, "init", *names]].groupby([*PAIR, "init"], sort=False).mean()
-        rows = rows.unstack("init").reindex(pairs)
-        means = rows.mean(skipna=False).unstack(0).reindex(self.names)
-        return means.reindex(columns=self.shares)
+        return rows.unstack("init")
 
     def over_training(self) -> pd.DataFrame:
         """The model asymmetry's size while networks were trained: index step, a column per init."""

@@ -83,6 +83,11 @@ def chance(p: float) -> str:
     return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
+def _chance(p: float) -> str:
+    told = chance(p)
+    return told if told.startswith("<") else f"= {told}" if told != MISSING else "not known"
+
+
 def shares(values: Iterable[float]) -> str:
     """Slice shares, from before to after.
 
@@ -136,7 +141,8 @@ def _ahead(board: Board, table: pd.DataFrame, code: Callable[[str], str]) -> str
     if len(top) == 1:
         return f"{what}: {code(best)}, {first.title} {value}, beyond doubt."
     others = ", ".join(code(name) for name in top[1:])
-    return f"{what}: {code(best)}, {first.title} {value}; not told apart from it: {others}."
+    told = f"{what}: {code(best)}, {first.title} {value}."
+    return f"{told} Comparing all pairs of rows at once, it may share its rank with {others}."
 
 
 def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
@@ -148,7 +154,10 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
     if bias is not None and "cut" in bias.summary:
         row = bias.summary.loc[best]
         cut = interval(row["cut"], row["cut_low"], row["cut_high"], 0)
-        told.append(f"Against {code(base)}, {code(best)} has {cut} % less model asymmetry.")
+        told.append(
+            f"Against {code(base)} alone, {code(best)} has {cut} % less model asymmetry "
+            f"(p {_chance(row['p_holm'])}, corrected for all strategies)."
+        )
     if dice is not None:
         row = dice.summary.loc[best]
         less = interval(row["less"], row["less_low"], row["less_high"], 3)
