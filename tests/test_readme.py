@@ -1,6 +1,7 @@
 """The README is true: its code runs, and its test command is what CI calls."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,21 @@ def test_the_table_of_data_sets_is_what_the_command_prints() -> None:
 def test_every_path_of_the_readme_exists() -> None:
     for path in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / path).exists(), path
+
+
+def test_the_committed_leaderboard_is_what_the_committed_submissions_give(tmp_path: Path) -> None:
+    """Without the records of runs in this checkout, which are not committed."""
+    shutil.copytree(ROOT / "results" / "submissions", tmp_path / "submissions")
+    shutil.copy(ROOT / "results" / "leaderboard.md", tmp_path)
+    done = subprocess.run(
+        [BENCH, "leaderboard", "--check", "--output", tmp_path], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_committed_submissions_are_sound() -> None:
+    folders = [path for path in (ROOT / "results" / "submissions").iterdir() if path.is_dir()]
+    assert folders
+    for folder in folders:
+        done = subprocess.run([BENCH, "validate", folder], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr

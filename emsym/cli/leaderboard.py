@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from emsym.errors import UserError
-
 if TYPE_CHECKING:
     from emsym.leaderboard.results import Results
 
@@ -31,15 +29,16 @@ def leaderboard(output: Path, check: bool) -> int:
     from rich.console import Console
 
     from emsym.leaderboard.publish import MARKDOWN, is_current
+    from emsym.leaderboard.stored import Stored
 
-    results = stored(output)
+    stored = Stored(output)
     if check:
-        if is_current(results, output):
+        if is_current(stored.results, output):
             click.echo(f"{output / MARKDOWN} is what the records give.")
             return 0
         click.echo(f"{output / MARKDOWN} is not what the records give.", err=True)
         return 1
-    report(Console(), output, results)
+    report(Console(), output, stored.results)
     return 0
 
 
@@ -64,8 +63,9 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
     from emsym.leaderboard import words
     from emsym.leaderboard.compare import compare as compared
     from emsym.leaderboard.compare import plot as drawn
+    from emsym.leaderboard.stored import Stored
 
-    found = compared(stored(output), one, other)
+    found = compared(Stored(output).results, one, other)
     console = Console()
     table = Table(box=None, pad_edge=False, collapse_padding=True)
     heads = ["score", one, other, "difference (95 % interval)", "p"]
@@ -95,27 +95,16 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
     console.print(f"Plot: {path}", highlight=False, soft_wrap=True, markup=False)
 
 
-def stored(output: Path) -> Results:
-    """What a folder holds. Raises `UserError` where nothing in it is finished."""
-    from emsym.leaderboard.results import of_store
-
-    results = of_store(output / "records")
-    if not (results.cells["status"] == "done").any():
-        raise UserError(
-            f"There are no finished records in {output / 'records'}: make some with "
-            "`emsym-bench run --all`, or name their folder with --output."
-        )
-    return results
-
-
 def report(console: Any, output: Path, results: Results, fresh: bool = True) -> None:
     """Print the leaderboard of `results`; write that of the whole folder where it may be new."""
     from emsym.leaderboard.board import boards
     from emsym.leaderboard.publish import MARKDOWN, write
+    from emsym.leaderboard.stored import Stored
     from emsym.leaderboard.terminal import show
 
     if fresh or not (output / "index.html").is_file():
-        write(stored(output), output)
+        stored = Stored(output)
+        write(stored.results, output, stored.example)
     show(boards(results), console)
     console.print(f"\nRecords: {output / 'records'}", highlight=False, soft_wrap=True)
     console.print(
