@@ -45,6 +45,8 @@ LINEAR = CONSERVES | frozenset(
 SUMS = frozenset(["add", "sub", "rsub", "cat", "stack"])
 _SAME = 1e-10
 """Differences from the reference below this are none, as in captum's `DeepLift`."""
+_PIECE = 2**21
+"""Values of which the multipliers are made at once."""
 RECTIFIERS = frozenset(["relu", "threshold", "clamp_min"])
 
 
@@ -252,6 +254,22 @@ class _Multiplied(torch.autograd.Function):
 def _multiplier(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """What a module makes of x, and what each value brings to the change of it, per its own.
 
+    Some channels at a time, which are apart in all that is rescaled, so that no more than these two
+    are as large as x.
+    """
+    made, multiplier = [], torch.empty_like(x)
+    step = max(1, _PIECE * x.shape[1] // x.numel())
+    pieces = (each.split(step, 1) for each in (x, reference, multiplier))
+    for here, there, into in zip(*pieces, strict=True):
+        found, brought = _brought(module, here, there)
+        made.append(found)
+        into.copy_(brought)
+    return torch.cat(made, 1), multiplier
+
+
+def _brought(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of some channels.
+
     Of a pooling, the change up to the larger of both maxima is brought by the maximum of x, the
     rest by that of the reference, as captum has it. Where a value is that of the reference, it is
     the gradient.
@@ -277,7 +295,7 @@ def _with_gradient(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def _spread(values: Tensor, x: Tensor) -> Tensor:
     """Those of windows that do not overlap, at each value of x that they were made from."""
-    for dim in (2, 3):
+    for dim in range(2, x.ndim):
         if (size := x.shape[dim] // values.shape[dim]) > 1:
             values = values.repeat_interleave(size, dim)
     return values

@@ -11,9 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+LARGE = 2**22
+"""Values from which on the input of a convolution is not kept: with fewer, as all have in a pass of
+some sections of 128², PyTorch's own convolution is faster."""
+
 
 class Lean(TorchFunctionMode):
-    """Within it, convolutions and batch normalisations keep nothing of what depends on x.
+    """Within it, large convolutions and batch normalisations keep nothing of what depends on x.
 
     The same numbers, but for rounding. The gradients of parameters are not to be asked for.
     """
@@ -38,7 +42,8 @@ def _convolved(
     groups: int = 1,
 ) -> Tensor:
     """`torch.conv2d`, which has these arguments."""
-    if isinstance(padding, str) or input.ndim != 4 or not input.requires_grad:
+    odd = isinstance(padding, str) or input.ndim != 4
+    if odd or input.numel() < LARGE or not input.requires_grad:
         return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
     bias = None if bias is None else bias.detach()
     pairs = [[each, each] if isinstance(each, int) else list(each) for each in (stride, padding)]
