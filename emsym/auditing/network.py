@@ -153,9 +153,21 @@ def _registered(name: str, architecture: str | None) -> Loaded:
         )
     if architecture not in (None, name):
         raise UserError(f"'{name}' is a whole network: leave --architecture out.")
-    made: Any = entry.value()
+    try:
+        made: Any = entry.value()
+    except UserError:
+        raise
+    except Exception as error:  # whatever a stranger's factory raises
+        raise UserError(
+            f"The factory of '{name}' fails ({type(error).__name__}: {first_line(error)})."
+        ) from error
     if isinstance(made, nn.Module):
         return Loaded(_full(made), name, "module", architecture=name)
+    if not callable(made):
+        raise UserError(
+            f"The factory of '{name}' gives a {type(made).__name__} instead of a torch.nn.Module "
+            "or a function of stacks."
+        )
     return Loaded(Called(made), name, "callable", architecture=name)
 
 
@@ -295,17 +307,18 @@ def slices_of(loaded: Loaded) -> int:
     try:
         return find_stem(loaded.model).slices
     except UserError as error:
-        device = DenseLogits(loaded.model).device
+        device, told = DenseLogits(loaded.model).device, ""
         for count in CHANNELS:
             try:
                 with torch.no_grad():
                     loaded.model(torch.zeros(1, count, 64, 64, device=device))
-            except Exception:  # whatever a stranger's network raises
+            except Exception as failure:  # whatever a stranger's network raises
+                told = told or f"{type(failure).__name__} with {count}: {first_line(failure)}"
                 continue
             return count
         raise UserError(
             f"The network runs on no stack of {', '.join(map(str, CHANNELS))} slices of 64 × 64 "
-            "pixels: say how many it reads with --slices."
+            f"pixels ({told}): say how many it reads with --slices."
         ) from error
 
 

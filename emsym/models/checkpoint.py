@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from copy import copy
@@ -115,8 +116,10 @@ def _read(path: Path) -> Any:
                 f"{path} is compressed, which torch does not expect: unpack it, or save it again "
                 "with torch.save."
             )
-        # mapped into memory, so that nothing is read that no network takes
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle that is refused anyway
+            # mapped into memory, so that nothing is read that no network takes
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     except UserError:
         raise
     except Exception as error:  # each kind of damage has its own
@@ -166,7 +169,7 @@ def _code(error: Exception, path: Path) -> str:
 def _detail(error: Exception) -> str:
     """The first sentence of an error, in brackets; of torch's refusals nothing, for they go on to
     advise what would run a file's code."""
-    if isinstance(error, pickle.UnpicklingError):
+    if isinstance(error, pickle.UnpicklingError | KeyError):  # the latter says but a number
         return ""
     return f" ({first_line(error).partition('. ')[0]})"
 

@@ -75,6 +75,8 @@ class DenseLogits(nn.Module):
                 f"The network gives {tuple(logits.shape)} instead of one logit per pixel and "
                 f"class, {size}."
             )
+        if logits.is_complex():
+            raise UserError("The network gives complex numbers instead of real logits.")
         if self.channel >= logits.shape[1]:
             raise UserError(
                 f"There is no class {self.channel}: the network gives {logits.shape[1]} of them, "

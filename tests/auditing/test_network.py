@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -178,21 +178,53 @@ def module():
 @register_architecture("trained-function")
 def function():
     return lambda x: x[:, :1] * 2
+
+@register_architecture("failing")
+def failing():
+    raise RuntimeError("no weights here\\nand more")
+
+@register_architecture("forgotten")
+def forgotten():
+    model = function()
+
+@register_architecture("raising")
+def raising():
+    def run(x):
+        raise ValueError("not today")
+    return run
 """
 
 
-def test_the_name_of_a_plug_in(tmp_path: Path) -> None:
+@pytest.fixture
+def plugin(tmp_path: Path) -> Iterator[None]:
     (tmp_path / "mine.py").write_text(PLUGIN)
     assert load_plugin(tmp_path / "mine.py")
-    try:
-        found = load_network("trained-module")
-        assert (found.kind, found.architecture, slices_of(found)) == ("module", found.name, 5)
-        function = load_network("trained-function")
-        assert (function.kind, slices_of(function)) == ("callable", 3)
-        assert torch.equal(function.model(stacks()), stacks()[:, :1] * 2)
-    finally:
-        (tmp_path / "mine.py").write_text("")
-        load_plugin(tmp_path / "mine.py")
+    yield
+    (tmp_path / "mine.py").write_text("")
+    load_plugin(tmp_path / "mine.py")
+
+
+@pytest.mark.usefixtures("plugin")
+def test_the_name_of_a_plug_in() -> None:
+    found = load_network("trained-module")
+    assert (found.kind, found.architecture, slices_of(found)) == ("module", found.name, 5)
+    function = load_network("trained-function")
+    assert (function.kind, slices_of(function)) == ("callable", 3)
+    assert torch.equal(function.model(stacks()), stacks()[:, :1] * 2)
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("failing", r"The factory of 'failing' fails \(RuntimeError: no weights here\)\."),
+        ("forgotten", "The factory of 'forgotten' gives a NoneType instead of a torch.nn.Module"),
+        ("raising", r"no stack of 3, .*\(ValueError with 3: not today\).*--slices"),
+    ],
+)
+def test_a_plug_in_that_is_wrong_is_told(name: str, told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        slices_of(load_network(name))
 
 
 def test_a_module_in_another_precision_is_copied_not_changed() -> None:

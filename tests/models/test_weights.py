@@ -467,6 +467,7 @@ class Intruder:
         return Path.touch, (self.path,)
 
 
+@pytest.mark.filterwarnings("error")  # a user sees the refusal alone
 @pytest.mark.parametrize("save_as", ["torch", "pickle"])
 def test_code_in_a_file_is_refused_and_never_run(tmp_path, save_as):
     trace, path = tmp_path / "trace", tmp_path / "w.pt"

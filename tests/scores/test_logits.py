@@ -91,6 +91,11 @@ def test_network_that_is_not_dense_is_refused(answer, told):
         DenseLogits(Gives(answer))(stacks(50, 64))
 
 
+def test_complex_numbers_are_no_logits():
+    with pytest.raises(UserError, match="complex numbers instead of real logits"):
+        DenseLogits(Gives(lambda x: torch.complex(x[:, :1], x[:, :1])))(stacks(32, 32))
+
+
 # --- classes --------------------------------------------------------------------------------------
 
 

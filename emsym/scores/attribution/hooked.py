@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from captum.attr import LRP, DeepLift, GuidedBackprop
+from captum.attr import LRP, GuidedBackprop
 from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
 from captum.attr._core.lrp import SUPPORTED_LAYERS_WITH_RULES, SUPPORTED_NON_LINEAR_LAYERS
 from captum.attr._utils.lrp_rules import EpsilonRule
@@ -28,6 +28,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from emsym.errors import UserError, first_names
 from emsym.models.watch import MOVES
+from emsym.scores.attribution.lean import Lean
 from emsym.scores.logits import DenseLogits, shared
 
 CONSERVES = MOVES | {"clone", "_to_copy", "upsample_nearest2d", "empty_like", "zeros_like"}
@@ -42,6 +43,10 @@ LINEAR = CONSERVES | frozenset(
 )
 """Operations that are linear in x, but for a constant, where one argument alone depends on x."""
 SUMS = frozenset(["add", "sub", "rsub", "cat", "stack"])
+_SAME = 1e-10
+"""Differences from the reference below this are none, as in captum's `DeepLift`."""
+_PIECE = 2**21
+"""Values of which the multipliers are made at once."""
 RECTIFIERS = frozenset(["relu", "threshold", "clamp_min"])
 
 
@@ -74,8 +79,6 @@ class Method:
     """A hooked module → what captum hooks in its stead, which computes the same."""
     attribute: Callable[["_Explained", Tensor], Tensor]
     """(network, x (n, S, H, W)) → A (n, S, H, W)."""
-    rows: int = 1
-    """Stacks that go through the network for each image."""
 
 
 def guided_backprop(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
@@ -130,7 +133,7 @@ def _attribute(dense: DenseLogits, x: Tensor, mask: Tensor, method: Method) -> T
         copy = _like(dense, _prepared(dense.model, calls, method))
         return method.attribute(_Explained(copy, mask[part]), x[part].clone().requires_grad_())
 
-    pixels = method.rows * x.shape[-1] * x.shape[-2]
+    pixels = x.shape[-1] * x.shape[-2]
     with warnings.catch_warnings(), _any_algorithm():
         calls = _calls(dense, x, method)
         warnings.filterwarnings("ignore", "Setting .*hooks", UserWarning)
@@ -212,11 +215,96 @@ def _cut_off(relu: nn.Module) -> nn.Module:
     return nn.Sequential(nn.ReLU(), nn.Hardtanh(0, 6)) if isinstance(relu, nn.ReLU6) else relu
 
 
-def _one_by_one(pool: nn.Module) -> nn.Module:
-    """A max pooling whose windows do not overlap."""
-    if not isinstance(pool, nn.MaxPool2d):
-        return pool
-    return nn.Sequential(_Windows(pool), nn.MaxPool2d(pool.kernel_size))
+class _Rescale(nn.Module):
+    """An activation, or a max pooling of windows that do not overlap, by the rescale rule.
+
+    Its first call gets the reference, and the next one what is compared with it. All that is kept
+    is one multiplier for each value, where captum's hooks keep input and output of both, so that
+    large sections would not fit in memory.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.reference: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.reference is None:
+            self.reference = x
+            return self.module(x)
+        reference, self.reference = self.reference, None
+        made: Tensor = _Multiplied.apply(x, *_multiplier(self.module, x.detach(), reference))
+        return made
+
+
+class _Multiplied(torch.autograd.Function):
+    """What was made of x, and a way back that multiplies."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, made: Tensor, multiplier: Tensor) -> Tensor:
+        ctx.save_for_backward(multiplier)
+        return made.view_as(made)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (multiplier,), (grad,) = ctx.saved_tensors, grads
+        return multiplier * _spread(grad, multiplier), None, None
+
+
+def _multiplier(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """What a module makes of x, and what each value brings to the change of it, per its own.
+
+    Some channels at a time, which are apart in all that is rescaled, so that no more than these two
+    are as large as x.
+    """
+    made, multiplier = [], torch.empty_like(x)
+    step = max(1, _PIECE * x.shape[1] // x.numel())
+    pieces = (each.split(step, 1) for each in (x, reference, multiplier))
+    for here, there, into in zip(*pieces, strict=True):
+        found, brought = _brought(module, here, there)
+        made.append(found)
+        into.copy_(brought)
+    return torch.cat(made, 1), multiplier
+
+
+def _brought(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of some channels.
+
+    Of a pooling, the change up to the larger of both maxima is brought by the maximum of x, the
+    rest by that of the reference, as captum has it. Where a value is that of the reference, it is
+    the gradient.
+    """
+    made, gradient = _with_gradient(module, x)
+    base, at_base = _with_gradient(module, reference)
+    if isinstance(module, nn.MaxPool2d):
+        top = made.maximum(base)
+        brought = gradient * _spread(top - base, x) + at_base * _spread(made - top, x)
+    else:
+        brought = made - base
+    apart = x - reference
+    return made, torch.where(apart.abs() < _SAME, gradient, brought / apart)
+
+
+def _with_gradient(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        made = module(x)
+        (gradient,) = torch.autograd.grad(made.sum(), x)
+    return made.detach(), gradient
+
+
+def _spread(values: Tensor, x: Tensor) -> Tensor:
+    """Those of windows that do not overlap, at each value of x that they were made from."""
+    for dim in range(2, x.ndim):
+        if (size := x.shape[dim] // values.shape[dim]) > 1:
+            values = values.repeat_interleave(size, dim)
+    return values
+
+
+def _by_rescaling(module: nn.Module) -> nn.Module:
+    if not isinstance(module, nn.MaxPool2d):
+        return _Rescale(module)
+    return nn.Sequential(_Windows(module), _Rescale(nn.MaxPool2d(module.kernel_size)))
 
 
 def _rescaled(module: nn.Module) -> bool:
@@ -228,6 +316,21 @@ def _rescaled(module: nn.Module) -> bool:
 
 def _relevant(module: nn.Module) -> bool:
     return type(module) in {*SUPPORTED_LAYERS_WITH_RULES, *SUPPORTED_NON_LINEAR_LAYERS}
+
+
+def _guided(network: "_Explained", x: Tensor) -> Tensor:
+    with Lean():
+        found: Tensor = GuidedBackprop(network).attribute(x)
+    return found
+
+
+def _deeplift(network: "_Explained", x: Tensor) -> Tensor:
+    with torch.no_grad():
+        network.dense(torch.zeros_like(x[:1]))  # the reference, which is that of every stack
+    with torch.enable_grad(), Lean():
+        total = network(x)
+    (multipliers,) = torch.autograd.grad(total.sum(), x)
+    return (x * multipliers).detach()
 
 
 def _lrp(network: "_Explained", x: Tensor) -> Tensor:
@@ -247,16 +350,15 @@ GUIDED = Method(
     lambda operation: operation.rectifies,
     "make each a module nn.ReLU, or take saliency",
     _cut_off,
-    lambda network, x: GuidedBackprop(network).attribute(x),
+    _guided,
 )
 DEEPLIFT = Method(
     "deeplift",
     _rescaled,
     lambda operation: not operation.linear,
     "take integrated-gradients, which adds up to T likewise",
-    _one_by_one,
-    lambda network, x: DeepLift(network).attribute(x),
-    rows=2,
+    _by_rescaling,
+    _deeplift,
 )
 LRP_EPSILON = Method(
     "lrp",
@@ -272,10 +374,8 @@ def _calls(dense: DenseLogits, x: Tensor, method: Method) -> Counter[str]:
     """How often a forward pass calls each module; `UserError` where the method is not defined."""
     watch = _Watch(shared(dense.model))
     network = _like(dense, watch.model)
-    with torch.enable_grad():
-        x = x[:1].detach().clone().requires_grad_()
-        with watch:
-            network(x)
+    with torch.no_grad(), watch:  # a gradient would keep what a section that is large fills
+        network(watch.follow(x[:1].detach().clone()))
     wrong = [
         f"{each.name} in {each.path or 'the network'} ({type(each.module).__name__})"
         for each in watch.operations
@@ -300,11 +400,16 @@ class _Watch(TorchDispatchMode):
         self.calls: Counter[str] = Counter()
         self.operations: list[Operation] = []
         self._inside: list[tuple[str, nn.Module]] = [("", model)]
-        self._depends = WeakTensorKeyDictionary()  # also what has no gradient, as a comparison
+        self._depends = WeakTensorKeyDictionary()
         for path, module in model.named_modules():
             if not isinstance(module, torch.jit.ScriptModule):
                 module.register_forward_pre_hook(partial(self._enter, path))
                 module.register_forward_hook(self._leave)
+
+    def follow(self, x: Tensor) -> Tensor:
+        """The same tensor, from now on the one that all else is asked to depend on."""
+        self._depends[x] = True
+        return x
 
     def _enter(self, path: str, module: nn.Module, inputs: object) -> None:
         self.calls[path] += 1
@@ -318,7 +423,7 @@ class _Watch(TorchDispatchMode):
     ) -> Any:
         made = func(*args, **(kwargs or {}))
         tensors = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
-        from_x = [each for each in tensors if each.requires_grad or each in self._depends]
+        from_x = [each for each in tensors if each in self._depends]
         if from_x:
             for each in tree_leaves(made):
                 if isinstance(each, Tensor):
