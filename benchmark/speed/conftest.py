@@ -5,7 +5,9 @@
 Nothing here asserts a time: figures are printed, ratios are measured within one run.
 """
 
+import importlib.util
 from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 import torch
@@ -26,6 +28,18 @@ def neurites(quick: Protocol) -> tuple:
     """The splits of a phantom, and its true test instances."""
     card = load_card("phantom-neurites")
     return load_splits(card, quick.slices, quick.recipe.patch, quick.border)
+
+
+@pytest.fixture(scope="module")
+def plain(request: pytest.FixtureRequest) -> ModuleType:
+    """The plain script beside a benchmark: plain_x.py beside test_x.py."""
+    path = request.path.with_name(request.path.name.replace("test_", "plain_"))
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """Faithfulness with shared passes beside one Quantus call per section and metric."""
 
-import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
@@ -21,17 +19,6 @@ from emsym.scores.logits import DenseLogits
 T = TypeVar("T")
 QUICK = ["faithfulness-estimate", "pixel-flipping", "slice-removal"]
 SECTIONS, SIZE, STEPS, ROUNDS = 4, 128, 16, 3
-
-
-@pytest.fixture(scope="module")
-def plain() -> ModuleType:
-    path = Path(__file__).parent / "plain_faithfulness.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def timed(run: Callable[[], T]) -> tuple[T, float, float]:

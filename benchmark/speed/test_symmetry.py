@@ -7,10 +7,10 @@ than the plain way's, so that its scores are not compared.
 import copy
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import numpy as np
-import plain_symmetry
 import pytest
 import torch
 from torch import Tensor
@@ -44,11 +44,9 @@ class Images:
         return self.stacks[part], None
 
 
-def ours(model: torch.nn.Module, stacks: Tensor) -> dict[str, np.ndarray]:
+def ours(model: torch.nn.Module, stacks: Tensor, methods: Sequence[str]) -> dict[str, np.ndarray]:
     columns: dict[str, list[np.ndarray]] = {}
-    for found in look(
-        DenseLogits(model), Images(stacks), ["foreground"], plain_symmetry.METHODS, 0.5
-    ):
+    for found in look(DenseLogits(model), Images(stacks), ["foreground"], methods, 0.5):
         for name, values in found.columns.items():
             columns.setdefault(name.replace("foreground/", ""), []).append(values)
     return {name: np.concatenate(values) for name, values in columns.items()}
@@ -97,7 +95,9 @@ def apart(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> str:
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("architecture", ["unet-tu-test_resnet", "linknet-tu-test_efficientnet"])
-def test_all_symmetry_scores(say: Callable[[str], None], architecture: str, device: str) -> None:
+def test_all_symmetry_scores(
+    say: Callable[[str], None], plain: ModuleType, architecture: str, device: str
+) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
@@ -110,9 +110,9 @@ def test_all_symmetry_scores(say: Callable[[str], None], architecture: str, devi
     rounds: list[tuple[float, float, float]] = []
     for _ in range(ROUNDS):  # in turn, so that the machine's drift touches all
         start = time.perf_counter()
-        plain = plain_symmetry.scores(model, stacks)
+        expected = plain.scores(model, stacks)
         middle = time.perf_counter()
-        made = ours(model, stacks)
+        made = ours(model, stacks, plain.METHODS)
         end = time.perf_counter()
         gradient, size = pass_seconds(model, stacks, gradient=True)
         forward, _ = pass_seconds(model, stacks, gradient=False)
@@ -120,23 +120,21 @@ def test_all_symmetry_scores(say: Callable[[str], None], architecture: str, devi
             (middle - start, end - middle, IMAGES * (WITH_GRADIENT * gradient + FORWARD * forward))
         )
     torch.set_num_threads(threads)
-    assert made.keys() == plain.keys()
+    assert made.keys() == expected.keys()
     theirs, mine, floor = (statistics.median(each) for each in zip(*rounds, strict=True))
     ratios = [f"{b / a:.2f}" for a, b, _ in rounds]
     if device != "cpu":
-        plain = {n: v for n, v in plain.items() if not n.startswith("smoothgrad")}
+        expected = {n: v for n, v in expected.items() if not n.startswith("smoothgrad")}
     few = stacks[:EXACT]
     exact = {
         name: values
-        for name, values in plain_symmetry.scores(
-            copy.deepcopy(model).double(), few.double()
-        ).items()
+        for name, values in plain.scores(copy.deepcopy(model).double(), few.double()).items()
         if not name.startswith("smoothgrad")  # its noise is drawn anew in another type
     }
     shown = {
-        "ours and the plain way": apart(made, plain),
+        "ours and the plain way": apart(made, expected),
         "ours and float64": apart({n: v[:EXACT] for n, v in made.items()}, exact),
-        "the plain way and float64": apart({n: v[:EXACT] for n, v in plain.items()}, exact),
+        "the plain way and float64": apart({n: v[:EXACT] for n, v in expected.items()}, exact),
     }
     floor_told = (
         f"{WITH_GRADIENT} passes with gradient of {1e3 * gradient:.1f} ms at batches of {size}, "

@@ -254,10 +254,11 @@ class _Multiplied(torch.autograd.Function):
 def _multiplier(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """What a module makes of x, and what each value brings to the change of it, per its own.
 
-    Some channels at a time, which are apart in all that is rescaled, so that no more than these two
-    are as large as x.
+    Some channels at a time, which are apart in all that is rescaled, and where the reference stood
+    that is needed no more: so only what is made is as large as x.
     """
-    made, multiplier = [], torch.empty_like(x)
+    made: list[Tensor] = []
+    multiplier = reference if reference.shape == x.shape else torch.empty_like(x)
     step = max(1, _PIECE * x.shape[1] // x.numel())
     pieces = (each.split(step, 1) for each in (x, reference, multiplier))
     for here, there, into in zip(*pieces, strict=True):
