@@ -96,7 +96,8 @@ class Board:
     @cached_property
     def shares(self) -> list[str]:
         """The names of the slice shares, in the order of the slices."""
-        return [name for name in self.cells if name.startswith(f"{self.headline}/slice_share")]
+        found = (name for name in self.cells if name.startswith(f"{self.headline}/slice_share["))
+        return sorted(found, key=lambda name: int(name.rpartition("[")[2].rstrip("]")))
 
     @property
     def title(self) -> str:

@@ -113,8 +113,8 @@ class _Packing:
         """The submission's files, less those that lie beside the records."""
         self._mark_missing()
         cells = sorted(self._rows)
+        # in the records' order, whose first attribution is the protocol's headline
         names = list(dict.fromkeys(name for _, scores in self._rows.values() for name in scores))
-        names.sort()
         values = [[_number(self._rows[cell][1].get(name)) for name in names] for cell in cells]
         origin, identity = self._shared["weights"]
         protocol = self._protocol

@@ -28,6 +28,8 @@ def test_a_submission_alone_gives_the_leaderboard_of_its_records(output: Path, s
     for key, column in reference.columns.items():
         found = board.columns[key].summary[["mean", "low", "high"]]
         assert np.allclose(found, column.summary[["mean", "low", "high"]], atol=1e-5)
+    assert board.headline == reference.headline
+    assert board.shares == reference.shares
     assert set(theirs.cells["submission"]) == {"ours-1"}
 
 
