@@ -89,6 +89,19 @@ def curves(table: pd.DataFrame, order: Sequence[str]) -> tuple[list[Curve], Axis
     return found, x, y
 
 
+def labels(marks: dict[str, tuple[float, float]], wide: float = 130) -> dict[str, float]:
+    """Heights of the names beside marks (x, y), moved down until none covers another.
+
+    >>> labels({"a": (0, 50.0), "b": (20, 52.0), "c": (400, 52.0)})
+    {'a': 42.0, 'b': 55.0, 'c': 44.0}
+    """
+    found: dict[str, float] = {}
+    for name, (x, y) in sorted(marks.items(), key=lambda item: item[1][1]):
+        beside = [found[other] for other in found if abs(marks[other][0] - x) < wide]
+        found[name] = round(max([y - 8, *(place + 13 for place in beside)]), 1)
+    return found
+
+
 def _spread(places: dict[str, float], apart: float = 15) -> dict[str, float]:
     """Heights of labels, moved until none covers another."""
     found: dict[str, float] = {}

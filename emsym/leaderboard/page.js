@@ -265,13 +265,18 @@ function setUp(section, board) {
     for (const [v, label] of ticks(lows - room, highs + room)) pareto.append(make("path", {class: "rule", d: `M${L} ${y(v)}H${W - R}`}), make("text", {class: "tick", x: L - 8, y: y(v) + 4, "text-anchor": "end"}, label));
     for (const [v, label] of ticks(0, right)) pareto.append(make("path", {class: "rule", d: `M${x(v)} ${T}V${H - B}`}), make("text", {class: "tick", x: x(v), y: H - B + 18, "text-anchor": "middle"}, label));
     pareto.append(make("text", {class: "name", x: (L + W - R) / 2, y: H - 6, "text-anchor": "middle"}, "model asymmetry (less is better)"), make("text", {class: "name", x: 4, y: T - 2}, "Dice"));
+    const labels = new Map();
+    for (const k of [...names].sort((k, l) => up.get(l).mean - up.get(k).mean)) {
+      const beside = [...labels].filter(([l]) => Math.abs(x(across.get(l).mean) - x(across.get(k).mean)) < 130).map(([, place]) => place + 13);
+      labels.set(k, Math.max(y(up.get(k).mean) - 8, ...beside));
+    }
     for (const k of names) {
       const a = across.get(k), u = up.get(k);
       const beaten = names.some(l => up.get(l).mean >= u.mean && across.get(l).mean <= a.mean && (up.get(l).mean > u.mean || across.get(l).mean < a.mean));
       const text = `${board.names[k]}: model asymmetry ${told(a.mean, 3)} (${within(a.low, a.high, 3)}), Dice ${told(u.mean, 3)} (${within(u.low, u.high, 3)})${beaten ? "" : ", on the front"}`;
       const group = make("g", {class: beaten ? "mark" : "mark front", tabindex: 0, role: "img", "aria-label": text, "data-tip": text, "data-number": k});
       const lines = (a.low === null ? "" : `M${x(a.low)} ${y(u.mean)}H${x(a.high)}`) + (u.low === null ? "" : `M${x(a.mean)} ${y(u.low)}V${y(u.high)}`);
-      group.append(make("path", {d: lines}), make("circle", {cx: x(a.mean), cy: y(u.mean), r: 6}), make("text", {x: x(a.mean) + 9, y: y(u.mean) - 8}, board.names[k]));
+      group.append(make("path", {d: lines}), make("circle", {cx: x(a.mean), cy: y(u.mean), r: 6}), make("text", {x: x(a.mean) + 9, y: labels.get(k)}, board.names[k]));
       pareto.append(group);
     }
   }

@@ -184,7 +184,7 @@ def _pareto(board: Board) -> dict[str, Any] | None:
         dice.summary[ends].to_numpy().ravel().tolist(),
         from_zero=False,
     )
-    marks = []
+    marks: list[dict[str, Any]] = []
     for name in board.ranked:
         across, up = bias.summary.loc[name, ends], dice.summary.loc[name, ends]
         if across.isna()["mean"] or up.isna()["mean"]:
@@ -205,6 +205,9 @@ def _pareto(board: Board) -> dict[str, Any] | None:
                 + (f"on the front in {100 * front['support']:.0f} % of the bootstrap's draws"),
             }
         )
+    heights = charts.labels({mark["name"]: (mark["x"], mark["y"]) for mark in marks})
+    for mark in marks:
+        mark["label"] = heights[mark["name"]]
     return {"marks": marks, "x": x, "y": y}
 
 
