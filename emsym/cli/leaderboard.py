@@ -22,21 +22,25 @@ OUTPUT = click.option(
 @click.command()
 @OUTPUT
 @click.option(
-    "--check", is_flag=True, help="Write nothing: is leaderboard.md what the records give?"
+    "--check", is_flag=True, help="Write nothing: is what is there what the records give?"
 )
 def leaderboard(output: Path, check: bool) -> int:
     """Write and print the leaderboard of what is stored."""
     from rich.console import Console
 
-    from emsym.leaderboard.publish import MARKDOWN, is_current
+    from emsym.leaderboard.publish import outdated
     from emsym.leaderboard.stored import Stored
 
     stored = Stored(output)
     if check:
-        if is_current(stored.results, output):
-            click.echo(f"{output / MARKDOWN} is what the records give.")
+        if not (old := outdated(stored.results, output, stored.example, stored.credits)):
+            click.echo(f"The leaderboard in {output} is what the records give.")
             return 0
-        click.echo(f"{output / MARKDOWN} is not what the records give.", err=True)
+        click.echo(
+            f"{', '.join(old)} in {output}: not what the records give. `emsym-bench leaderboard` "
+            "writes them again.",
+            err=True,
+        )
         return 1
     report(Console(), output, stored.results)
     return 0
@@ -104,7 +108,7 @@ def report(console: Any, output: Path, results: Results, fresh: bool = True) -> 
 
     if fresh or not (output / "index.html").is_file():
         stored = Stored(output)
-        write(stored.results, output, stored.example)
+        write(stored.results, output, stored.example, stored.credits)
     show(boards(results), console)
     console.print(f"\nRecords: {output / 'records'}", highlight=False, soft_wrap=True)
     console.print(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from emsym.errors import UserError, first_names
+from emsym.errors import UserError
 from emsym.leaderboard.board import Board, boards
 from emsym.leaderboard.bootstrap import UNIT, bootstrap, pair_intervals
 from emsym.leaderboard.results import Results
@@ -49,7 +49,7 @@ def compare(results: Results, one: str, other: str) -> Comparison:
     names = dict.fromkeys(name for board in found for name in board.names)
     for name in (one, other):
         if name not in names:
-            known = first_names(names)
+            known = ", ".join(map(str, names))
             raise UserError(
                 f"There is no strategy with results called '{name}', nor two submissions of these "
                 f"names: there are {known}."

@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Sequence
 
 import pandas as pd
 from tabulate import tabulate
@@ -11,11 +12,14 @@ from emsym.leaderboard.board import Board, Column
 from emsym.leaderboard.table import Score
 
 
-def markdown(boards: list[Board]) -> str:
-    """All leaderboards, each with its picture beside the page."""
+def markdown(boards: list[Board], credits: Sequence[tuple[str, str]] = ()) -> str:
+    """All leaderboards, each with its picture beside the page, and (name, who) of submissions."""
     parts = ["# Leaderboard", _INTRODUCTION]
     for board in boards:
         parts += _board(board)
+    if credits:
+        parts.append("## Submissions")
+        parts.append("\n".join(f"- {_code(name)}: {_text(told)}" for name, told in credits))
     parts.append(
         _folded("What the columns mean", [f"- **{w}**: {t}" for w, t in words.METHOD.items()])
     )
@@ -33,7 +37,10 @@ def _board(board: Board) -> list[str]:
     ]
     found = [
         f"## {_text(board.title)}",
-        "\n".join(f"- {line}" for line in words.conclusions(board, _code)),
+        "\n".join(
+            f"- {line}"
+            for line in (*words.conclusions(board, _code), _text(words.measured_on(board)))
+        ),
         _grid(_summary(board)),
         f"![Each strategy's slice shares, bias and accuracy]({board.stem}.png)",
         _folded("All scores", [_grid(_scores(board))]),
@@ -196,5 +203,6 @@ def _text(told: object) -> str:
 _INTRODUCTION = """\
 Does a network that sees a stack of adjacent slices treat the slices on either side alike, and what
 does it cost to make it so? Values are means over seeds, and then over pairs of data set and
-architecture, with 95 % intervals in brackets. Rows that share a rank are tied: nothing tells them
-apart. [The same as a page](index.html) that sorts and filters."""
+architecture, with 95 % intervals in brackets. Rows whose ranks overlap may stand in either order: a
+test of all pairs of rows at once does not settle it. [The same as a page](index.html) that sorts
+and filters."""

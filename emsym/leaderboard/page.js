@@ -161,6 +161,8 @@ function setUp(section, board) {
     const whole = pairs.length === board.datasets.length && names.length === board.names.length;
     for (const element of section.querySelectorAll("[data-number]")) element.toggleAttribute("hidden", !names.includes(Number(element.dataset.number)));
     for (const element of section.querySelectorAll("div[data-dataset]")) element.hidden = !(datasets.has(element.dataset.dataset) && architectures.has(element.dataset.architecture));
+    // what the sentences and tests say is of everything; of a choice the status tells
+    section.querySelector(".conclusions").hidden = !whole;
     if (whole) restore(); else compute(names, pairs);
     sort(sorted);
   }
@@ -181,7 +183,10 @@ function setUp(section, board) {
       for (const cell of row.cells) {
         const column = cell.dataset.column;
         if (column === undefined) continue;
-        if (column === "rank") cell.textContent = first && lead.better ? first.first === first.last ? first.first : `${first.first}–${first.last}` : MISSING;
+        if (column === "cells") {
+          const has = pairs.filter(p => board.entered[p][k]).reduce((a, p) => a + board.seeds[p], 0);
+          cell.textContent = `${has} of ${pairs.reduce((a, p) => a + board.seeds[p], 0)}`;
+        } else if (column === "rank") cell.textContent = first && lead.better ? first.first === first.last ? first.first : `${first.first}–${first.last}` : MISSING;
         else if (column === "average") fill(cell, first && lead.better ? {mean: first.rank, low: null} : null, 1);
         else if (column === "cut") fill(cell, cut(found[0], k, part.pairs), 0);
         else if (column === "less") less(cell, k, part);

@@ -40,8 +40,12 @@ class Example:
     pictures: dict[str, np.ndarray]
 
 
-def page(boards: Sequence[Board], examples: Sequence[Example] = ()) -> str:
-    """The page of all leaderboards."""
+def page(
+    boards: Sequence[Board],
+    examples: Sequence[Example] = (),
+    credits: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The page of all leaderboards, with examples, and (name, who) of submissions."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -66,6 +70,7 @@ def page(boards: Sequence[Board], examples: Sequence[Example] = ()) -> str:
         data=Markup(data.replace("<", "\\u003c").replace("&", "\\u0026")),
         boards=[_view(board) for board in boards],
         examples=[_example(example) for example in examples],
+        credits=credits,
         method=words.METHOD,
         charts=charts,
         MISSING=words.MISSING,
@@ -91,6 +96,7 @@ def _view(board: Board) -> dict[str, Any]:
         "numbers": {name: board.names.index(name) for name in names},
         "baseline": board.baseline,
         "conclusions": words.conclusions(board, lambda name: f"“{name}”"),
+        "measured_on": words.measured_on(board),
         "columns": [column.score for column in shared],
         "rows": [_row(board, name) for name in names],
         "shares": {name: _bars(means.loc[name].tolist()) for name in names},

@@ -1,6 +1,8 @@
 """All renderings of the leaderboard, written to one folder from one set of tables."""
 
-from collections.abc import Callable, Iterator
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from emsym.files import replacing, write_atomically
@@ -13,32 +15,60 @@ from emsym.leaderboard.sheets import tidy, wide
 from emsym.leaderboard.stored import Arrays, examples
 
 MARKDOWN = "leaderboard.md"
+TEXTS = (MARKDOWN, "index.html", "leaderboard.csv", "cells.csv")
+Look = Callable[[str], Arrays | None]
+_PICTURE = re.compile(r"^!\[[^\]]*\]\(([\w.+-]+-[0-9a-f]{8}\.png)\)$", re.MULTILINE)
 
 
 def write(
-    results: Results, folder: Path, look: Callable[[str], Arrays | None] = lambda key: None
+    results: Results,
+    folder: Path,
+    look: Look = lambda key: None,
+    credits: Sequence[tuple[str, str]] = (),
 ) -> list[Path]:
-    """Write the leaderboard's files and return their paths; `look` finds a cell's example.
+    """Write the leaderboard's files and return their paths.
 
     ``leaderboard.md`` with its pictures, ``index.html``, ``leaderboard.csv`` (a line per cell and
-    score) and ``cells.csv`` (a line per cell). Raises `UserError` where one cannot be written.
+    score) and ``cells.csv`` (a line per cell). `look` finds a cell's example, and `credits` says
+    who made the submissions. Pictures of the leaderboard that was there before are removed. Raises
+    `UserError` where a file cannot be written.
     """
     found = boards(results)
+    before = _pictures(folder)
     for board in found:
         write_atomically(folder / f"{board.stem}.png", draw(board))
     shown = [each for board in found for each in examples(board, look)]
-    paths = [folder / name for name in (MARKDOWN, "index.html", "leaderboard.csv", "cells.csv")]
-    write_atomically(paths[0], markdown(found))
-    write_atomically(paths[1], page(found, shown))
+    paths = [folder / name for name in TEXTS]
+    write_atomically(paths[0], markdown(found, credits))
+    write_atomically(paths[1], page(found, shown, credits))
     _stream(paths[2], tidy(results.cells))
     _stream(paths[3], wide(results.cells))
+    for name in before - _pictures(folder):
+        (folder / name).unlink(missing_ok=True)
     return paths
 
 
-def is_current(results: Results, folder: Path) -> bool:
-    """Whether the folder's ``leaderboard.md`` is what these results give."""
+def outdated(
+    results: Results,
+    folder: Path,
+    look: Look = lambda key: None,
+    credits: Sequence[tuple[str, str]] = (),
+) -> list[str]:
+    """The names of the leaderboard's texts in a folder that are not what these results give."""
+    with tempfile.TemporaryDirectory() as fresh:
+        write(results, Path(fresh), look, credits)
+        return [
+            name
+            for name in TEXTS
+            if not (folder / name).is_file()
+            or (folder / name).read_bytes() != (Path(fresh) / name).read_bytes()
+        ]
+
+
+def _pictures(folder: Path) -> set[str]:
+    """The pictures that a folder's ``leaderboard.md`` shows."""
     path = folder / MARKDOWN
-    return path.is_file() and path.read_text(encoding="utf-8") == markdown(boards(results))
+    return set(_PICTURE.findall(path.read_text(encoding="utf-8"))) if path.is_file() else set()
 
 
 def _stream(path: Path, pieces: Iterator[str]) -> None:

@@ -51,15 +51,15 @@ def effects(differences: pd.DataFrame) -> pd.DataFrame:
     """How large paired differences are: `effect` and `wins`.
 
     `effect` is Hedges' g of paired data, the mean over the standard deviation times
-    1 − 3/(4n − 5); NaN where that is 0. `wins` is the part of the cells where the difference is
-    above 0, ties counting half.
+    1 − 3/(4n − 5); NaN where that is 0, and of two cells, where the factor is. `wins` is the part
+    of the cells where the difference is above 0, ties counting half.
     """
     count = len(differences)
     sd = differences.std()
     with np.errstate(invalid="ignore", divide="ignore"):
         effect = differences.mean() / sd.where(sd > 0) * (1 - 3 / (4 * count - 5))
     wins = (differences > 0).mean() + (differences == 0).mean() / 2
-    return pd.DataFrame({"effect": effect, "wins": wins})
+    return pd.DataFrame({"effect": effect if count > 2 else np.nan, "wins": wins})
 
 
 def against(baseline: str, cells: pd.DataFrame, found: Draws) -> pd.DataFrame:

@@ -1,9 +1,11 @@
 """What an output folder holds: the records of local runs and the submissions of others, as one."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from emsym.auditing.pictures import equalise
 from emsym.errors import UserError
@@ -11,6 +13,8 @@ from emsym.leaderboard.board import Board
 from emsym.leaderboard.page import Example
 from emsym.leaderboard.results import Joined, Results, of_store
 from emsym.leaderboard.submission.read import Submission, read_submissions
+from emsym.leaderboard.submission.validate import validate
+from emsym.protocol import list_protocols
 
 Arrays = dict[str, np.ndarray]
 
@@ -18,14 +22,37 @@ PAIRS = 3
 """Of data set and architecture that examples are shown of."""
 
 
+OWN = "emsym"
+"""The submission that ships with emsym: no other takes the place of its cells, however named."""
+
+
 class Stored:
-    """A folder of results; of a cell that is there twice, the local one counts."""
+    """A folder of results, whose submissions are sound.
+
+    Of a cell that is there twice the local one counts, else emsym's own, else the first by name.
+    """
 
     def __init__(self, output: Path) -> None:
-        """Read the rows of all cells. Raises `UserError` where none is finished."""
+        """Read the rows of all cells.
+
+        Raises `UserError` where none is finished, and where a submission is not sound. One of a
+        protocol that does not ship with emsym cannot be checked, which is a warning, and so are
+        cells whose values differ between submissions.
+        """
         self._examples = output / "examples"
-        self._submissions: list[Submission] = read_submissions(output / "submissions")
-        self.results: Results = Joined([of_store(output / "records"), *self._submissions])
+        found = read_submissions(output / "submissions")
+        self.submissions = sorted(found, key=lambda each: each.name != OWN)
+        for submission in self.submissions:
+            if submission.manifest.protocol.name in list_protocols():
+                validate(submission.folder)
+            else:
+                warnings.warn(
+                    f"The submission {submission.folder} is of a protocol that does not ship with "
+                    "emsym: `emsym-bench validate --protocol FILE` checks it.",
+                    stacklevel=2,
+                )
+        _tell_conflicts(self.submissions)
+        self.results: Results = Joined([of_store(output / "records"), *self.submissions])
         if not (self.results.cells["status"] == "done").any():
             raise UserError(
                 f"There are no finished records in {output / 'records'}, and no submissions in "
@@ -33,14 +60,45 @@ class Stored:
                 "folder with --output."
             )
 
+    @property
+    def credits(self) -> list[tuple[str, str]]:
+        """(name, who made it and under which licence) of every submission."""
+        return [
+            (
+                each.name,
+                f"{each.sheet.title}. {', '.join(each.sheet.authors)}; {each.sheet.licence}; code: "
+                f"{each.sheet.code}",
+            )
+            for each in self.submissions
+        ]
+
     def example(self, key: str) -> Arrays | None:
         """What was kept of a cell to look at, as `emsym.run.example` gives it."""
         path = self._examples / f"{key}.npz"
         if path.is_file():
             with np.load(path, allow_pickle=False) as kept:
                 return dict(kept)
-        found = (submission.example(key) for submission in self._submissions)
+        found = (submission.example(key) for submission in self.submissions)
         return next((arrays for arrays in found if arrays is not None), None)
+
+
+def _tell_conflicts(submissions: Sequence[Submission]) -> None:
+    """Warn of cells that several submissions have with other values."""
+    seen: dict[str, tuple[str, pd.Series]] = {}
+    for submission in submissions:
+        cells = submission.cells.set_index("key")[submission.score_names]
+        other = [
+            key for key in cells.index if key in seen and not cells.loc[key].equals(seen[key][1])
+        ]
+        if other:
+            first = seen[other[0]][0]
+            warnings.warn(
+                f"{len(other)} cells of the submission '{submission.name}' are in '{first}', too, "
+                f"with other values: those of '{first}' count.",
+                stacklevel=3,
+            )
+        for key in cells.index.difference(list(seen)):
+            seen[key] = submission.name, cells.loc[key]
 
 
 def examples(board: Board, look: Callable[[str], Arrays | None]) -> list[Example]:

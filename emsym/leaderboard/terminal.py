@@ -24,7 +24,10 @@ def show(boards: list[Board], console: Console) -> None:
         for row in board.apart.head(10).itertuples():
             told = f"apart: {row.init} of {row.submission}, {row.cells} cells: {row.reason}"
             console.print(escape(told), highlight=False)
-        for told in words.conclusions(board, str):  # last: it is what stays on the screen
+        for told in (
+            words.measured_on(board),
+            *words.conclusions(board, str),
+        ):  # last: it is what stays on the screen
             console.print(escape(told), highlight=False)
 
 

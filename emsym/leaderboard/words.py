@@ -8,6 +8,7 @@ from emsym.leaderboard.board import MARGIN, Board
 from emsym.models.weights import ORIGINS
 
 MISSING = "–"
+ALPHA = 0.05
 _BIBTEX = """\
 @misc{molnar2025,
   author = {Molnár and Szabó and Horváth},
@@ -129,6 +130,12 @@ def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
     return told
 
 
+def measured_on(board: Board) -> str:
+    """What the numbers are of, which no reader should overlook: data and weights."""
+    named = "; ".join(f"{row.dataset}, {row.modality}" for row in data(board).itertuples())
+    return f"Measured on {named}. Weights: {dict(facts(board))['Weights']}."
+
+
 def _ahead(board: Board, table: pd.DataFrame, code: Callable[[str], str]) -> str:
     first = board.scores[0]
     if first.better is None or len(table) < 2:
@@ -140,9 +147,7 @@ def _ahead(board: Board, table: pd.DataFrame, code: Callable[[str], str]) -> str
     value = interval(mean, low, high, first.digits)
     if len(top) == 1:
         return f"{what}: {code(best)}, {first.title} {value}, beyond doubt."
-    others = ", ".join(code(name) for name in top[1:])
-    told = f"{what}: {code(best)}, {first.title} {value}."
-    return f"{told} Comparing all pairs of rows at once, it may share its rank with {others}."
+    return f"{what}: {code(best)}, {first.title} {value}."
 
 
 def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
@@ -155,7 +160,7 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
         row = bias.summary.loc[best]
         cut = interval(row["cut"], row["cut_low"], row["cut_high"], 0)
         told.append(
-            f"Against {code(base)} alone, {code(best)} has {cut} % less model asymmetry "
+            f"Against {code(base)}, {code(best)} has {cut} % less model asymmetry "
             f"(p {_chance(row['p_holm'])}, corrected for all strategies)."
         )
     if dice is not None:
@@ -172,6 +177,21 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
         fine = [name for name in board.order if board.verdict.get(name) == "non-inferior"]
         if fine:
             told.append(f"Dice non-inferior to {code(base)}: {', '.join(map(code, fine))}.")
+    if bias is not None and "p_holm" in bias.summary:
+        table = bias.summary
+        better = [
+            name
+            for name in board.order
+            if name in table.index
+            and table.loc[name, "less"] < 0
+            and table.loc[name, "p_holm"] < ALPHA
+        ]
+        named = ", ".join(map(code, better)) if better else "none"
+        told.append(
+            f"Shown to be less biased than {code(base)}, at p < .05 corrected for all strategies: "
+            f"{named}. Which of several is least biased is told by the ranks alone, a stricter "
+            "test of all pairs of rows at once."
+        )
     return told
 
 

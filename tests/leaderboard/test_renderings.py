@@ -10,7 +10,7 @@ from rich.console import Console
 from emsym.leaderboard.board import Board, boards
 from emsym.leaderboard.compare import compare, plot
 from emsym.leaderboard.markdown import markdown
-from emsym.leaderboard.publish import is_current, write
+from emsym.leaderboard.publish import outdated, write
 from emsym.leaderboard.results import of_records
 from emsym.leaderboard.sheets import tidy, wide
 from emsym.leaderboard.terminal import show
@@ -198,16 +198,16 @@ def test_a_terminal_shows_whole_rows(records: list[Record], width: int) -> None:
 
 def test_all_files_are_written(records: list[Record], tmp_path: Path) -> None:
     results = of_records(records)
-    assert not is_current(results, tmp_path / "out")
+    assert outdated(results, tmp_path / "out")
     paths = write(results, tmp_path / "out")
     names = ["leaderboard.md", "index.html", "leaderboard.csv", "cells.csv"]
     assert [path.name for path in paths] == names
     assert all(path.read_text() for path in paths)
-    assert is_current(results, tmp_path / "out")
+    assert not outdated(results, tmp_path / "out")
     for picture in re.findall(r"\]\((.*png)\)", paths[0].read_text()):
         assert (tmp_path / "out" / picture).read_bytes().startswith(b"\x89PNG")
     moved = [r.model_copy(update={"scores": {**r.scores, "arand_2d": 0.2}}) for r in records]
-    assert not is_current(of_records(moved), tmp_path / "out")
+    assert "leaderboard.md" in outdated(of_records(moved), tmp_path / "out")
 
 
 def test_stacks_of_one_slice_have_a_leaderboard_without_asymmetry(

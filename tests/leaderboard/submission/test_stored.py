@@ -1,5 +1,6 @@
 """A folder of results: submissions and the records of local runs stand on one leaderboard."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,11 +9,14 @@ import pytest
 
 from emsym.errors import UserError
 from emsym.leaderboard.board import boards
-from emsym.leaderboard.publish import is_current, write
+from emsym.leaderboard.publish import outdated, write
 from emsym.leaderboard.results import of_store
 from emsym.leaderboard.stored import Stored, examples
 from emsym.protocol import Protocol
 from emsym.run.plan import jobs
+
+ROOT = Path(__file__).parents[3]
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not ship with emsym")
 
 
 @pytest.fixture
@@ -61,7 +65,62 @@ def test_examples_come_from_either_and_reach_the_page(output: Path, store: Path)
     write(local.results, output, local.example)
     page = (output / "index.html").read_text()
     assert page.count('<figure class="example">') == 2
-    assert is_current(local.results, output)
+    assert not outdated(local.results, output, local.example)
+    (output / "cells.csv").write_text("")
+    assert outdated(local.results, output, local.example) == ["cells.csv"]
+
+
+def test_a_submission_that_claims_other_scores_stops_the_leaderboard(output: Path) -> None:
+    """Of a protocol that ships it is validated; the tests' own is only warned of."""
+    with pytest.warns(UserWarning, match="does not ship with emsym"):
+        Stored(output)
+    shutil.copytree(ROOT / "results" / "submissions" / "emsym", output / "submissions" / "emsym")
+    path = output / "submissions" / "emsym" / "cells.csv"
+    head, first, *rest = path.read_text().splitlines()
+    at = head.split(",").index("saliency/true-foreground/model_asymmetry")
+    values = first.split(",")
+    values[at] = "0.0"
+    path.write_text("\n".join([head, ",".join(values), *rest]) + "\n")
+    with pytest.raises(UserError, match="claims 0 as its saliency/true-foreground/model_asymmetry"):
+        Stored(output)
+
+
+def test_the_cells_that_ship_count_whatever_another_submission_is_called(tmp_path: Path) -> None:
+    theirs = tmp_path / "submissions"
+    shutil.copytree(ROOT / "results" / "submissions" / "emsym", theirs / "emsym")
+    shutil.copytree(theirs / "emsym", theirs / "aaa")
+    (board,) = boards(Stored(tmp_path).results, draws=100)
+    assert set(board.done["submission"]) == {"emsym"}
+    assert set(board.apart["submission"]) == {"aaa"}
+
+
+def test_who_submitted_stands_on_every_page(output: Path) -> None:
+    stored = Stored(output)
+    write(stored.results, output, stored.example, stored.credits)
+    sheet = stored.submissions[0].sheet
+    for name in ("leaderboard.md", "index.html"):
+        text = (output / name).read_text()
+        assert sheet.title in text
+        assert sheet.licence in text
+
+
+def test_pictures_of_what_is_gone_are_removed_and_others_left(output: Path, store: Path) -> None:
+    (output / "audit.png").touch()
+    (output / "mine-1-0123abcd.png").touch()
+    write(Stored(output).results, output)
+    (before,) = output.glob("tiny-*.png")
+    shutil.rmtree(output / "submissions")
+    shutil.copytree(store / "records", output / "records")
+    for path in (output / "records").iterdir():
+        text = path.read_text()
+        digest = re.search(r'"protocol":\s*\{[^}]*"digest":\s*"(\w+)"', text)
+        assert digest is not None
+        path.write_text(text.replace(digest[1], "f" * 64))
+    write(Stored(output).results, output)
+    (after,) = output.glob("tiny-*.png")
+    assert before != after
+    assert (output / "audit.png").exists()
+    assert (output / "mine-1-0123abcd.png").exists()
 
 
 def test_nothing_finished_is_a_sentence(tmp_path: Path) -> None:
