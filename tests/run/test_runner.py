@@ -178,6 +178,7 @@ def log_says(path: Path, *words: str) -> Callable[[], bool]:
     return says
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_finishes_what_runs_and_a_second_stops_at_once(ended: Path, times: int) -> None:
     """As a terminal sends it: to every process of the group at once."""
@@ -378,6 +379,7 @@ def test_a_damaged_record_is_set_aside_and_its_cell_run_again(ended: Path) -> No
     assert json.loads(after[name])["scores"] == json.loads(text)["scores"]
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_folder_share_the_work(tiny: Path) -> None:
     words = ("run", "--protocol", tiny, "--all", "--workers", 1, "--log")
     both = [start(*words, f"log-{number}.txt", cwd=tiny.parent) for number in (1, 2)]
