@@ -3,6 +3,7 @@
 Everything slow is imported where it is used, so that help and mistakes answer at once.
 """
 
+import signal
 import sys
 import traceback
 import warnings
@@ -27,6 +28,7 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line and exit: 0 done, 1 some cells failed, 2 a mistake, 130 Ctrl-C."""
     warnings.showwarning = _one_line
+    signal.signal(signal.SIGTERM, _terminated)  # what a job queue sends before it kills
     debug = "--debug" in sys.argv
     try:
         sys.exit(cli(standalone_mode=False))
@@ -44,6 +46,10 @@ def main() -> None:
             err=True,
         )
         sys.exit(INTERRUPTED)
+
+
+def _terminated(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -53,15 +54,25 @@ _MACHINE = [
         "--cells-per-gpu", type=click.IntRange(1), default=1, show_default=True, help="At once."
     ),
 ]
+
+
+def _finite(_: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no number to wait for or to fill.")
+    return value
+
+
 _LIMITS = [
     click.option(
         "--memory",
         type=click.FloatRange(0, min_open=True),
+        callback=_finite,
         help="GB that one worker may hold; by default its share of the machine's.",
     ),
     click.option(
         "--timeout",
         type=click.FloatRange(0, min_open=True),
+        callback=_finite,
         help="Seconds after which a cell is ended; by default never.",
     ),
 ]
@@ -139,7 +150,13 @@ def run(
     from emsym.run.watch import Watch
 
     start = time.perf_counter()
-    if everything == any(choice[key] for key in ("datasets", "architectures", "inits", "seeds")):
+    chooses = any(choice[key] for key in ("datasets", "architectures", "inits", "seeds"))
+    if everything and chooses:
+        raise UserError(
+            "--all is every cell: leave it out to run those that --dataset, --architecture, --init "
+            "and --seed choose."
+        )
+    if not everything and not chooses:
         raise UserError(
             "Say --all to run every cell, or choose some with --dataset, --architecture, --init "
             "or --seed."

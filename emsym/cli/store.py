@@ -57,10 +57,13 @@ def merge(others: tuple[Path, ...], output: Path) -> int:
 
 @store.command()
 @click.option("--protocol", "protocols", multiple=True, help="Keep the records of these alone.")
+@click.option("--yes", is_flag=True, help="With --protocol: remove other protocols' records.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing: say what would be.")
 @PLUGIN
 @OUTPUT
-def gc(protocols: tuple[str, ...], dry_run: bool, plugins: tuple[Path, ...], output: Path) -> None:
+def gc(
+    protocols: tuple[str, ...], yes: bool, dry_run: bool, plugins: tuple[Path, ...], output: Path
+) -> None:
     """Remove what runs that died left behind, and damaged records that were set aside.
 
     With --protocol, which may be given several times, also every record of a cell that none of the
@@ -72,6 +75,11 @@ def gc(protocols: tuple[str, ...], dry_run: bool, plugins: tuple[Path, ...], out
     from emsym.run.upkeep import litter
 
     keys = None
+    if protocols and not (yes or dry_run):
+        raise UserError(
+            "With --protocol, gc removes every record that is of no cell of these protocols: look "
+            "with --dry-run what that is, then say --yes."
+        )
     if protocols:
         keys = {job.key for name in protocols for job in jobs(load_protocol(name))}
     found = litter(Store(_existing(output)), keys)

@@ -8,6 +8,7 @@ elsewhere.
 import logging
 import os
 import platform
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +41,16 @@ NOTE_EVERY = 2.0
 TOPIC = "emsym-notes"
 ALIKE = ("emsym", "torch", "timm", "segmentation-models-pytorch", "captum", "quantus", "numpy")
 """Packages that must have the same version everywhere: they decide the numbers."""
+
+SUBMIT = {
+    "slurm": "sbatch",
+    "pbs": "qsub",
+    "sge": "qsub",
+    "lsf": "bsub",
+    "htcondor": "condor_submit",
+    "oar": "oarsub",
+    "moab": "msub",
+}
 
 Option = str | int | float | bool | list[str]
 
@@ -102,12 +113,24 @@ def connect(setup: Setup) -> Iterator[Pool]:
 def _client(address: str | None) -> "Iterator[Client]":
     from distributed import Client
 
+    made: Future[Client] = Future()
+
+    def ask() -> None:
+        try:
+            made.set_result(Client(address, timeout=PATIENCE))
+        except BaseException as error:  # whatever answers there may say anything
+            made.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
     try:
-        client = Client(address, timeout=PATIENCE)
-    except (OSError, ValueError) as error:
+        client = made.result(PATIENCE + 5)  # a port that is silent is waited for without end
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        why = first_line(error) if str(error) else "no answer"
         raise UserError(
-            f"The scheduler at {address} cannot be reached ({first_line(error)}): is it running, "
-            "and is the address the one that it printed?"
+            f"The scheduler at {address} cannot be reached ({why}): is it running, and is the "
+            "address the one that it printed, such as tcp://host:8786?"
         ) from error
     with client:
         yield client
@@ -123,6 +146,12 @@ def _cluster(path: Path) -> Iterator[Any]:
         raise UserError(
             "--cluster needs dask-jobqueue: python -m pip install 'emsym[cluster]'."
         ) from error
+    command = SUBMIT.get(asked.system)
+    if command is not None and shutil.which(command) is None:
+        raise UserError(
+            f"{path}: there is no `{command}` on this machine, with which {asked.system} takes "
+            "jobs: run this where jobs are submitted."
+        )
     kinds: dict[str, Any] = {
         "slurm": dask_jobqueue.SLURMCluster,
         "pbs": dask_jobqueue.PBSCluster,

@@ -60,7 +60,7 @@ def history(stored: Iterable[Job], store: Store) -> dict[Pair, list[Seen]]:
         chosen = random.Random(0).sample(those, min(SAMPLE, len(those)))
         found = []
         for key in chosen:
-            if (record := store.load(key)) is not None and record.seconds:
+            if (record := store.load(key, set_aside=False)) is not None and record.seconds:
                 size = store.path(key).stat().st_size
                 found.append(Seen(sum(record.seconds.values()), size))
         if found:

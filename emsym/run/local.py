@@ -23,6 +23,7 @@ from typing import IO, Any
 import psutil
 
 from emsym.run.machine import share
+from emsym.run.worker import WAITING
 
 Plugin = Path | tuple[str, bytes]
 """A file, or the name and the content of one that lies on another machine."""
@@ -232,6 +233,8 @@ class _Worker:
                 raise content
             memory = self._memory()
             phase, gpu = content if kind == "note" else (phase, gpu)
+            if phase.startswith(WAITING):
+                start = time.monotonic()
             tell(phase, memory, gpu)
             if stopped.is_set():
                 raise WorkerDied("it was stopped")

@@ -25,6 +25,8 @@ from emsym.run.timing import timed
 
 LOOK = 0.5
 """Seconds after which Ctrl-C and a lost scheduler are noticed at the latest."""
+PREPARING = 120.0
+"""Seconds that a time limit leaves at least for what is made once, such as `pretext` weights."""
 ASK = 3.0
 """Seconds between two looks at what other runs are at."""
 
@@ -88,7 +90,7 @@ def run_jobs(
         return outcome
     store.check()
     with timed(outcome.seconds, "preparing data and weights"):
-        wrong = _prepare(jobs, pool, progress)
+        wrong = _prepare(jobs, pool, progress, timeout)
     with timed(outcome.seconds, "training and scoring"):
         progress.phase("cells", [cost(job) for job in jobs])
 
@@ -110,33 +112,43 @@ def run_jobs(
     return outcome
 
 
-def _prepare(jobs: list[Job], pool: Pool, progress: Progress) -> dict[str, str]:
+def _prepare(
+    jobs: list[Job], pool: Pool, progress: Progress, timeout: float | None
+) -> dict[str, str]:
     """Try what the jobs need; the keys of those that cannot be run, and why."""
     checks = _checks(jobs)
     progress.phase("preparing", [1.0] * len(checks))
-    pending = {pool.executor.submit(each.function, *each.args): each for each in checks}
+
+    def submit(check: _Check) -> Future:
+        limit = None if timeout is None else max(timeout, PREPARING)
+        return pool.executor.submit(Timed(check.function, limit), *check.args)
+
+    pending = {submit(each): each for each in checks}
     wrong: dict[str, str] = {}
-    for future in _finished(pending, pool):
-        check = pending[future]
+    refused = 0
+    while pending:
+        future = next(_finished(pending, pool))
+        check = pending.pop(future)
         if future.cancelled():
             pool.check()
             raise UserError("The executor gave up before anything was tried: run it again.")
         error = future.exception()
-        if isinstance(error, UserError | WorkerDied):
-            why = str(error)
-            if isinstance(error, WorkerDied):
-                why = f"Preparing '{check.name}' failed: {why}."
+        if isinstance(error, WorkerDied) and (parts := check.parts()):
+            pending |= {submit(part): part for part in parts}  # which strategy was it?
+            continue
+        if error is not None:
+            is_ours = isinstance(error, UserError)
+            why = str(error) if is_ours else f"Preparing '{check.name}' failed: {error}."
+            refused += is_ours * len(check.jobs)
             wrong.update({job.key: why for job in check.jobs})
-        elif error is not None:
-            raise error
         else:
             bad = future.result() or {}
             wrong.update(
                 {job.key: bad[job.cell.init] for job in check.jobs if job.cell.init in bad}
             )
         progress.advance(check.name, 1.0)
-        if len(wrong) == len(jobs):
-            raise UserError(next(iter(wrong.values()))) from error
+    if len(wrong) == len(jobs) and refused >= len(jobs):
+        raise UserError(next(iter(wrong.values())))
     return wrong
 
 
@@ -239,6 +251,22 @@ class _Check:
     """Raises what is wrong with all of them; returns what is wrong with some strategies."""
     args: tuple[Any, ...]
     jobs: list[Job]
+
+    def parts(self) -> "list[_Check]":
+        """The same for each strategy alone; nothing where there is one, or none is asked for."""
+        inits = dict.fromkeys(job.cell.init for job in self.jobs)
+        if self.function is not tasks.check_model or len(inits) < 2:
+            return []
+        name, _, *settings = self.args
+        return [
+            _Check(
+                name,
+                self.function,
+                (name, (init,), *settings),
+                [job for job in self.jobs if job.cell.init == init],
+            )
+            for init in inits
+        ]
 
 
 def _checks(jobs: list[Job]) -> list[_Check]:

@@ -71,13 +71,14 @@ class Store:
         damaged = [self.folder / name for name in sorted({*names}.difference(good))]
         return Contents(frozenset(done), frozenset(failed - done), damaged)
 
-    def load(self, key: str) -> Record | None:
+    def load(self, key: str, set_aside: bool = True) -> Record | None:
         """The finished record of that key; None where there is none, or it is damaged.
 
-        A damaged one is set aside, with a `DamagedRecord`, so that its cell is run again.
+        A damaged one is set aside, with a `DamagedRecord`, so that its cell is run again, unless
+        told not to.
         """
         path = self.path(key)
-        return self._read(path) if path.is_file() else None
+        return self._read(path, set_aside) if path.is_file() else None
 
     def failure(self, key: str) -> Record | None:
         """The record of a cell that failed, as `load` gives that of a finished one."""
@@ -149,9 +150,17 @@ class Store:
             size = os.lseek(file, 0, os.SEEK_END)
             os.lseek(file, max(0, size - 8), os.SEEK_SET)
             self._require_known(name, head)
-            return head is not None and os.read(file, 8).rstrip().endswith(b"\n}")
+            if head is not None and os.read(file, 8).rstrip().endswith(b"\n}"):
+                return True
+        except OSError:
+            return False
         finally:
             os.close(file)
+        try:  # somebody may have written it anew, in another form
+            Record.model_validate_json((self.folder / name).read_bytes())
+        except (OSError, ValidationError):
+            return False
+        return True
 
     def _require_known(self, name: str, head: re.Match[bytes] | None) -> None:
         version = int(head[1]) if head else 0
@@ -161,7 +170,7 @@ class Store:
                 f"this one knows {SCHEMA_VERSION}): update emsym, or name another --output."
             )
 
-    def _read(self, path: Path) -> Record | None:
+    def _read(self, path: Path, set_aside: bool = True) -> Record | None:
         try:
             content = path.read_bytes()
             self._require_known(path.name, _HEAD.match(content))
@@ -171,9 +180,11 @@ class Store:
         except OSError as error:
             raise UserError(f"The record {path} cannot be read: {error.strerror}.") from error
         except ValidationError as error:
-            self.set_aside(path, first_line(error))
+            if set_aside:
+                self.set_aside(path, first_line(error))
             return None
         if self.path(record.key, record.status).name != path.name:
-            self.set_aside(path, f"it is that of the cell {record.key}, {record.status}")
+            if set_aside:
+                self.set_aside(path, f"it is that of the cell {record.key}, {record.status}")
             return None
         return record

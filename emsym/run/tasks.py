@@ -10,7 +10,7 @@ from emsym.run import devices
 from emsym.run.devices import Devices
 from emsym.run.plan import Job
 from emsym.run.record import Record
-from emsym.run.worker import note
+from emsym.run.worker import WAITING, note
 
 
 def places(chosen: Devices) -> int:
@@ -90,6 +90,6 @@ def run_cell(job: Job, networks: Path | None, examples: Path | None, chosen: Dev
     note("starting")
     from emsym.run import cell
 
-    note("waiting for a device")
+    note(f"{WAITING} for a device")
     with devices.lease(chosen) as device:
         return cell.run_cell(job, networks, examples, device)

@@ -66,7 +66,7 @@ def merge(store: Store, others: Iterable[Store]) -> Merged:
         theirs = other.contents()
         ours = store.contents(look=False)
         for key in sorted(theirs.done):
-            record = other.load(key)
+            record = other.load(key, set_aside=False)
             if record is None:
                 continue
             if key not in ours.done:
@@ -97,7 +97,7 @@ def litter(store: Store, keys: Collection[str] | None = None) -> list[Path]:
     if not store.folder.is_dir():
         return []
     now = _now(store)
-    done = store.contents(look=False).done
+    done = store.contents().done  # which refuses what a newer emsym wrote
 
     def is_litter(path: Path) -> bool:
         name, key = path.name, path.name.partition(".")[0]

@@ -162,6 +162,7 @@ def _logger(path: Path | None) -> logging.Logger:
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise UserError(f"The log {path} cannot be written: {error.strerror}.") from error
+    handler.handleError = lambda record: None  # type: ignore[method-assign] # as of a full disk
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.addHandler(handler)
     return logger

@@ -22,6 +22,10 @@ NOTE_EVERY = 0.2
 """Seconds between two notes of one phase."""
 
 
+WAITING = "waiting"
+"""What a phase begins with that does not count against a time limit."""
+
+
 class _Notes:
     """Where the notes of this process go."""
 
@@ -71,8 +75,10 @@ def main() -> None:
         _NOTES.phase = ""
         try:
             kind, result = "result", function(*args, **kwargs)
-        except BaseException as error:
+        except Exception as error:
             kind, result = "error", error
+        except BaseException as error:  # a stranger's: here nobody presses Ctrl-C, or leaves
+            kind, result = "error", RuntimeError(f"{type(error).__name__}: {error}")
         _answer(answers, kind, result)
 
 

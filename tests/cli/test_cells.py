@@ -40,7 +40,8 @@ def test_plan_tells_every_cell_and_writes_nothing(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("run",), "Say --all"),
-        (("run", "--all", "--seed", 1), "Say --all"),
+        (("run", "--all", "--seed", 1), "--all is every cell: leave it out"),
+        (("run", "--all", "--timeout", "nan"), "no number to wait for"),
         (("run", "--init", "uniform-gren"), "did you mean 'uniform-green'"),
         (("run", "--dataset", "phantom-fibre"), "did you mean 'phantom-fibres'"),
         (("run", "--architecture", "unett-resnet34"), "There is no architecture"),

@@ -172,7 +172,8 @@ def test_other_versions_on_a_worker_are_named_on_both_sides() -> None:
     [
         ("system = 'slurmm'\noptions = {cores = 1}", "'system': Input should be"),
         ("system = 'slurm'", "the key 'options' is missing"),
-        ("system = 'slurm'\noptions = {corse = 1}", "slurm says: "),
+        ("system = 'slurm'\noptions = {cores = 1}", "there is no `sbatch` on this machine"),
+        ("system = 'local'\noptions = {corse = 1}", "local says: "),
         ("system = 'slurm'\noptions = {cores = {a = 1}}", "'options.cores"),
     ],
 )

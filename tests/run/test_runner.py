@@ -279,6 +279,39 @@ def test_a_cell_that_fails_is_told_and_the_rest_goes_on(ended: Path) -> None:
     assert "rgb" in done.stdout
 
 
+def test_a_strategy_that_ends_the_process_from_the_start_fails_its_own_cells(
+    ended: Path,
+) -> None:
+    for name in ("killed", "exits"):
+        (ended / f"tried-{name}").touch()
+    deeds = {name: deed for name, (deed, _) in DEEDS.items() if name in ("killed", "exits")}
+    deeds["interrupts"] = "(_ for _ in ()).throw(KeyboardInterrupt)"
+    (ended / "tried-interrupts").touch()
+    (ended / "killers.py").write_text(f"DEEDS = {deeds}\n{KILLERS}")
+    words = ["--protocol", "tiny.toml", "--seed", 1, "--plugin", "killers.py", "--workers", 1]
+    words += [word for name in (*deeds, "rgb") for word in ("--init", name)]
+    done = bench("run", *words, cwd=ended)
+    assert done.returncode == 1, done.stdout + done.stderr
+    told = {line.split(" · ")[2]: line for line in done.stderr.splitlines()}
+    assert "was killed (SIGKILL)" in told["killed"]
+    assert "SystemExit" in told["exits"]
+    assert "KeyboardInterrupt" in told["interrupts"]
+    made = [json.loads(text) for text in records(ended / "results").values()]
+    assert {r["init"] for r in made if r["seed"] == 1 and r["status"] == "done"} == {"rgb"}
+
+
+def test_what_a_job_queue_sends_stops_a_run_as_ctrl_c_does(ended: Path) -> None:
+    (ended / "slow.py").write_text(SLOW_INIT)
+    words = ["run", "--protocol", "tiny.toml", "--plugin", "slow.py", "--workers", "1"]
+    process = start(*words, "--init", "slow-after-the-check", "--log", "log.txt", cwd=ended)
+    until(log_says(ended / "log.txt", "worker 1", "slow-after-the-check · seed"), process)
+    process.send_signal(signal.SIGTERM)
+    _, complained = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Whatever is finished is kept" in complained
+    assert not list((ended / "results" / "records").glob(".*")), "nor a claim"
+
+
 @pytest.fixture(scope="module")
 def killing_run(
     first_run: Path, tmp_path_factory: pytest.TempPathFactory

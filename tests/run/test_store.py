@@ -74,6 +74,18 @@ def test_a_record_cut_short_is_seen_without_reading_it(
     assert store.contents() == Contents(damaged=[path])
 
 
+def test_a_record_in_another_form_is_whole(tmp_path: Path, record: Record) -> None:
+    store = Store(tmp_path / "records")
+    store.save(record)
+    path = store.path(record.key)
+    for text in (path.read_text() + "\n\n", record.model_dump_json()):
+        path.write_text(text)
+        assert store.contents() == Contents(done=frozenset({record.key}))
+    path.unlink()
+    path.mkdir()
+    assert store.contents() == Contents(damaged=[path])
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -64,8 +64,11 @@ def test_stores_are_put_together_and_ours_is_kept(
     assert store.load(records[1].key) == records[1]
     assert store.load(records[2].key) == records[2], "finished there, failed here"
     assert store.failure(records[3].key) == failed(records[3])
+    damaged = other.path(records[0].key)
+    damaged.write_text(damaged.read_text().replace("0.5", "x"))
     again = merge(store, [other])
-    assert (again.taken, again.had) == (0, 2)
+    assert damaged.exists(), "what others have is left as it is"
+    assert (again.taken, again.had) == (0, 1)
 
 
 def test_litter_is_what_nobody_needs(store: Store, records: list[Record]) -> None:
