@@ -201,7 +201,7 @@ def test_weights_are_fetched_once(hub):
 def test_cached_weights_need_no_hub(hub):
     for wanted, got in hub["gone"].items():
         assert got["digest"] == hub["fetched"][wanted]["digest"]
-        assert got["seconds"] < 3
+        assert got["seconds"] < 20  # the hub's client tries for over a minute
     assert hub["offline"][0]["digest"] == hub["fetched"][tu(SERVED)]["digest"]
 
 
@@ -227,7 +227,7 @@ def test_fetched_weights_that_do_not_fit_are_refused(hub):
 
 def test_offline_mode_is_told(hub):
     got = hub["offline"][1]
-    assert got["seconds"] < 3
+    assert got["seconds"] < 20  # the hub's client tries for over a minute
     sentence(got["error"], ABSENT, "HF_HUB_OFFLINE", str(hub["home"] / "hub"))
 
 

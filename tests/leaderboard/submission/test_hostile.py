@@ -91,10 +91,10 @@ def rewrite(content: bytes, which: int, rng: np.random.Generator, text: str) -> 
             if at == which % len(members):
                 match which % 5:
                     case 0:
-                        at_byte = int(rng.integers(len(npy)))
+                        at_byte = int(rng.integers(max(len(npy), 1)))
                         npy = npy[:at_byte] + bytes([rng.integers(256)]) + npy[at_byte + 1 :]
                     case 1:
-                        npy = npy[: int(rng.integers(len(npy)))]
+                        npy = npy[: int(rng.integers(max(len(npy), 1)))]
                     case 2:
                         npy = npy.replace(b"<f4", [b"|O8", b"<f8", b"<c8", b"<M8"][rng.integers(4)])
                     case 3:
