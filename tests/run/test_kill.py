@@ -23,7 +23,7 @@ def say(word, job):
     os.write(file, line)
     os.close(file)
 
-def quick(job, networks, devices):
+def quick(job, *words):
     say("begin", job)
     time.sleep(0.05)
     record = job.record(status="done", scores={"dice@0.5": 0.5}, curve=[float(job.cell.seed)])
