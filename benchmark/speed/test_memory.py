@@ -18,7 +18,7 @@ from emsym.scores.attribution import list_attributions
 from emsym.scores.faithfulness import list_metrics
 
 SIZE, FEW, THREADS = 1024, 3, 2
-NETWORKS = ["unet-resnet34", "unet-tu-mobilenetv2_100", "unet-tu-test_resnet"]
+NETWORKS = ["unet-resnet34", "unet-tu-mobilenetv2_100", "unet-vgg11"]  # LRP covers the last alone
 
 CHILD = """
 import sys

@@ -1,11 +1,14 @@
-"""Attributions that change the way back through a network: captum's, which hooks its modules.
+"""Attributions that change the way back through a network at its modules.
 
-A hook sees a module and nothing else: what a network computes in between, with a function instead
-of a module, passes the plain gradient; a tensor that a module shares with another path is taken for
-its own; and of two hooks on one tensor, as where a ReLU feeds a pooling, one is lost. So each pass
-gets a copy of the network, which shares the weights, in which every module that is hooked has its
-own input and a copy of itself for each of its calls; and what a forward pass does elsewhere is
-looked at first, and refused by name where the method is not defined on it.
+The rules and the numbers are captum's, whose hooks guided backprop uses; DeepLIFT and LRP put
+multipliers in their stead (`multipliers`), which take a fraction of the memory.
+
+Who changes a module sees it and nothing else: what a network computes in between, with a function
+instead of a module, passes the plain gradient; a tensor that a module shares with another path is
+taken for its own; and of two hooks on one tensor, as where a ReLU feeds a pooling, one is lost. So
+each pass gets a copy of the network, which shares the weights, in which every module that is
+changed has its own input and a copy of itself for each of its calls; and what a forward pass does
+elsewhere is looked at first, and refused by name where the method is not defined on it.
 """
 
 import warnings
@@ -17,10 +20,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from captum.attr import LRP, GuidedBackprop
+from captum.attr import GuidedBackprop
 from captum.attr._core.deep_lift import SUPPORTED_NON_LINEAR
 from captum.attr._core.lrp import SUPPORTED_LAYERS_WITH_RULES, SUPPORTED_NON_LINEAR_LAYERS
-from captum.attr._utils.lrp_rules import EpsilonRule
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -29,6 +31,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from emsym.errors import UserError, first_names
 from emsym.models.watch import MOVES
 from emsym.scores.attribution.lean import Lean
+from emsym.scores.attribution.multipliers import Conserve, pair, rescaling
 from emsym.scores.logits import DenseLogits, shared
 
 CONSERVES = MOVES | {"clone", "_to_copy", "upsample_nearest2d", "empty_like", "zeros_like"}
@@ -43,10 +46,6 @@ LINEAR = CONSERVES | frozenset(
 )
 """Operations that are linear in x, but for a constant, where one argument alone depends on x."""
 SUMS = frozenset(["add", "sub", "rsub", "cat", "stack"])
-_SAME = 1e-10
-"""Differences from the reference below this are none, as in captum's `DeepLift`."""
-_PIECE = 2**21
-"""Values of which the multipliers are made at once."""
 RECTIFIERS = frozenset(["relu", "threshold", "clamp_min"])
 
 
@@ -69,14 +68,14 @@ class Method:
     """What captum's method does, and where it is right."""
 
     name: str
-    hooks: Callable[[nn.Module], bool]
-    """Whether it changes the way back through a module, in the right way."""
+    covers: Callable[[nn.Module], bool]
+    """Whether it knows a module, and the way back through it is then the right one."""
     wrong: Callable[[Operation], bool]
     """Whether an operation in any other module is one that it is not defined on."""
     instead: str
     """What to do then."""
     prepared: Callable[[nn.Module], nn.Module]
-    """A hooked module → what captum hooks in its stead, which computes the same."""
+    """A module that it covers → what stands in its stead, which computes the same."""
     attribute: Callable[["_Explained", Tensor], Tensor]
     """(network, x (n, S, H, W)) → A (n, S, H, W)."""
 
@@ -111,13 +110,14 @@ def deeplift(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
 
 
 def lrp(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
-    """Layer-wise relevance propagation, (N, S, H, W), ε = 1e-9 in every layer.
+    """Layer-wise relevance propagation, (N, S, H, W), the ε rule in its limit ε → 0.
 
-    Bach et al. 2015, doi 10.1371/journal.pone.0130140, eq. 58, as captum's `LRP`; the relevance of
-    T is Σ of the masked logits. It covers Conv2d, Linear, BatchNorm2d, MaxPool2d, AvgPool2d,
-    AdaptiveAvgPool2d, ReLU, Tanh and Dropout, with skip connections that are concatenated. Where
-    all activations are ReLUs and ε is negligible, as here, LRP is input × gradient (Ancona et al.
-    2018, arXiv 1711.06104, prop. 2).
+    Bach et al. 2015, doi 10.1371/journal.pone.0130140, eq. 58: the numbers of captum's `LRP`, whose
+    ε is 1e-9; the relevance of T is Σ of the masked logits. It covers Conv2d, Linear, BatchNorm2d,
+    MaxPool2d, AvgPool2d, AdaptiveAvgPool2d, ReLU, Tanh and Dropout, with skip connections that are
+    concatenated. A relevance by its value is then a gradient (Ancona et al. 2018, arXiv 1711.06104,
+    prop. 2), in which tanh counts as tanh(x) / x: where all activations are ReLUs, LRP is input ×
+    gradient.
 
     Raises `UserError`, naming the modules, for all else: sums of two feature maps, as in residual
     blocks and LinkNet decoders, through which captum would send the relevance twice, transposed
@@ -189,128 +189,14 @@ class _Apart(nn.Module):
         return copy(x.clone())
 
 
-class _Windows(nn.Module):
-    """Lays the windows of a max pooling side by side: (n, C, H, W) → (n, C, h·k, w·k)."""
-
-    def __init__(self, pool: nn.MaxPool2d) -> None:
-        super().__init__()
-        self.kernel, self.stride, self.padding = (
-            _pair(each) for each in (pool.kernel_size, pool.stride, pool.padding)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        (high, wide), (down, right), (above, left) = self.kernel, self.stride, self.padding
-        lowest = torch.finfo(x.dtype).min / 4  # finite, so that it has differences
-        x = nn.functional.pad(x, (left, left, above, above), value=lowest)
-        windows = x.unfold(2, high, down).unfold(3, wide, right).transpose(3, 4)
-        return windows.reshape(*x.shape[:2], windows.shape[2] * high, windows.shape[4] * wide)
-
-
-def _pair(size: int | tuple[int, ...]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
-
-
 def _cut_off(relu: nn.Module) -> nn.Module:
     """A ReLU6 as a ReLU and what is no ReLU."""
     return nn.Sequential(nn.ReLU(), nn.Hardtanh(0, 6)) if isinstance(relu, nn.ReLU6) else relu
 
 
-class _Rescale(nn.Module):
-    """An activation, or a max pooling of windows that do not overlap, by the rescale rule.
-
-    Its first call gets the reference, and the next one what is compared with it. All that is kept
-    is one multiplier for each value, where captum's hooks keep input and output of both, so that
-    large sections would not fit in memory.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-        self.reference: Tensor | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.reference is None:
-            self.reference = x
-            return self.module(x)
-        reference, self.reference = self.reference, None
-        made: Tensor = _Multiplied.apply(x, *_multiplier(self.module, x.detach(), reference))
-        return made
-
-
-class _Multiplied(torch.autograd.Function):
-    """What was made of x, and a way back that multiplies."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, made: Tensor, multiplier: Tensor) -> Tensor:
-        ctx.save_for_backward(multiplier)
-        return made.view_as(made)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (multiplier,), (grad,) = ctx.saved_tensors, grads
-        return multiplier * _spread(grad, multiplier), None, None
-
-
-def _multiplier(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """What a module makes of x, and what each value brings to the change of it, per its own.
-
-    Some channels at a time, which are apart in all that is rescaled, and where the reference stood
-    that is needed no more: so only what is made is as large as x.
-    """
-    made: list[Tensor] = []
-    multiplier = reference if reference.shape == x.shape else torch.empty_like(x)
-    step = max(1, _PIECE * x.shape[1] // x.numel())
-    pieces = (each.split(step, 1) for each in (x, reference, multiplier))
-    for here, there, into in zip(*pieces, strict=True):
-        found, brought = _brought(module, here, there)
-        made.append(found)
-        into.copy_(brought)
-    return torch.cat(made, 1), multiplier
-
-
-def _brought(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """The same of some channels.
-
-    Of a pooling, the change up to the larger of both maxima is brought by the maximum of x, the
-    rest by that of the reference, as captum has it. Where a value is that of the reference, it is
-    the gradient.
-    """
-    made, gradient = _with_gradient(module, x)
-    base, at_base = _with_gradient(module, reference)
-    if isinstance(module, nn.MaxPool2d):
-        top = made.maximum(base)
-        brought = gradient * _spread(top - base, x) + at_base * _spread(made - top, x)
-    else:
-        brought = made - base
-    apart = x - reference
-    return made, torch.where(apart.abs() < _SAME, gradient, brought / apart)
-
-
-def _with_gradient(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        made = module(x)
-        (gradient,) = torch.autograd.grad(made.sum(), x)
-    return made.detach(), gradient
-
-
-def _spread(values: Tensor, x: Tensor) -> Tensor:
-    """Those of windows that do not overlap, at each value of x that they were made from."""
-    for dim in range(2, x.ndim):
-        if (size := x.shape[dim] // values.shape[dim]) > 1:
-            values = values.repeat_interleave(size, dim)
-    return values
-
-
-def _by_rescaling(module: nn.Module) -> nn.Module:
-    if not isinstance(module, nn.MaxPool2d):
-        return _Rescale(module)
-    return nn.Sequential(_Windows(module), _Rescale(nn.MaxPool2d(module.kernel_size)))
-
-
 def _rescaled(module: nn.Module) -> bool:
     if isinstance(module, nn.MaxPool2d):
-        return _pair(module.dilation) == (1, 1) and not module.ceil_mode
+        return pair(module.dilation) == (1, 1) and not module.ceil_mode
     # captum's rule of softmax mixes the images of a batch
     return type(module) in SUPPORTED_NON_LINEAR and not isinstance(module, nn.Softmax)
 
@@ -328,21 +214,15 @@ def _guided(network: "_Explained", x: Tensor) -> Tensor:
 def _deeplift(network: "_Explained", x: Tensor) -> Tensor:
     with torch.no_grad():
         network.dense(torch.zeros_like(x[:1]))  # the reference, which is that of every stack
+    return _multiplied(network, x)
+
+
+def _multiplied(network: "_Explained", x: Tensor) -> Tensor:
+    """x by what comes back to it."""
     with torch.enable_grad(), Lean():
         total = network(x)
     (multipliers,) = torch.autograd.grad(total.sum(), x)
     return (x * multipliers).detach()
-
-
-def _lrp(network: "_Explained", x: Tensor) -> Tensor:
-    # a layer as the others: without it captum would give each masked pixel the relevance T
-    network.total.rule = EpsilonRule()
-    for module in list(network.modules()):
-        # captum refuses a type that it does not know, even if it does nothing or is never called,
-        # unless it has a child, which is looked at instead
-        if not (_relevant(module) or module is network.total or list(module.children())):
-            module.add_module("known", nn.Dropout(0).eval())
-    return LRP(network).attribute(x)
 
 
 GUIDED = Method(
@@ -358,7 +238,7 @@ DEEPLIFT = Method(
     _rescaled,
     lambda operation: not operation.linear,
     "take integrated-gradients, which adds up to T likewise",
-    _by_rescaling,
+    rescaling,
     _deeplift,
 )
 LRP_EPSILON = Method(
@@ -366,8 +246,8 @@ LRP_EPSILON = Method(
     _relevant,
     lambda operation: operation.name not in CONSERVES,
     "take input-x-gradient, which is the same where all activations are ReLUs",
-    lambda module: module,
-    _lrp,
+    lambda module: Conserve() if isinstance(module, nn.Tanh) else module,
+    _multiplied,
 )
 
 
@@ -380,14 +260,14 @@ def _calls(dense: DenseLogits, x: Tensor, method: Method) -> Counter[str]:
     wrong = [
         f"{each.name} in {each.path or 'the network'} ({type(each.module).__name__})"
         for each in watch.operations
-        if method.wrong(each) and not method.hooks(each.module)
+        if method.wrong(each) and not method.covers(each.module)
     ]
     if wrong:
         raise UserError(
             f"{method.name} is not defined on {first_names(dict.fromkeys(wrong))} of this network: "
             f"{method.instead}."
         )
-    if method is GUIDED and not any(method.hooks(each.module) for each in watch.operations):
+    if method is GUIDED and not any(method.covers(each.module) for each in watch.operations):
         raise UserError(f"{method.name} needs ReLUs, and this network has none: take saliency.")
     return watch.calls
 
@@ -443,13 +323,13 @@ class _Watch(TorchDispatchMode):
 
 
 def _prepared(model: nn.Module, calls: Counter[str], method: Method) -> nn.Module:
-    """A copy in which modules are out of place, and those hooked by the method are set apart."""
+    """A copy in which modules are out of place, and those that the method covers set apart."""
     copy = nn.Sequential(shared(model))
     apart: dict[nn.Module, nn.Module] = {}
     for path, module in copy[0].named_modules():
         if getattr(module, "inplace", False):
             module.inplace = False  # type: ignore[assignment]
-        if method.hooks(module):
+        if method.covers(module):
             own = [method.prepared(shared(module)) for _ in range(calls[path])]
             apart[module] = _Apart(own)
     for parent in list(copy.modules()):

@@ -3,6 +3,7 @@
 import captum.attr as captum
 import pytest
 import torch
+from captum.attr._utils.lrp_rules import EpsilonRule
 from torch import nn
 from torch.nn import functional as F
 
@@ -229,6 +230,36 @@ def test_lrp_is_no_gradient_where_an_activation_is_none():
     dense = DenseLogits(network)
     found = lrp(dense, x, mask).double().sum((1, 2, 3))
     torch.testing.assert_close(found, difference(dense, x, mask), rtol=1e-3, atol=0)
+
+
+def test_lrp_is_captums_where_that_is_right():
+    x = stacks()
+    mask = masks(x)
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1),
+        nn.BatchNorm2d(4),
+        nn.Tanh(),
+        nn.Conv2d(4, 4, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 1),
+        nn.AvgPool2d(3, 1, 1),
+        nn.Tanh(),
+        nn.Conv2d(4, 1, 1),
+    )
+    dense = stirred(network)
+
+    class Total(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rule = EpsilonRule()
+
+        def forward(self, logits):
+            return (logits[:, 0] * mask).sum((1, 2))
+
+    expected = captum.LRP(nn.Sequential(network, Total())).attribute(x.clone().requires_grad_())
+    assert_same(lrp(dense, x, mask), expected.detach(), 1e-4)
+    assert (expected - attribute(dense, x, mask, "input-x-gradient")).abs().max() > 0.01
 
 
 REFUSED = {

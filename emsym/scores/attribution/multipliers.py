@@ -1,0 +1,142 @@
+"""Multipliers: ways back through a module that are no gradient, a number for each of its values.
+
+What captum's hooks do for DeepLIFT and LRP, but nothing is kept except the multipliers, where
+captum keeps input and output of each module, so that a section of 1024² takes 8 GB.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_SAME = 1e-10
+"""Differences from the reference below this are none, as in captum's `DeepLift`."""
+_PIECE = 2**21
+"""Values of which the multipliers are made at once."""
+
+
+class _Windows(nn.Module):
+    """Lays the windows of a max pooling side by side: (n, C, H, W) → (n, C, h·k, w·k)."""
+
+    def __init__(self, pool: nn.MaxPool2d) -> None:
+        super().__init__()
+        self.kernel, self.stride, self.padding = (
+            pair(each) for each in (pool.kernel_size, pool.stride, pool.padding)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        (high, wide), (down, right), (above, left) = self.kernel, self.stride, self.padding
+        lowest = torch.finfo(x.dtype).min / 4  # finite, so that it has differences
+        x = nn.functional.pad(x, (left, left, above, above), value=lowest)
+        windows = x.unfold(2, high, down).unfold(3, wide, right).transpose(3, 4)
+        return windows.reshape(*x.shape[:2], windows.shape[2] * high, windows.shape[4] * wide)
+
+
+class _Rescale(nn.Module):
+    """An activation, or a max pooling of windows that do not overlap, by the rescale rule.
+
+    Its first call gets the reference, and the next one what is compared with it. All that is kept
+    is one multiplier for each value, where captum's hooks keep input and output of both, so that
+    large sections would not fit in memory.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self.reference: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.reference is None:
+            self.reference = x
+            return self.module(x)
+        reference, self.reference = self.reference, None
+        made: Tensor = _Multiplied.apply(x, *_multiplier(self.module, x.detach(), reference))
+        return made
+
+
+class Conserve(nn.Module):
+    """tanh that passes relevance on as it is: what comes back to x, by x, is as before."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """tanh(x)."""
+        at = x.detach()
+        made = at.tanh()
+        passed: Tensor = _Multiplied.apply(x, made, (made / at).nan_to_num(1))  # its limit at 0
+        return passed
+
+
+class _Multiplied(torch.autograd.Function):
+    """What was made of x, and a way back that multiplies."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, made: Tensor, multiplier: Tensor) -> Tensor:
+        ctx.save_for_backward(multiplier)
+        return made.view_as(made)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (multiplier,), (grad,) = ctx.saved_tensors, grads
+        return multiplier * _spread(grad, multiplier), None, None
+
+
+def _multiplier(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """What a module makes of x, and what each value brings to the change of it, per its own.
+
+    Some channels at a time, which are apart in all that is rescaled, and where the reference stood
+    that is needed no more: so only what is made is as large as x.
+    """
+    made: list[Tensor] = []
+    multiplier = reference if reference.shape == x.shape else torch.empty_like(x)
+    step = max(1, _PIECE * x.shape[1] // x.numel())
+    pieces = (each.split(step, 1) for each in (x, reference, multiplier))
+    for here, there, into in zip(*pieces, strict=True):
+        found, brought = _brought(module, here, there)
+        made.append(found)
+        into.copy_(brought)
+    return torch.cat(made, 1), multiplier
+
+
+def _brought(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
+    """The same of some channels.
+
+    Of a pooling, the change up to the larger of both maxima is brought by the maximum of x, the
+    rest by that of the reference, as captum has it. Where a value is that of the reference, it is
+    the gradient.
+    """
+    made, gradient = _with_gradient(module, x)
+    base, at_base = _with_gradient(module, reference)
+    if isinstance(module, nn.MaxPool2d):
+        top = made.maximum(base)
+        brought = gradient * _spread(top - base, x) + at_base * _spread(made - top, x)
+    else:
+        brought = made - base
+    apart = x - reference
+    return made, torch.where(apart.abs() < _SAME, gradient, brought / apart)
+
+
+def _with_gradient(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        made = module(x)
+        (gradient,) = torch.autograd.grad(made.sum(), x)
+    return made.detach(), gradient
+
+
+def _spread(values: Tensor, x: Tensor) -> Tensor:
+    """Those of windows that do not overlap, at each value of x that they were made from."""
+    for dim in range(2, x.ndim):
+        if (size := x.shape[dim] // values.shape[dim]) > 1:
+            values = values.repeat_interleave(size, dim)
+    return values
+
+
+def rescaling(module: nn.Module) -> nn.Module:
+    """What computes the same as an activation or a max pooling, by the rescale rule."""
+    if not isinstance(module, nn.MaxPool2d):
+        return _Rescale(module)
+    return nn.Sequential(_Windows(module), _Rescale(nn.MaxPool2d(module.kernel_size)))
+
+
+def pair(size: int | tuple[int, ...]) -> tuple[int, int]:
+    """The size of a window, down and across."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
