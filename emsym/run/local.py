@@ -299,9 +299,11 @@ class _Worker:
 
     def _last_words(self) -> str:
         self._errors.seek(0, os.SEEK_END)
-        self._errors.seek(max(0, self._errors.tell() - 4000))
+        # a crash names every thread's frames, and then all extension modules in one long line
+        self._errors.seek(max(0, self._errors.tell() - (1 << 20)))
         said = self._errors.read().decode(errors="replace")
         _, _, crashed = said.partition("Current thread")  # what faulthandler tells of it
         frames = [line for line in crashed.splitlines() if line.strip().startswith("File ")]
-        last = frames[:1] or [line for line in said.splitlines() if line.strip()][-1:]
+        told = [line for line in said.splitlines() if line.strip()]
+        last = frames[:1] or [line for line in told if not line.startswith("Extension mod")][-1:]
         return f": {last[0].strip()[:300]}" if last else ""

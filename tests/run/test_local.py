@@ -13,6 +13,12 @@ import pytest
 from emsym.run.local import LocalExecutor, Note, Timed, WorkerDied
 from emsym.run.worker import note
 
+DEEP = """import os, torch, scipy.stats
+def dig(depth):
+    dig(depth - 1) if depth else os.abort()
+dig(90)
+"""  # its traces and its extension modules are longer than the last lines of it
+
 
 @pytest.fixture
 def executor() -> Iterator[LocalExecutor]:
@@ -44,6 +50,7 @@ def test_what_a_task_raises_is_raised_here(executor: LocalExecutor) -> None:
     ("deed", "said"),
     [
         ((os.abort,), r"crashed \(SIGABRT\): File"),
+        ((exec, DEEP, {}), r"crashed \(SIGABRT\): File \"<string>\", line 3"),
         ((signal.raise_signal, signal.SIGSEGV), r"crashed \(SIGSEGV\)"),
         ((signal.raise_signal, signal.SIGKILL), r"killed \(SIGKILL\), most often because memory"),
         ((os._exit, 5), "ended by itself, with code 5"),
