@@ -76,6 +76,8 @@ class Method:
     """What to do then."""
     prepared: Callable[[nn.Module], nn.Module]
     """A module that it covers → what stands in its stead, which computes the same."""
+    apart: bool
+    """Whether each call of such a module needs one of its own, as it keeps what it saw."""
     attribute: Callable[["_Explained", Tensor], Tensor]
     """(network, x (n, S, H, W)) → A (n, S, H, W)."""
 
@@ -231,6 +233,7 @@ GUIDED = Method(
     lambda operation: operation.rectifies,
     "make each a module nn.ReLU, or take saliency",
     _cut_off,
+    True,
     _guided,
 )
 DEEPLIFT = Method(
@@ -239,6 +242,7 @@ DEEPLIFT = Method(
     lambda operation: not operation.linear,
     "take integrated-gradients, which adds up to T likewise",
     rescaling,
+    True,
     _deeplift,
 )
 LRP_EPSILON = Method(
@@ -247,6 +251,7 @@ LRP_EPSILON = Method(
     lambda operation: operation.name not in CONSERVES,
     "take input-x-gradient, which is the same where all activations are ReLUs",
     lambda module: Conserve() if isinstance(module, nn.Tanh) else module,
+    False,
     _multiplied,
 )
 
@@ -323,19 +328,22 @@ class _Watch(TorchDispatchMode):
 
 
 def _prepared(model: nn.Module, calls: Counter[str], method: Method) -> nn.Module:
-    """A copy in which modules are out of place, and those that the method covers set apart."""
+    """A copy in which modules are out of place, and those that the method covers as it wants."""
     copy = nn.Sequential(shared(model))
-    apart: dict[nn.Module, nn.Module] = {}
+    instead: dict[nn.Module, nn.Module] = {}
     for path, module in copy[0].named_modules():
         if getattr(module, "inplace", False):
             module.inplace = False  # type: ignore[assignment]
         if method.covers(module):
-            own = [method.prepared(shared(module)) for _ in range(calls[path])]
-            apart[module] = _Apart(own)
+            instead[module] = (
+                _Apart([method.prepared(shared(module)) for _ in range(calls[path])])
+                if method.apart
+                else method.prepared(module)
+            )
     for parent in list(copy.modules()):
         for name, child in parent._modules.items():
-            if child in apart:
-                parent._modules[name] = apart[child]
+            if child in instead:
+                parent._modules[name] = instead[child]
     return copy
 
 
