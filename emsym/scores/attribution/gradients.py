@@ -5,7 +5,8 @@ one point, x itself, and so share it. For several masks a network's forward pass
 The same numbers as captum's, which takes the passes of each method and mask by itself.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -51,22 +52,45 @@ _ALPHA = torch.tensor((1 + _nodes) / 2, dtype=torch.float32)
 _WEIGHT = torch.tensor(_weights / 2, dtype=torch.float32)
 
 
-@lru_cache(maxsize=1)
-def _noise(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Standard normal (SAMPLES, S, H, W), as captum's `NoiseTunnel` draws it after this seed."""
+KEPT = 2**22
+"""Values of noise that are kept; of larger stacks they are drawn again for each pass."""
+
+
+def _draws(shape: tuple[int, ...]) -> Iterator[tuple[Tensor, Tensor]]:
+    """SAMPLES times the generator's state and the standard normal (S, H, W) that it then gives.
+
+    As captum's `NoiseTunnel` draws it after this seed, where S·H·W is a multiple of 16.
+    """
     generator = torch.Generator().manual_seed(SEED)
-    return torch.randn(SAMPLES, *shape, generator=generator).to(device)
+    for _ in range(SAMPLES):
+        yield generator.get_state(), torch.randn(shape, generator=generator)
+
+
+@lru_cache(maxsize=1)
+def _noise(shape: tuple[int, ...], device: torch.device) -> Callable[[list[int]], Tensor]:
+    """What gives (n, S, H, W) of the samples of these numbers."""
+    if SAMPLES * math.prod(shape) <= KEPT:
+        kept = torch.stack([drawn for _, drawn in _draws(shape)]).to(device)
+        return lambda numbers: kept[numbers]
+    states = [state for state, _ in _draws(shape)]
+
+    def again(number: int) -> Tensor:
+        generator = torch.Generator()
+        generator.set_state(states[number])
+        return torch.randn(shape, generator=generator)
+
+    return lambda numbers: torch.stack([again(number) for number in numbers]).to(device)
 
 
 def _noisy(x: Tensor, j: Tensor) -> Tensor:
     sd = NOISE * (x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True))
-    return x + sd * _noise(tuple(x.shape[1:]), x.device)[j]
+    return x + sd * _noise(tuple(x.shape[1:]), x.device)(j.tolist())
 
 
-_draws = torch.Generator().manual_seed(SEED)
-_GREY = torch.randn(SAMPLES, generator=_draws)
+_generator = torch.Generator().manual_seed(SEED)
+_GREY = torch.randn(SAMPLES, generator=_generator)
 """Levels of uniformly grey stacks, in standard deviations of the training split's grey levels."""
-_BETWEEN = torch.rand(SAMPLES, generator=_draws)
+_BETWEEN = torch.rand(SAMPLES, generator=_generator)
 
 
 def _towards_grey(x: Tensor, j: Tensor) -> Tensor:
@@ -134,7 +158,6 @@ def attribute_all(
             for name in wanted:
                 term = METHODS[name].term(x[one], j, found[:, offset : offset + 1])
                 made[name][:, one] += term
-    _noise.cache_clear()  # of large sections it is large
     return made
 
 

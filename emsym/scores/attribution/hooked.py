@@ -178,7 +178,7 @@ class _Total(nn.Module):
 
 
 class _Apart(nn.Module):
-    """A module that shares neither its input nor itself: each of its calls has its own copy."""
+    """A module that each of its calls has a copy of."""
 
     def __init__(self, copies: list[nn.Module]) -> None:
         super().__init__()
@@ -188,7 +188,7 @@ class _Apart(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         copy = self.copies[self.turn % len(self.copies)]
         self.turn += 1
-        return copy(x.clone())
+        return copy(x)
 
 
 def _cut_off(relu: nn.Module) -> nn.Module:

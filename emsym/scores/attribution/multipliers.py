@@ -47,7 +47,7 @@ class _Rescale(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.reference is None:
-            self.reference = x
+            self.reference = x.clone()  # others may get x, too, and this is written over
             return self.module(x)
         reference, self.reference = self.reference, None
         made: Tensor = _Multiplied.apply(x, *_multiplier(self.module, x.detach(), reference))
@@ -85,15 +85,23 @@ def _multiplier(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor
     Some channels at a time, which are apart in all that is rescaled, and where the reference stood
     that is needed no more: so only what is made is as large as x.
     """
-    made: list[Tensor] = []
+    made: Tensor | None = None
     multiplier = reference if reference.shape == x.shape else torch.empty_like(x)
     step = max(1, _PIECE * x.shape[1] // x.numel())
-    pieces = (each.split(step, 1) for each in (x, reference, multiplier))
-    for here, there, into in zip(*pieces, strict=True):
-        found, brought = _brought(module, here, there)
-        made.append(found)
-        into.copy_(brought)
-    return torch.cat(made, 1), multiplier
+    for start in range(0, x.shape[1], step):
+        part = slice(start, start + step)
+        found, brought = _brought(module, x[:, part], reference[:, part])
+        if made is None:
+            size = (len(x), x.shape[1], *found.shape[2:])
+            made = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=_order(x))
+        made[:, part], multiplier[:, part] = found, brought
+    assert made is not None
+    return made, multiplier
+
+
+def _order(x: Tensor) -> torch.memory_format:
+    last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def _brought(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
