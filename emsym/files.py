@@ -56,7 +56,11 @@ def read_toml(path: Path, model: type[Model], **extra: Any) -> Model:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # also of what is no text, or nested too deeply
+    except RecursionError as error:
+        raise UserError(f"{path} is not valid TOML: it is nested too deeply.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not valid TOML: it is no text in UTF-8.") from error
+    except ValueError as error:
         raise UserError(f"{path} is not valid TOML: {error}.") from error
     try:
         return model.model_validate({**content, **extra})
@@ -103,6 +107,7 @@ _PLAIN = {
     "model_type": "should be a table, {…}",
     "dict_type": "should be a table, {…}",
     "too_short": "has too few entries",
+    "string_pattern_mismatch": "holds letters or signs that it may not",
 }
 
 

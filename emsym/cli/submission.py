@@ -36,11 +36,14 @@ def submit(store: Path, name: str, protocol_name: str, plugins: tuple[Path, ...]
     """Pack the finished cells of a protocol for the leaderboard."""
     from emsym.leaderboard.submission.folder import SHEET, check_name
     from emsym.leaderboard.submission.pack import pack
-    from emsym.protocol import load_protocol
+    from emsym.protocol import list_protocols, load_protocol
 
     folder = SUBMISSIONS / check_name(name)
     pack(store, load_protocol(protocol_name), folder, plugins)
-    click.echo(f"Packed {folder}. Fill in {folder / SHEET}, then: emsym-bench validate {folder}")
+    more = "" if protocol_name in list_protocols() else f" --protocol {protocol_name}"
+    click.echo(
+        f"Packed {folder}. Fill in {folder / SHEET}, then: emsym-bench validate {folder}{more}"
+    )
 
 
 @click.command()

@@ -60,8 +60,17 @@ class Column:
     """Their degrees of freedom."""
     variances: np.ndarray
     """(P, K, K): of the difference of two strategies' means in each pair."""
+    parts: np.ndarray
+    """(P, K, K): what each pair brings to the denominator of its degrees of freedom."""
     whole: np.ndarray
     """(B, K): draws of the summary's means."""
+
+    def of_pair(
+        self, pair: tuple[str, str], names: Sequence[str]
+    ) -> list[tuple[float, float, float]]:
+        """Mean, low and high of these strategies in one pair."""
+        rows = self.pairs.loc[pair].loc[list(names)]
+        return list(rows[["mean", "low", "high"]].itertuples(index=False, name=None))
 
 
 class Board:
@@ -87,10 +96,14 @@ class Board:
         return chosen[0] if chosen else "saliency/true-foreground"
 
     @cached_property
+    def threshold(self) -> str:
+        """Of the probability, from which on a pixel is in a mask: the headline's."""
+        return next((name[5:] for name in self.done if name.startswith("dice@")), "0.5")
+
+    @cached_property
     def scores(self) -> list[Score]:
         """The columns that have a value, in order."""
-        thresholds = [name[5:] for name in self.done if name.startswith("dice@")]
-        shown = headline(self.headline, thresholds[0] if thresholds else "0.5")
+        shown = headline(self.headline, self.threshold)
         return [score for score in shown if score.key in self.done]
 
     @cached_property
@@ -258,6 +271,7 @@ class Board:
             errors.loc[rows],
             freedom.loc[rows],
             found.variances,
+            found.difference_parts,
             shared.drawn.mean(1, dtype=float),
         )
 

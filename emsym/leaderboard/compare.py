@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -11,6 +12,9 @@ from emsym.leaderboard.bootstrap import UNIT, bootstrap, pair_intervals
 from emsym.leaderboard.results import Results
 from emsym.leaderboard.statistics import against
 from emsym.leaderboard.table import BOARD, CELL, VERSION, Score, headline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,15 @@ def _difference(
     return Difference(score, row, pairs.xs(other, level="init"))
 
 
+def _frame(axis: "Axes", each: Difference, rows: list[pd.Series]) -> None:
+    """Show all means and the whole interval: those of pairs with two seeds would dwarf them."""
+    ends = [*each.row[["low", "mean", "high"]], *(row["mean"] for row in rows), 0]
+    known = [float(end) for end in ends if pd.notna(end)]
+    room = 0.3 * (max(known) - min(known))
+    if len(rows) > 1 and room > 0:
+        axis.set_xlim(min(known) - room, max(known) + room)
+
+
 def plot(comparison: Comparison) -> bytes:
     """A PNG with a panel per score at a glance: the difference in each pair, and over all."""
     import matplotlib as mpl
@@ -134,11 +147,13 @@ def plot(comparison: Comparison) -> bytes:
                 axis.plot([row["low"], row["high"]], [place, place], color=colour, lw=1.4)
                 axis.plot([row["mean"]], [place], "o", color=colour, ms=5)
             axis.axvline(0, color="#8a8f98", lw=0.8)
+            _frame(axis, each, rows)
             axis.set_title(each.score.title, fontsize=9)
             axis.grid(axis="x", color="#e6e8eb")
         axes[0].set_yticks(range(len(labels) + 1), [*labels, "all"])
         axes[0].invert_yaxis()
         title = f"{comparison.other} − {comparison.one}, 95 % intervals"
+        title += " (those of single pairs may go on beyond a panel)" if len(pairs) > 1 else ""
         figure.suptitle(title.replace("$", r"\$"), fontsize=10)
         png = io.BytesIO()
         figure.savefig(png, metadata={"Software": None})

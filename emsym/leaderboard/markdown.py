@@ -82,9 +82,7 @@ def _summary(board: Board) -> pd.DataFrame:
             if column.score.title == "Dice" and board.baseline is not None:
                 row[f"Dice − {board.baseline}"] = _verdict(board, column.summary, name)
         if lead.score.better is not None:
-            row["average rank"] = (
-                words.number(lead.summary.loc[name, "rank"], 1) if ranked else words.MISSING
-            )
+            row["average rank"] = _interval(lead, name, "rank", "rank_low", "rank_high", digits=1)
         row["front"] = _front(board, name)
         row["cells"] = f"{int(board.entered.loc[name].sum())} of {board.entered.any().sum()}"
         rows.append(row)
@@ -147,13 +145,14 @@ def _against(board: Board) -> list[pd.DataFrame]:
 def _pair(board: Board, pair: tuple[str, str]) -> pd.DataFrame:
     present = board.present.loc[pair]
     needed = int(present.max())
-    rows: list[dict[str, str]] = []
-    for name in board.order:
-        row = {"strategy": _code(name), "seeds": f"{present[name]} of {needed}"}
-        for column in board.columns.values():
-            mean, low, high = column.pairs.loc[(*pair, name)]
-            row[_title(column.score)] = words.interval(mean, low, high, column.score.digits)
-        rows.append(row)
+    rows = {
+        "strategy": [_code(name) for name in board.order],
+        "seeds": [f"{present[name]} of {needed}" for name in board.order],
+    }
+    for column in board.columns.values():
+        rows[_title(column.score)] = [
+            words.interval(*ends, column.score.digits) for ends in column.of_pair(pair, board.order)
+        ]
     return pd.DataFrame(rows)
 
 

@@ -41,11 +41,14 @@ function beta(x, a, b) {
   return front * h;
 }
 const pOf = (t, freedom) => beta(freedom / (freedom + t * t), freedom / 2, 0.5);
-function wider(table, freedom) {
-  const place = Math.max(1, freedom);
-  if (place >= table.length) return 1.96 + (table.at(-1) - 1.96) * table.length / place;
-  const low = Math.floor(place);
-  return table[low - 1] + (place - low) * (table[low] - table[low - 1]);
+function quantile(freedom) {  // the t beyond which ALPHA lies on both sides
+  let low = 0, high = 2;
+  while (pOf(high, freedom) > ALPHA) high *= 2;
+  for (let i = 0; i < 50; i++) {
+    const middle = (low + high) / 2;
+    if (pOf(middle, freedom) > ALPHA) low = middle; else high = middle;
+  }
+  return high;
 }
 
 // the largest complete part of the table of strategies × pairs, as emsym.leaderboard.table has it
@@ -60,24 +63,27 @@ function complete(board, names, pairs) {
   });
   return best;
 }
+function at(board, k, l) {  // where the difference of two strategies stands in a list of all
+  const [a, b] = k < l ? [k, l] : [l, k], count = board.names.length;
+  return a * count - a * (a + 1) / 2 + b - a - 1;
+}
 function variance(board, score, p, k, l) {  // of the difference of two strategies in a pair
   if (k === l) return 0;
-  if (score.paired) {
-    const [a, b] = k < l ? [k, l] : [l, k], count = board.names.length;
-    return score.paired[p][a * count - a * (a + 1) / 2 + b - a - 1];
-  }
-  return score.error[p][k] ** 2 + score.error[p][l] ** 2;
+  return score.paired ? score.paired[p][at(board, k, l)] : score.error[p][k] ** 2 + score.error[p][l] ** 2;
 }
-function combine(values, freedoms, count) {
-  const sum = values.reduce((a, b) => a + b, 0);
-  const freedom = sum ** 2 / values.reduce((a, v, i) => a + v * v / freedoms[i], 0);
-  return {error: Math.sqrt(sum) / count, freedom: Number.isFinite(freedom) ? freedom : freedoms.reduce((a, b) => a + b, 0)};
+function denominator(board, score, p, k, l) {  // what it brings to the degrees of freedom
+  if (k === l) return 0;
+  if (score.parts) return score.parts[p][at(board, k, l)];
+  return variance(board, score, p, k, l) ** 2 / Math.min(score.freedom[p][k], score.freedom[p][l]);
+}
+function combine(board, pairs, variances, parts) {  // Satterthwaite's
+  const sum = variances.reduce((a, b) => a + b, 0), freedom = sum ** 2 / parts.reduce((a, b) => a + b, 0);
+  const least = pairs.reduce((a, p) => a + Math.max(1, board.seeds[p] - 1), 0);
+  return {error: Math.sqrt(sum) / pairs.length, freedom: Number.isFinite(freedom) ? freedom : least};
 }
 function compare(board, score, pairs, k, l) {
   const difference = mean(pairs.map(p => score.mean[p][k] - score.mean[p][l]));
-  const parts = pairs.map(p => variance(board, score, p, k, l));
-  const freedoms = pairs.map(p => Math.min(score.freedom[p][k], score.freedom[p][l]));
-  const {error, freedom} = combine(parts, freedoms, pairs.length);
+  const {error, freedom} = combine(board, pairs, pairs.map(p => variance(board, score, p, k, l)), pairs.map(p => denominator(board, score, p, k, l)));
   const alone = pairs.some(p => board.seeds[p] < 2);
   return {difference, error, freedom, p: alone ? null : difference === 0 ? 1 : pOf(difference / error, freedom)};
 }
@@ -91,8 +97,8 @@ function summarise(board, score, part) {
     const errors = part.pairs.map(p => score.error[p][k]);
     const row = {mean: value, low: null, high: null};
     if (errors.every(e => e !== null)) {
-      const {error, freedom} = combine(errors.map(e => e * e), part.pairs.map(p => score.freedom[p][k]), part.pairs.length);
-      const reach = error * wider(board.t, freedom);
+      const {error, freedom} = combine(board, part.pairs, errors.map(e => e ** 2), part.pairs.map(p => score.error[p][k] ** 4 / score.freedom[p][k]));
+      const reach = error * quantile(freedom);
       row.low = Math.max(score.bounds[0], value - reach);
       row.high = Math.min(score.bounds[1], value + reach);
     }
@@ -150,8 +156,11 @@ function setUp(section, board) {
 
   const chosen = kind => new Set([...form.querySelectorAll(`[data-kind=${kind}] input`)].filter(i => i.checked).map(i => i.value));
   form.hidden = false;
-  form.addEventListener("change", update);
-  form.addEventListener("reset", () => setTimeout(update));
+  form.addEventListener("change", event => {
+    if (event.target === select) sortBy(select.value === "" ? null : {column: Number(select.value), up: rises(Number(select.value))});
+    update();
+  });
+  form.addEventListener("reset", () => { sortBy(null); setTimeout(update); });
   form.addEventListener("submit", event => event.preventDefault());
 
   function update() {
@@ -199,7 +208,7 @@ function setUp(section, board) {
     shares(part);
     const count = part.pairs.length;
     status.textContent = count === 0 ? "Nothing that is chosen shares a cell." :
-      `Ranked: ${part.names.length} of ${names.length} chosen strategies, over the ${count} of ${pairs.length} chosen pairs of data set and architecture that all of them have. Intervals are t × the bootstrap's standard error${lead.paired ? "" : "; too many strategies to pair them here, so that differences are taken as if they were not"}.`;
+      `Ranked: ${part.names.length} of ${names.length} chosen strategies, over the ${count} of ${pairs.length} chosen pairs of data set and architecture that all of them have${lead.paired ? "" : "; too many strategies to pair them here, so that differences are taken as if they were not"}.`;
   }
   const key = (table, row) => {
     const found = table.get(Number(row.dataset.number));
@@ -224,7 +233,7 @@ function setUp(section, board) {
     const mine = sum(p => lead.error[p][k] ** 2), theirs = sum(p => lead.error[p][board.baseline] ** 2);
     const both = (mine + theirs - sum(p => variance(board, lead, p, k, board.baseline))) / 2;
     const error = Math.sqrt(Math.max(0, mine - 2 * ratio * both + ratio * ratio * theirs)) / base.mean;
-    const reach = base.low === null ? NaN : 100 * error * wider(board.t, compare(board, lead, pairs, k, board.baseline).freedom);
+    const reach = base.low === null ? NaN : 100 * error * quantile(compare(board, lead, pairs, k, board.baseline).freedom);
     const value = 100 * (1 - ratio);
     return {mean: value, low: base.low > 0 ? value - reach : null, high: Math.min(100, value + reach)};
   }
@@ -233,7 +242,7 @@ function setUp(section, board) {
     const b = board.baseline;
     if (k === b || !part.names.includes(k) || !part.names.includes(b) || !known(dice, part.pairs, k) || !known(dice, part.pairs, b)) { cell.textContent = MISSING; return; }
     const {difference, error, freedom, p} = compare(board, dice, part.pairs, k, b);
-    const reach = p === null ? NaN : error * wider(board.t, freedom);
+    const reach = p === null ? NaN : error * quantile(freedom);
     fill(cell, {mean: difference, low: difference - reach, high: difference + reach}, 3);
     const verdict = difference - reach > -board.margin ? "non-inferior" : difference + reach < -board.margin ? "inferior" : "inconclusive";
     const small = document.createElement("small");
@@ -281,27 +290,35 @@ function setUp(section, board) {
       const text = `${board.names[k]}: model asymmetry ${told(a.mean, 3)} (${within(a.low, a.high, 3)}), Dice ${told(u.mean, 3)} (${within(u.low, u.high, 3)})${beaten ? "" : ", on the front"}`;
       const group = make("g", {class: beaten ? "mark" : "mark front", tabindex: 0, role: "img", "aria-label": text, "data-tip": text, "data-number": k});
       const lines = (a.low === null ? "" : `M${x(a.low)} ${y(u.mean)}H${x(a.high)}`) + (u.low === null ? "" : `M${x(a.mean)} ${y(u.low)}V${y(u.high)}`);
-      group.append(make("path", {d: lines}), make("circle", {cx: x(a.mean), cy: y(u.mean), r: 6}), make("text", {x: x(a.mean) + 9, y: labels.get(k)}, board.names[k]));
+      group.append(make("path", {d: lines}), make("circle", {cx: x(a.mean), cy: y(u.mean), r: 6}));
       pareto.append(group);
     }
+    for (const k of names) pareto.append(make("text", {class: "label", x: x(across.get(k).mean) + 9, y: labels.get(k), "aria-hidden": "true", "data-number": k}, board.names[k]));
   }
 
   const heads = [...table.tHead.rows[0].cells];
+  const select = form.querySelector("select");
+  const rises = column => !heads[column].textContent.includes("↑");  // the best first
+  select.append(new Option("as ranked", ""));
   heads.forEach((head, column) => {
     if (head.dataset.sort === undefined) return;
+    select.append(new Option(head.textContent, column));
     const button = document.createElement("button");
     button.type = "button";
     button.append(...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
-      const up = sorted && sorted.column === column ? !sorted.up : !head.textContent.includes("↑");
-      sorted = {column, up};
+      sortBy({column, up: sorted && sorted.column === column ? !sorted.up : rises(column)});
       sort(sorted);
     });
   });
+  function sortBy(by) {
+    sorted = by;
+    select.value = by ? by.column : "";
+    heads.forEach((head, i) => by && i === by.column ? head.setAttribute("aria-sort", by.up ? "ascending" : "descending") : head.removeAttribute("aria-sort"));
+  }
   function sort(by) {
     if (!by) return;
-    heads.forEach((head, i) => i === by.column ? head.setAttribute("aria-sort", by.up ? "ascending" : "descending") : head.removeAttribute("aria-sort"));
     const value = row => {
       const cell = row.cells[by.column], text = (cell.querySelector(".value") ?? cell).textContent.replace("−", "-");
       if (heads[by.column].dataset.sort === "name") return text;

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from emsym.leaderboard import charts, words
 from emsym.leaderboard.board import MARGIN, Board
@@ -220,13 +219,14 @@ def _pareto(board: Board) -> dict[str, Any] | None:
 def _pair(board: Board, pair: tuple[str, str]) -> dict[str, Any]:
     present = board.present.loc[pair]
     needed = int(present.max())
-    rows = []
-    for name in board.order:
-        values = [
-            _value(column.pairs.loc[(*pair, name)], column.score.digits)
-            for column in board.columns.values()
-        ]
-        rows.append({"name": name, "seeds": f"{present[name]} of {needed}", "values": values})
+    told = [
+        [_told(*ends, column.score.digits) for ends in column.of_pair(pair, board.order)]
+        for column in board.columns.values()
+    ]
+    rows = [
+        {"name": name, "seeds": f"{present[name]} of {needed}", "values": values}
+        for name, values in zip(board.order, zip(*told, strict=True), strict=True)
+    ]
     return {"dataset": pair[0], "architecture": pair[1], "rows": rows}
 
 
@@ -261,7 +261,10 @@ def _cells(board: Board) -> list[dict[str, Any]]:
     rows = board.cells.reindex(columns=names).head(CELLS)
     rows = rows.sort_values(["dataset", "architecture", "init", "seed"])
     told = rows.assign(minutes=[words.number(value, 1) for value in rows["minutes"]])
-    commit = told["commit"].astype("string").str[:12].fillna(words.MISSING)
+    commits = told["commit"].astype("string")
+    commit = (commits.str[:12] + commits.str.extract(r"(\+dirty)$")[0].fillna("")).fillna(
+        words.MISSING
+    )
     return told.assign(commit=commit, device=told["device"].fillna(words.MISSING)).to_dict(
         "records"
     )
@@ -289,7 +292,6 @@ def _data(board: Board) -> dict[str, Any]:
         "entered": entered.to_numpy().astype(int).tolist(),
         "seeds": seeds.tolist(),
         "shares": [_rounded(each) for each in shares] if len(pairs) <= 10 * PAIRS else [],
-        "t": _rounded(stats.t.ppf(0.975, np.arange(1, 61))),
         "scores": [_numbers(board, key) for key in board.columns],
     }
 
@@ -304,7 +306,7 @@ def _numbers(board: Board, key: str) -> dict[str, Any]:
         "better": score.better,
         "digits": score.digits,
         "bounds": score.bounds,
-        "mean": _rounded(mean.to_numpy(), score.digits + 2),
+        "mean": _rounded(mean.to_numpy(), score.digits + 4),
         "error": _rounded(error.to_numpy()),
         "freedom": _rounded(column.freedom.loc[board.pairs, board.names].to_numpy()),
     }
@@ -313,17 +315,18 @@ def _numbers(board: Board, key: str) -> dict[str, Any]:
         # in the order of the pairs, each strategy with those after it
         order = [list(mean.index).index(pair) for pair in board.pairs]
         found["paired"] = _rounded(column.variances[order][:, upper[0], upper[1]])
+        found["parts"] = _rounded(column.parts[order][:, upper[0], upper[1]])
     return found
 
 
 def _rounded(values: np.ndarray, digits: int | None = None) -> list:
-    """As lists for JSON, of three significant digits or so many decimals; None for NaN."""
+    """As lists for JSON, of four significant digits or so many decimals; None for NaN."""
     if values.ndim > 1:
         return [_rounded(row, digits) for row in values]
     return [
         None
         if not math.isfinite(value)
-        else float(f"{value:.3g}")
+        else float(f"{value:.4g}")
         if digits is None
         else round(float(value), digits)
         for value in values

@@ -3,7 +3,7 @@
 So that a hundred thousand cells fit in memory, the values of sections stay where they are.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,6 +44,18 @@ class Results(Protocol):
         """Scores while these were trained: `key`, `step`, `score`, `value`, a mean of sections."""
 
 
+def commit(environment: Mapping[str, object]) -> str | None:
+    """The commit that cells were made with, of which ``+dirty`` says that it is not all there was.
+
+    >>> commit({"commit": "4cd5ab3", "dirty": True}), commit({"commit": "4cd5ab3", "dirty": False})
+    ('4cd5ab3+dirty', '4cd5ab3')
+    """
+    found = environment.get("commit")
+    if not found:
+        return None
+    return f"{found}+dirty" if environment.get("dirty") else str(found)
+
+
 def row(record: Record, submission: str = LOCAL) -> dict[str, Any]:
     """A record's row of `cells`."""
     facts = record.environment
@@ -74,7 +86,7 @@ def row(record: Record, submission: str = LOCAL) -> dict[str, Any]:
         "init_source": record.init_source,
         "gain": record.gain,
         "seed": record.seed,
-        "commit": facts.get("commit"),
+        "commit": commit(facts),
         "device": facts.get("device"),
         "processor": facts.get("processor"),
         "minutes": sum(record.seconds.values()) / 60,

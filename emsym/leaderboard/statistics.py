@@ -28,7 +28,7 @@ def difference_tests(found: Draws) -> pd.DataFrame:
     point, spread = found.point.mean().to_numpy(), found.variances
     with np.errstate(invalid="ignore", divide="ignore"):
         t = np.abs(point[:, None] - point) / (np.sqrt(spread.sum(0)) / len(found.seeds))
-        p = 2 * stats.t.sf(t, found.difference_freedom(spread))
+        p = 2 * stats.t.sf(t, found.difference_freedom)
     p[point[:, None] == point] = 1
     names = found.point.columns
     return pd.DataFrame(np.nan if found.seeds.min() < 2 else p, names, names)

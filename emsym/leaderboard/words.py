@@ -217,6 +217,7 @@ def facts(board: Board) -> list[tuple[str, str]]:
             f"{first['slices']} slices; filters "
             + " and ".join(text for gain, text in gains.items() if (done["gain"] == gain).any()),
         ),
+        ("Masks", f"of probability > {board.threshold}: Dice, IoU and ARAND"),
         ("Attribution", f"{attribution} of the {target} logits"),
         ("Cells", f"{len(done)}, seeds {', '.join(map(str, seeds))}"),
         ("Intervals", f"95 %, hierarchical paired bootstrap over {how}"),
@@ -268,7 +269,7 @@ def gaps(board: Board) -> list[str]:
 
 METHOD = {
     "model asym.": "|model asymmetry|, the network's own preference for the slices on one side, "
-    "0 … 1; exactly 0 for a mirror-symmetric network.",
+    "0 … 1; exactly 0 for a mirror-symmetric network. The CSV files hold it with its sign.",
     "flip error": "how far the predicted probability moves when the stack is reversed, 0 … 1.",
     "neighbour asym.": "negative when the slices before the centre count more, positive when those "
     "after it do.",
@@ -280,8 +281,8 @@ METHOD = {
     "rank": "the ranks that a row may have at 95 % for all rows together, by t-tests of all pairs "
     "of rows with Holm's correction: rows that share a rank are tied.",
     "in brackets": "95 % intervals by a hierarchical paired bootstrap: seeds, then blocks of "
-    "neighbouring sections, are drawn alike for all strategies; widened for few seeds "
-    "(emsym.leaderboard.bootstrap).",
+    "neighbouring sections, are drawn alike for all strategies; the mean ± Student's t × "
+    "the draws' standard deviation (emsym.leaderboard.bootstrap).",
     "average rank": "over the pairs of data set and architecture, 1 the best.",
     "Dice − rgb": f"non-inferior: the whole interval lies above −{MARGIN}; inferior: all of it "
     "below; else inconclusive.",

@@ -61,7 +61,7 @@ def test_an_author_submits_and_a_maintainer_verifies(ours: Path) -> None:
     path = Path("results") / "submissions" / "all-blue"
     (ours / "plugin-was-run").unlink(missing_ok=True)
     said = bench("submit", "--name", "all-blue", *protocol, "--plugin", "blue.py", cwd=ours)
-    assert f"emsym-bench validate {path}" in said
+    assert f"emsym-bench validate {path} --protocol tiny.toml" in said
     assert "'title'" in bench("validate", path, *protocol, cwd=ours, code=2)
     fill_in(ours / path / "submission.toml")
     said = bench("validate", path, *protocol, cwd=ours)

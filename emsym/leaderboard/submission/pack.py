@@ -42,11 +42,12 @@ def pack(store: Path, protocol: Protocol, folder: Path, plugins: Sequence[Path] 
     """Write a submission of a run's cells of a protocol into `folder`; returns its manifest.
 
     `store` is the folder that ``run --output`` named: its ``records`` are packed, and of the lowest
-    seed its ``examples``. A ``submission.toml`` that is there stays, all else is made anew, and the
-    same store gives the same bytes. `plugins` are copied.
+    seed its ``examples``. A ``submission.toml`` that is there stays, and so do the plug-ins that
+    the cells were run with; all else is made anew, and the same store gives the same bytes.
+    `plugins` are copied.
 
-    Raises `UserError` where the store has no done cell of the protocol, a cell twice, or cells that
-    were scored by another version of emsym.
+    Raises `UserError` where the store has no done cell of the protocol or a cell twice, and for a
+    plug-in that no cell was run with.
     """
     layout.check_name(folder.name)
     packing = _Packing(protocol)
@@ -60,8 +61,7 @@ def pack(store: Path, protocol: Protocol, folder: Path, plugins: Sequence[Path] 
             "name another --store or --protocol."
         )
     contents = packing.contents()
-    for path in plugins:
-        contents[f"plugins/{path.name}"] = path.read_bytes()
+    contents |= _plugins(packing.sources(), plugins, folder / "plugins")
     for at, keys in packing.shown().items():
         if example := _examples(store / "examples", keys, protocol.slices):
             contents[layout.group_file("examples", *at)] = example
@@ -145,6 +145,12 @@ class _Packing:
             if cell.seed == lowest and row.key and row.status == "done":
                 found[cell.dataset, cell.architecture].append(row.key)
         return found
+
+    def sources(self) -> set[str]:
+        """The digests of the plug-ins that the cells were run with."""
+        rows = [row for row, _ in self._rows.values()]
+        found = [each for row in rows for each in (row.init_source, row.architecture_source)]
+        return {each for each in (*found, *self._shared["scoring_sources"].values()) if each}
 
     def _share(self, what: str, value: Any, cell: Cell) -> None:
         if self._shared.setdefault(what, value) != value:
@@ -265,6 +271,21 @@ def _examples(folder: Path, keys: list[str], slices: int) -> bytes | None:
     shared = {name: next(iter(found.values()))[name] for name in SEEN}
     made = {name: np.stack([each[name] for each in found.values()]) for name in MADE}
     return packed({"keys": np.array([key.encode() for key in found], "S32"), **shared, **made})
+
+
+def _plugins(needed: set[str], given: Sequence[Path], before: Path) -> dict[str, bytes]:
+    """The plug-ins to pack: those given, and those packed before that cells still are of."""
+    found = {}
+    for path in (*(sorted(before.glob("*.py")) if before.is_dir() else ()), *given):
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() in needed:
+            found[f"plugins/{path.name}"] = content
+        elif path in given:
+            raise UserError(
+                f"No cell was run with {path} as it is now: give the file that was, or run the "
+                "cells again with `emsym-bench run --plugin`."
+            )
+    return found
 
 
 def digest(files: Iterable[tuple[str, Path]]) -> str:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from emsym.errors import UserError, first_names
 from emsym.files import describe, read_toml
-from emsym.leaderboard.results import FACTS
+from emsym.leaderboard.results import FACTS, commit
 from emsym.leaderboard.submission import folder as layout
 from emsym.leaderboard.submission.arrays import Arrays
 from emsym.leaderboard.submission.rows import read_rows
@@ -175,7 +175,7 @@ class Submission:
             "init_source": row.init_source,
             "gain": row.gain,
             "seed": row.seed,
-            "commit": machine.get("commit"),
+            "commit": commit(machine),
             "device": machine.get("device"),
             "processor": machine.get("processor"),
             "minutes": (row.seconds or 0.0) / 60,

@@ -51,7 +51,9 @@ def read_rows(path: Path) -> tuple[list[Row], list[str], np.ndarray]:
                 scores.append(values)
     except ValidationError as error:
         raise UserError(f"{path}, after line {line}: {first_names([describe(error)])}.") from error
-    except (ValueError, csv.Error, OSError) as error:  # also of what is no UTF-8
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}, after line {line}: it is no text in UTF-8.") from error
+    except (ValueError, csv.Error, OSError) as error:
         why = first_names([first_line(error)])
         raise UserError(f"{path}, after line {line}: {why}.") from error
     return rows, names, np.array(scores, np.float64).reshape(len(rows), len(names))
@@ -62,7 +64,7 @@ def _read(lines: Iterator[list[str]], count: int) -> Iterator[tuple[Row, np.ndar
         if number >= MAX_CELLS:
             raise ValueError(f"it has over {MAX_CELLS:,} cells: make several submissions of it")
         if len(cells) != len(FIELDS) + count:
-            raise ValueError(f"the next has {len(cells)} cells instead of {len(FIELDS) + count}")
+            raise ValueError(f"the next has {len(cells)} columns instead of {len(FIELDS) + count}")
         facts = dict(zip(FIELDS, (cell or None for cell in cells), strict=False))
         numbers = cells[len(FIELDS) :]
         if not _NUMBERS.fullmatch(",".join(numbers)):

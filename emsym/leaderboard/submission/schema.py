@@ -1,5 +1,6 @@
 """What a submission's files say: the author's sheet, the manifest, and a row per cell."""
 
+import re
 import unicodedata
 from typing import Annotated, Literal, Self
 
@@ -29,10 +30,32 @@ Line = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
 Maybe = Annotated[str, Field(max_length=500), AfterValidator(_plain)]
 Title = Annotated[str, Field(max_length=120), AfterValidator(_one_line)]
 Note = Annotated[str, Field(max_length=4000), AfterValidator(_plain)]
+
+
+def _like(pattern: str, said: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"should be {said}")
+        return text
+
+    return AfterValidator(check)
+
+
+_PAGE = r"https?://[A-Za-z0-9][A-Za-z0-9./_~:#?=%&@+-]*"
+_MAIL = r"[A-Za-z0-9._+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"
 Address = Annotated[
-    str, Field(pattern=r"^https?://[A-Za-z0-9][A-Za-z0-9./_~:#?=%&@+-]*$", max_length=300)
+    str, Field(max_length=300), _like(_PAGE, "the address of a page, https://…, of plain letters")
 ]
-Licence = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 .+()-]*$", max_length=80)]
+Contact = Annotated[
+    str,
+    Field(max_length=300),
+    _like(f"{_PAGE}|{_MAIL}", "an e-mail address or that of a page, https://…"),
+]
+Licence = Annotated[
+    str,
+    Field(max_length=80),
+    _like(r"[A-Za-z0-9][A-Za-z0-9 .+()-]*", "a licence's name, such as CC-BY-4.0"),
+]
 Sha = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Key = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=100)]
@@ -52,7 +75,7 @@ class Sheet(Strict):
 
     title: Title
     authors: Annotated[tuple[Title, ...], Field(min_length=1, max_length=100)]
-    contact: Title
+    contact: Contact
     """An e-mail address, or that of a page."""
     code: Address
     """Where the code lies that the cells were run with."""

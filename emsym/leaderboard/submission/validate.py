@@ -70,6 +70,7 @@ def _validate(folder: Path, protocol_name: str | None) -> Report:
     _check_scores(report)
     _check_plugins(report)
     _check_examples(report)
+    _note_uncommitted(report)
     return report
 
 
@@ -227,6 +228,7 @@ def _check_scores(report: Report) -> None:
     if odd := sorted(expected ^ set(submission.score_names)):
         what = "lacks" if odd[0] in expected else "has no use for"
         raise UserError(f"{path} {what} the score {odd[0]}.")
+    _check_headlines(submission, protocol)
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for at, row in enumerate(submission.rows):
         if row.status == "done":
@@ -246,6 +248,18 @@ def _check_scores(report: Report) -> None:
     report.notes.append(
         f"{', '.join(POOLED_ALONE)} is of a whole volume and was not computed again"
     )
+
+
+def _check_headlines(submission: Submission, protocol: Protocol) -> None:
+    """The first of its kind is what a leaderboard shows, so it is to be the protocol's first."""
+    for start in (f"{protocol.scoring.attributions[0]}/", f"dice@{protocol.scoring.thresholds[0]}"):
+        sign = "/slice_share[" if start.endswith("/") else "dice@"
+        first = next((name for name in submission.score_names if sign in name), start)
+        if not first.startswith(start):
+            raise UserError(
+                f"{submission.files[layout.CELLS]}: its first such score is {first}, and not one "
+                f"of {start.rstrip('/')}: keep the columns in the order that `submit` gives them."
+            )
 
 
 def _check_plugins(report: Report) -> None:
@@ -268,6 +282,17 @@ def _check_plugins(report: Report) -> None:
         )
 
 
+def _note_uncommitted(report: Report) -> None:
+    """Say so where no commit holds what the cells were made with."""
+    numbers = (row.environment for row in report.submission.rows)
+    machines = report.submission.manifest.environments
+    made = [machines[number] for number in numbers if number is not None]
+    if count := sum(bool(each.get("dirty")) for each in made):
+        report.notes.append(
+            f"{count} of {len(made)} cells were made with changes that their commit does not hold"
+        )
+
+
 def _check_examples(report: Report) -> None:
     submission, keys = report.submission, defaultdict(set)
     for row in submission.rows:
@@ -277,3 +302,8 @@ def _check_examples(report: Report) -> None:
     for name in submission.files:
         if name.startswith("examples/") and not submission.examples(name).keys() <= keys[name]:
             raise UserError(f"{submission.folder / name} is of no done cell of the submission.")
+    packed = sum(name in submission.files for name in keys)
+    report.notes.append(
+        f"pictures are packed for {packed} of {len(keys)} pairs of data set and architecture; what "
+        "they show was not checked"
+    )

@@ -59,7 +59,8 @@ def made_up(job: Job) -> Record:
 
 def symmetric(names: set[str], n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Values of symmetry scores, in which shares add up to one and asymmetries to the whole."""
-    found = {name: rng.uniform(*np.clip(bounds(name), 0, 1), n) for name in names}
+    order = sorted(names, key=lambda name: (not name.startswith("saliency/"), name))
+    found = {name: rng.uniform(*np.clip(bounds(name), 0, 1), n) for name in order}
     for before in {name.rpartition("/")[0] for name in names if "slice_share[" in name}:
         shares = sorted(k for k in found if k.startswith(f"{before}/slice_share["))
         for name, values in zip(shares, rng.dirichlet(np.ones(len(shares)), n).T, strict=True):

@@ -65,7 +65,11 @@ def test_a_sound_submission_is_told_what_was_checked(tiny: Path, submission: Pat
     report = validate(submission, str(tiny))
     assert report.counts == {"done": 4, "failed": 0, "missing": 0}
     assert report.sections == 4 * 3
-    assert report.notes == ["arand_3d is of a whole volume and was not computed again"]
+    assert report.notes == [
+        "arand_3d is of a whole volume and was not computed again",
+        "pictures are packed for 1 of 1 pairs of data set and architecture; what they show was not "
+        "checked",
+    ]
 
 
 def edit_sheet(old: str, new: str) -> Callable[[Files], None]:
@@ -109,6 +113,17 @@ def edit_cells(change: Callable[[list[dict[str, str]]], object]) -> Callable[[Fi
 
 def set_cell(name: str, value: str, row: int = 0) -> Callable[[Files], None]:
     return edit_cells(lambda rows: rows[row].update({name: value}))
+
+
+def other_order(files: Files) -> None:
+    rows = list(csv.reader(io.StringIO(files[CELLS].decode())))
+    shares = [at for at, name in enumerate(rows[0]) if "/slice_share[" in name]
+    other = next(at for at in shares if rows[0][at].startswith("slice-shapley/"))
+    for row in rows:
+        row.insert(shares[0], row.pop(other))
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    files[CELLS] = text.getvalue().encode()
 
 
 def edit_arrays(change: Callable[[dict[str, np.ndarray]], object]) -> Callable[[Files], None]:
@@ -192,7 +207,8 @@ WRONG: dict[str, tuple[Callable[[Files], object], str]] = {
     "no author": (edit_sheet('["A. Author"]', "[]"), "'authors'"),
     "script in the title": (edit_sheet("Ours", SCRIPT), "no '<' or '>'"),
     "script in an author": (edit_sheet("A. Author", SCRIPT), "no '<' or '>'"),
-    "script in the contact": (edit_sheet("us@example.org", SCRIPT), "no '<' or '>'"),
+    "script in the contact": (edit_sheet("us@example.org", SCRIPT), "an e-mail address or"),
+    "no address": (edit_sheet("us@example.org", "ask around"), "an e-mail address or"),
     "script in the note": (edit_sheet('note = ""', f'note = "{SCRIPT}"'), "no '<' or '>'"),
     "script in the licence": (edit_sheet("CC-BY-4.0", SCRIPT), "'licence'"),
     "script as address": (edit_sheet("https://example.org/ours", "javascript:alert(1)"), "'code'"),
@@ -248,6 +264,7 @@ WRONG: dict[str, tuple[Callable[[Files], object], str]] = {
     "a missing score": (set_cell("flip_error", ""), "claims nan as its flip_error"),
     "Dice of 7": (set_cell("dice@0.85", "7"), "not within 0 and 1"),
     "ARAND of 7": (set_cell("arand_3d", "7"), "not within 0 and 1"),
+    "columns in another order": (other_order, "its first such score is slice-shapley/"),
     "a cell twice": (edit_cells(lambda rows: rows.append(rows[0])), "is there twice"),
     "a key twice": (edit_cells(lambda r: r[1].update(key=r[0]["key"])), "is there twice"),
     "keys of other cells": (edit_cells(swap_keys), "another cell's"),
@@ -328,6 +345,16 @@ def test_what_is_wrong_is_refused_by_the_name_of_its_file(
     assert sorted(tiny.parent.rglob("*")) == before, "nothing is written, and nothing was run"
 
 
+def test_what_a_maintainer_should_know_is_noted(tiny: Path, submission: Path, files: Files) -> None:
+    edit_manifest(environments__0__dirty=True)(files)
+    del files[EXAMPLE]
+    shutil.rmtree(submission)
+    write(submission, files)
+    notes = "; ".join(validate(submission, str(tiny)).notes)
+    assert "4 of 4 cells were made with changes that their commit does not hold" in notes
+    assert "pictures are packed for 0 of 1 pairs of data set and architecture" in notes
+
+
 def test_a_gigabyte_of_json_is_refused_unread(tiny: Path, submission: Path) -> None:
     with (submission / MANIFEST).open("r+b") as file:
         file.truncate(1 << 30)  # a sparse file: nothing of it is on the disk
@@ -394,6 +421,11 @@ def test_a_plugin_that_was_packed_is_told_and_not_run(
     fill_in(folder)
     assert "mine.py is code of the authors, and was not run" in validate(folder, str(tiny)).notes
     pack(store, protocol, folder)
+    assert (folder / "plugins" / "mine.py").read_bytes() == plugin.read_bytes(), "packed before"
+    plugin.write_text("changed = True\n")
+    with pytest.raises(UserError, match=r"No cell was run with .*mine\.py as it is now"):
+        pack(store, protocol, folder, [plugin])
+    (folder / "plugins" / "mine.py").unlink()
     report = validate(folder, str(tiny))
     assert f"the source of 1 plug-in is not packed ({source[:12]})" in report.notes
     assert not list(tiny.parent.rglob("was-run"))
