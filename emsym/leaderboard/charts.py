@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 56, 16, 14, 44
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 26, 44
 LINES = 12
 """Curves in one chart, at most: more cannot be told apart."""
 
@@ -89,16 +89,31 @@ def curves(table: pd.DataFrame, order: Sequence[str]) -> tuple[list[Curve], Axis
     return found, x, y
 
 
-def labels(marks: dict[str, tuple[float, float]], wide: float = 130) -> dict[str, float]:
-    """Heights of the names beside marks (x, y), moved down until none covers another.
+def labels(marks: dict[str, tuple[float, float]]) -> dict[str, float]:
+    """Heights of the names to the right of marks (x, y), where they cover no mark and no name.
 
-    >>> labels({"a": (0, 50.0), "b": (20, 52.0), "c": (400, 52.0)})
-    {'a': 42.0, 'b': 55.0, 'c': 44.0}
+    The nearest that is free, above the mark or below; page.js does the same.
+
+    >>> labels({"left": (0, 50.0), "right": (20, 52.0), "far": (400, 52.0)})
+    {'left': 42.0, 'right': 60.0, 'far': 44.0}
     """
     found: dict[str, float] = {}
     for name, (x, y) in sorted(marks.items(), key=lambda item: item[1][1]):
-        beside = [found[other] for other in found if abs(marks[other][0] - x) < wide]
-        found[name] = round(max([y - 8, *(place + 13 for place in beside)]), 1)
+        end = x + 9 + 7.5 * len(name)
+
+        def free(height: float, x: float = x, end: float = end) -> bool:
+            circles = [c for a, c in marks.values() if x < a + 7 and a - 7 < end and a != x]
+            names = [
+                found[other]
+                for other in found
+                if marks[other][0] < end and x < marks[other][0] + 9 + 7.5 * len(other)
+            ]
+            return all(abs(c - height + 4) >= 12 for c in circles) and all(
+                abs(place - height) >= 13 for place in names
+            )
+
+        steps = (y + sign * 4 * step for step in range(2, 60) for sign in (-1, 1))
+        found[name] = round(next((each for each in steps if free(each)), y), 1)
     return found
 
 

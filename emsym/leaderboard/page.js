@@ -264,7 +264,7 @@ function setUp(section, board) {
   }
   function draw(across, up) {
     const names = [...across.keys()].filter(k => up.has(k));
-    const [W, H, L, R, T, B] = [640, 360, 56, 16, 14, 44];
+    const [W, H, L, R, T, B] = [640, 360, 56, 16, 26, 44];
     pareto.replaceChildren();
     if (!names.length) return;
     const ends = (table, name) => names.flatMap(k => [table.get(k).mean, table.get(k)[name] ?? table.get(k).mean]);
@@ -278,11 +278,14 @@ function setUp(section, board) {
     };
     for (const [v, label] of ticks(lows - room, highs + room)) pareto.append(make("path", {class: "rule", d: `M${L} ${y(v)}H${W - R}`}), make("text", {class: "tick", x: L - 8, y: y(v) + 4, "text-anchor": "end"}, label));
     for (const [v, label] of ticks(0, right)) pareto.append(make("path", {class: "rule", d: `M${x(v)} ${T}V${H - B}`}), make("text", {class: "tick", x: x(v), y: H - B + 18, "text-anchor": "middle"}, label));
-    pareto.append(make("text", {class: "name", x: (L + W - R) / 2, y: H - 6, "text-anchor": "middle"}, "model asymmetry (less is better)"), make("text", {class: "name", x: 4, y: T - 2}, "Dice"));
-    const labels = new Map();
+    pareto.append(make("text", {class: "name", x: (L + W - R) / 2, y: H - 6, "text-anchor": "middle"}, "model asymmetry (less is better)"), make("text", {class: "name", x: 4, y: T - 14}, "Dice"));
+    const labels = new Map(), left = k => x(across.get(k).mean), end = k => left(k) + 9 + 7.5 * board.names[k].length;
     for (const k of [...names].sort((k, l) => up.get(l).mean - up.get(k).mean)) {
-      const beside = [...labels].filter(([l]) => Math.abs(x(across.get(l).mean) - x(across.get(k).mean)) < 130).map(([, place]) => place + 13);
-      labels.set(k, Math.max(y(up.get(k).mean) - 8, ...beside));
+      const circles = names.filter(l => l !== k && left(k) < left(l) + 7 && left(l) - 7 < end(k)).map(l => y(up.get(l).mean));
+      const texts = [...labels].filter(([l]) => left(l) < end(k) && left(k) < end(l)).map(([, height]) => height);
+      const free = height => circles.every(c => Math.abs(c - height + 4) >= 12) && texts.every(t => Math.abs(t - height) >= 13);
+      const own = y(up.get(k).mean), steps = range(58).flatMap(i => [own - 4 * (i + 2), own + 4 * (i + 2)]);
+      labels.set(k, steps.find(free) ?? own);
     }
     for (const k of names) {
       const a = across.get(k), u = up.get(k);
