@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emsym.leaderboard.bootstrap import Draws, bootstrap, intervals
+from emsym.leaderboard.bootstrap import Draws, bootstrap, intervals, ratio_intervals
 from emsym.leaderboard.statistics import (
     ALPHA,
     against,
@@ -94,6 +94,24 @@ def test_intervals_cover(simulate: Simulate) -> None:
         options = {"pairs": pairs, "seeds": seeds, **KINDS["seeds vary"]}
         rows = pd.concat(map(intervals, experiments(simulate, [0.3] * AT_ONCE, **options)))
         assert 0.92 <= ((rows["low"] <= 0.3) & (rows["high"] >= 0.3)).mean() <= 0.99
+
+
+@pytest.mark.slow
+def test_intervals_of_reductions_cover(simulate: Simulate) -> None:
+    """75 % less than the baseline, whose own interval is well above 0."""
+    random, covered = np.random.default_rng(0), {}
+    sizes = {"seed_sd": 0.05, "section_sd": 0.05, "noise_sd": 0.1, "common_sd": 0.02}
+    for pairs, seeds in ((1, 5), (6, 2), (6, 5)):
+        held: list[bool] = []
+        for turn in range(200):
+            means = {"rgb": 0.4, **dict.fromkeys("abcde", 0.1)}
+            cells, sections = simulate(random, means, pairs=pairs, seeds=seeds, **sizes)
+            drawn = bootstrap(cells, sections, draws=500, seed=turn)
+            rows = ratio_intervals(drawn, "rgb").drop(index="rgb")
+            held += list((rows["low"] <= 75) & (rows["high"] >= 75))
+        covered[pairs, seeds] = round(float(np.mean(held)), 3)
+    print(f"\nreductions covered, by (pairs, seeds): {covered}")
+    assert min(covered.values()) >= 0.92
 
 
 @pytest.mark.slow
