@@ -127,6 +127,7 @@ def describe(error: pydantic.ValidationError) -> str:
             told.append(f"the key '{key}' is missing")
         else:
             said = _PLAIN.get(mistake["type"]) or mistake["msg"].removeprefix("Value error, ")
+            said = "it is nested too deeply" if "recursion limit" in said else said
             told.append(f"'{key}': {said}" if key else said)
     more = error.error_count() - len(told)
     return "; ".join(told) + (f" (and {more} more)" if more > 0 else "")

@@ -61,9 +61,10 @@ def files(folder: Path) -> dict[str, Path]:
         if limit is None:
             raise UserError(f"{shown} is no file of a submission: take it out.")
         if status.st_size > limit:
+            less = ": submit fewer data sets or architectures at once"
             raise UserError(
-                f"{shown} holds {status.st_size:,} bytes and may hold {limit:,}: submit fewer "
-                "data sets or architectures at once."
+                f"{shown} holds {status.st_size:,} bytes and may hold {limit:,}"
+                f"{less if limit > MB else ''}."
             )
         total += status.st_size
         found[name] = Path(entry.path)
