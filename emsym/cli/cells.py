@@ -246,6 +246,7 @@ def plan(
     """
     from emsym.data.describe import download_size
     from emsym.data.fetch import locate
+    from emsym.protocol import load_protocol
     from emsym.run import plan as planning
     from emsym.run.devices import Devices
     from emsym.run.estimate import estimate, history, said
@@ -268,7 +269,10 @@ def plan(
     if not planned.missing:
         return
     devices = Devices.parse(device, cells_per_gpu)
-    seen = history(planned.stored, store)
+    stored = planned.stored
+    if not stored:  # other cells of the protocol tell of these, too
+        stored = planning.plan(planning.jobs(load_protocol(choice["protocol_name"])), store).stored
+    seen = history(stored, store)
     if calibrate:
         seen |= _calibrated(planned.missing, seen, devices, protocol, plugins)
     count = workers or places(devices, protocol.recipe.threads)

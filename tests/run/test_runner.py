@@ -412,6 +412,12 @@ def test_a_damaged_record_is_set_aside_and_its_cell_run_again(ended: Path) -> No
     assert json.loads(after[name])["scores"] == json.loads(text)["scores"]
 
 
+def test_a_plan_learns_from_cells_that_were_not_chosen(ended: Path) -> None:
+    planned = bench("plan", "--protocol", "tiny.toml", "--seed", 1, cwd=ended)
+    assert "0 stored, 2 to run" in planned.stdout
+    assert "by what 2 cells took" in planned.stdout
+
+
 @pytest.mark.slow
 def test_two_runs_on_one_folder_share_the_work(tiny: Path) -> None:
     words = ("run", "--protocol", tiny, "--all", "--workers", 1, "--log")
