@@ -113,14 +113,21 @@ _PLAIN = {
 
 def _is_of_the_schema(part: int | str) -> bool:
     """Whether part of a mistake's place is pydantic's word for a type, and no key of the file."""
-    return part == "str" or (isinstance(part, str) and part.startswith(("tuple[", "function-")))
+    return part in ("str", "int", "bool") or (
+        isinstance(part, str) and part.startswith(("tuple[", "function-"))
+    )
 
 
 def describe(error: pydantic.ValidationError) -> str:
     """The first mistakes of a validation error as half a sentence."""
-    told = []
-    for mistake in error.errors()[:3]:
+    told, keys = [], set()
+    for mistake in error.errors():
         key = ".".join(str(part) for part in mistake["loc"] if not _is_of_the_schema(part))
+        if key in keys:  # one value, that is none of several types
+            continue
+        keys.add(key)
+        if len(keys) > 3:
+            continue
         if mistake["type"] == "extra_forbidden":
             told.append(f"unknown key '{key}'")
         elif mistake["type"] == "missing":
@@ -129,5 +136,5 @@ def describe(error: pydantic.ValidationError) -> str:
             said = _PLAIN.get(mistake["type"]) or mistake["msg"].removeprefix("Value error, ")
             said = "it is nested too deeply" if "recursion limit" in said else said
             told.append(f"'{key}': {said}" if key else said)
-    more = error.error_count() - len(told)
+    more = len(keys) - len(told)
     return "; ".join(told) + (f" (and {more} more)" if more > 0 else "")

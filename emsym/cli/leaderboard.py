@@ -110,7 +110,9 @@ def report(console: Any, output: Path, results: Results, fresh: bool = True) -> 
         stored = Stored(output)
         write(stored.results, output, stored.example, stored.credits)
     show(boards(results), console)
-    console.print(f"\nRecords: {output / 'records'}", highlight=False, soft_wrap=True)
+    console.print()
+    if (output / "records").is_dir():
+        console.print(f"Records: {output / 'records'}", highlight=False, soft_wrap=True)
     console.print(
         f"Leaderboard: {output / MARKDOWN} and {output / 'index.html'}",
         highlight=False,

@@ -39,10 +39,12 @@ def submit(store: Path, name: str, protocol_name: str, plugins: tuple[Path, ...]
     from emsym.protocol import list_protocols, load_protocol
 
     folder = SUBMISSIONS / check_name(name)
+    again = (folder / SHEET).is_file()
     pack(store, load_protocol(protocol_name), folder, plugins)
     more = "" if protocol_name in list_protocols() else f" --protocol {protocol_name}"
     click.echo(
-        f"Packed {folder}. Fill in {folder / SHEET}, then: emsym-bench validate {folder}{more}"
+        f"Packed {folder}. {'See that' if again else 'Fill in'} {folder / SHEET}"
+        f"{' is still right' if again else ''}, then: emsym-bench validate {folder}{more}"
     )
 
 
@@ -87,8 +89,13 @@ def verify(path: Path, sample: int, protocol_name: str | None, plugins: tuple[Pa
         if not each.beyond:
             worst = max(each.differences, key=lambda one: one.apart / max(one.allowed, 1e-12))
             click.echo(
-                f"{each.cell}: as claimed, within the tolerance; furthest is {worst.score}, by "
-                f"{worst.apart:.2g} of {worst.allowed:.2g}."
+                f"{each.cell}: "
+                + (
+                    f"as claimed, within the tolerance; furthest is {worst.score}, by "
+                    f"{worst.apart:.2g} of {worst.allowed:.2g}."
+                    if worst.apart
+                    else "every score is exactly as claimed."
+                )
             )
         for one in each.beyond:
             click.echo(

@@ -150,6 +150,22 @@ class Board:
         return pd.concat(parts, axis=1)
 
     @cached_property
+    def has(self) -> pd.Series:
+        """How many of the `needed` cells each strategy has, whether they count or not."""
+        has = self.present.reindex(index=self.pairs).T
+        return has.clip(upper=self._seeds.reindex(self.pairs), axis=1).sum(axis=1)
+
+    @property
+    def needed(self) -> int:
+        """How many cells count, of the strategies that have the most."""
+        return int(self._seeds.sum())
+
+    @cached_property
+    def _seeds(self) -> pd.Series:
+        """How many seeds count in each pair."""
+        return self.entered.any().groupby(level=PAIR, sort=False).sum()
+
+    @cached_property
     def _shared(self) -> pd.DataFrame:
         pairs = self.entered.T.groupby(level=PAIR, sort=False).any().T
         return largest_complete(pairs)
@@ -197,7 +213,9 @@ class Board:
         return pd.DataFrame(
             {
                 "front": pareto(dice.summary["mean"], bias.summary["mean"]),
-                "support": pareto_support(dice.whole, bias.whole, self.ranked),
+                "support": pareto_support(dice.whole, bias.whole, self.ranked)
+                if dice.summary["low"].notna().any()
+                else np.nan,
             }
         )
 
@@ -219,7 +237,11 @@ class Board:
     def _share_means(self) -> pd.DataFrame:
         """A row per pair, columns (share, strategy)."""
         names = [name for name in self.shares if name in self.done]
-        rows = self.done[[*PAIR, "init", *names]].groupby([*PAIR, "init"], sort=False).mean()
+        rows = (
+            self._entered_cells()[[*PAIR, "init", *names]]
+            .groupby([*PAIR, "init"], sort=False)
+            .mean()
+        )
         return rows.unstack("init")
 
     def over_training(self) -> pd.DataFrame:
@@ -296,7 +318,8 @@ class Board:
             table = table.join(ranks.rename(columns={"rank_mean": "rank"}))
         if self.baseline is not None:
             shared = values.index.droplevel("seed").isin(self.shared)
-            rows = against(self.baseline, values.loc[shared, self.ranked], found)
+            width = score.bounds[1] - score.bounds[0]
+            rows = against(self.baseline, values.loc[shared, self.ranked], found, width)
             names = {"mean": "less", "low": "less_low", "high": "less_high"}
             table = table.join(rows.rename(columns=names))
             if score.better == "low" and score.bounds[0] == 0:

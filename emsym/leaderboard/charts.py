@@ -118,11 +118,13 @@ def labels(marks: dict[str, tuple[float, float]]) -> dict[str, float]:
 
 
 def _spread(places: dict[str, float], apart: float = 15) -> dict[str, float]:
-    """Heights of labels, moved until none covers another."""
+    """Heights of labels, moved up until none covers another or the axis.
+
+    >>> _spread({"high": 100.0, "low": 314.0, "lowest": 316.0})
+    {'lowest': 308, 'low': 293, 'high': 100.0}
+    """
     found: dict[str, float] = {}
-    last = -math.inf
-    for name, place in sorted(places.items(), key=lambda item: item[1]):
-        last = max(place, last + apart)
-        found[name] = round(last, 1)
-    over = max(found.values()) - (HEIGHT - BOTTOM + 4)
-    return {name: place - max(0, over) for name, place in found.items()}
+    last: float = HEIGHT - BOTTOM - 8 + apart
+    for name, place in sorted(places.items(), key=lambda item: -item[1]):
+        found[name] = last = round(min(place, last - apart), 1)
+    return found

@@ -113,8 +113,9 @@ def _difference(
     found = bootstrap(wide, sections, absolute=score.absolute, block=block)
     one, other = wide.columns
     values = wide.abs() if score.absolute else wide
-    row = against(one, values, found).loc[other]
-    means, pairs = found.point.mean(), pair_intervals(found.less(one))
+    most = score.bounds[1] - score.bounds[0]
+    row = against(one, values, found, most).loc[other]
+    means, pairs = found.point.mean(), pair_intervals(found.less(one), (-most, most))
     row = pd.concat([pd.Series({"one": means[one], "other": means[other]}), row])
     return Difference(score, row, pairs.xs(other, level="init"))
 

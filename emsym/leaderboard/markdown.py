@@ -84,7 +84,7 @@ def _summary(board: Board) -> pd.DataFrame:
         if lead.score.better is not None:
             row["average rank"] = _interval(lead, name, "rank", "rank_low", "rank_high", digits=1)
         row["front"] = _front(board, name)
-        row["cells"] = f"{int(board.entered.loc[name].sum())} of {board.entered.any().sum()}"
+        row["cells"] = f"{board.has[name]} of {board.needed}"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -103,7 +103,7 @@ def _front(board: Board, name: str) -> str:
         return words.MISSING
     row = board.front.loc[name]
     support = "" if pd.isna(row["support"]) else f" {100 * row['support']:.0f} %"
-    return ("yes," if row["front"] else "no,") + support if support else words.MISSING
+    return ("yes" if row["front"] else "no") + (f",{support}" if support else "")
 
 
 def _scores(board: Board) -> pd.DataFrame:

@@ -171,7 +171,7 @@ function setUp(section, board) {
     for (const element of section.querySelectorAll("[data-number]")) element.toggleAttribute("hidden", !names.includes(Number(element.dataset.number)));
     for (const element of section.querySelectorAll("div[data-dataset]")) element.hidden = !(datasets.has(element.dataset.dataset) && architectures.has(element.dataset.architecture));
     // what the sentences and tests say is of everything; of a choice the status tells
-    section.querySelector(".conclusions").hidden = !whole;
+    for (const element of section.querySelectorAll("[data-whole]")) element.hidden = !whole;
     if (whole) restore(); else compute(names, pairs);
     sort(sorted);
   }
@@ -179,7 +179,7 @@ function setUp(section, board) {
     for (const row of rows) [...row.cells].forEach((cell, i) => cell.replaceChildren(...still.get(row)[i].map(n => n.cloneNode(true))));
     for (const row of rows) row.classList.toggle("unranked", row.cells[0].textContent === MISSING);
     if (pareto) pareto.replaceChildren(...asDrawn.map(n => n.cloneNode(true)));
-    bars.forEach((bar, i) => drawBar(bar, ...barsDrawn[i]));
+    bars.forEach((bar, i) => { drawBar(bar, ...barsDrawn[i]); bar.parentNode.append(bar); });
     inOrder.forEach(row => body.append(row));
     status.textContent = "";
   }
@@ -193,7 +193,7 @@ function setUp(section, board) {
         const column = cell.dataset.column;
         if (column === undefined) continue;
         if (column === "cells") {
-          const has = pairs.filter(p => board.entered[p][k]).reduce((a, p) => a + board.seeds[p], 0);
+          const has = pairs.reduce((a, p) => a + board.present[p][k], 0);
           cell.textContent = `${has} of ${pairs.reduce((a, p) => a + board.seeds[p], 0)}`;
         } else if (column === "rank") cell.textContent = first && lead.better ? first.first === first.last ? first.first : `${first.first}–${first.last}` : MISSING;
         else if (column === "average") fill(cell, first && lead.better ? {mean: first.rank, low: null} : null, 1);
@@ -204,6 +204,7 @@ function setUp(section, board) {
     }
     const order = [...rows].sort((a, b) => (key(found[0], a) - key(found[0], b)) || 0);
     order.forEach(row => body.append(row));
+    order.forEach(row => bars.filter(bar => bar.dataset.number === row.dataset.number).forEach(bar => bar.parentNode.append(bar)));
     if (pareto && dice && bias) draw(found[board.scores.indexOf(bias)], found[board.scores.indexOf(dice)]);
     shares(part);
     const count = part.pairs.length;
@@ -296,7 +297,10 @@ function setUp(section, board) {
       group.append(make("path", {d: lines}), make("circle", {cx: x(a.mean), cy: y(u.mean), r: 6}));
       pareto.append(group);
     }
-    for (const k of names) pareto.append(make("text", {class: "label", x: x(across.get(k).mean) + 9, y: labels.get(k), "aria-hidden": "true", "data-number": k}, board.names[k]));
+    for (const k of names) {
+      if (Math.abs(labels.get(k) - y(up.get(k).mean)) > 16) pareto.append(make("path", {class: "lead", d: `M${left(k)} ${y(up.get(k).mean)}L${left(k) + 9} ${labels.get(k) - 4}`, "data-number": k}));
+      pareto.append(make("text", {class: "label", x: x(across.get(k).mean) + 9, y: labels.get(k), "aria-hidden": "true", "data-number": k}, board.names[k]));
+    }
   }
 
   const heads = [...table.tHead.rows[0].cells];

@@ -138,7 +138,7 @@ def _row(board: Board, name: str) -> dict[str, Any]:
         if ranked and "rank" in lead
         else None
     )
-    row["cells"] = f"{int(board.entered.loc[name].sum())} of {board.entered.any().sum()}"
+    row["cells"] = f"{board.has[name]} of {board.needed}"
     return row
 
 
@@ -206,14 +206,19 @@ def _pareto(board: Board) -> dict[str, Any] | None:
                 "front": bool(front["front"]),
                 "told": f"{name}: model asymmetry "
                 f"{words.interval(*_ends(across), bias.score.digits)}, Dice "
-                f"{words.interval(*_ends(up), dice.score.digits)}, "
-                + (f"on the front in {100 * front['support']:.0f} % of the bootstrap's draws"),
+                f"{words.interval(*_ends(up), dice.score.digits)}, " + _on_front(front),
             }
         )
     heights = charts.labels({mark["name"]: (mark["x"], mark["y"]) for mark in marks})
     for mark in marks:
         mark["label"] = heights[mark["name"]]
     return {"marks": marks, "x": x, "y": y}
+
+
+def _on_front(row: pd.Series) -> str:
+    told = "on the front" if row["front"] else "not on the front"
+    support = row["support"]
+    return told if pd.isna(support) else f"{told}; on it in {100 * support:.0f} % of the draws"
 
 
 def _pair(board: Board, pair: tuple[str, str]) -> dict[str, Any]:
@@ -291,6 +296,9 @@ def _data(board: Board) -> dict[str, Any]:
         "margin": MARGIN,
         "entered": entered.to_numpy().astype(int).tolist(),
         "seeds": seeds.tolist(),
+        "present": np.minimum(board.present.loc[pairs, names], seeds.to_numpy()[:, None])
+        .to_numpy()
+        .tolist(),
         "shares": [_rounded(each) for each in shares] if len(pairs) <= 10 * PAIRS else [],
         "scores": [_numbers(board, key) for key in board.columns],
     }

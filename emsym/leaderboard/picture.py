@@ -23,6 +23,7 @@ def draw(board: Board, most: int = 30) -> bytes:
 
     names = [name for name in board.order if name in board.ranked][:most]
     panels = [column for column in board.columns.values() if column.score.glance]
+    apart = any((column.summary["first"] > 1).any() for column in panels)
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9.5, 1.3 + 0.34 * len(names)), dpi=140, layout="constrained")
         axes = figure.subplots(
@@ -37,7 +38,7 @@ def draw(board: Board, most: int = 30) -> bytes:
             rows, score = column.summary.loc[names], column.score
             for place, (_, row) in enumerate(rows.iterrows()):
                 axis.plot([row["low"], row["high"]], [place, place], color="#8a8f98", lw=1.2)
-            best = rows["first"].to_numpy() == 1
+            best = (rows["first"].to_numpy() == 1) & apart
             colours = np.where(best, "#1f7a4d", "#30343b")
             axis.scatter(rows["mean"], range(len(names)), c=colours, s=28, zorder=3)
             arrow = {"high": " ↑", "low": " ↓", None: ""}[score.better]
@@ -55,7 +56,8 @@ def draw(board: Board, most: int = 30) -> bytes:
                 axis.set_xlim((low + high) / 2 - half, (low + high) / 2 + half)
         axes[0].set_yticks(range(len(names)), [name[:40] for name in names])
         axes[0].invert_yaxis()
-        title = f"{board.title} · weights {board.first['weights']} · green: may be first"
+        title = f"{board.title} · weights {board.first['weights']}"
+        title += " · green: may be first" if apart else " · no rank is settled"
         figure.suptitle(title.replace("$", r"\$"), fontsize=10)
         png = io.BytesIO()
         figure.savefig(png, metadata={"Software": None})

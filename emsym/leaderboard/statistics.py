@@ -62,14 +62,17 @@ def effects(differences: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"effect": effect if count > 2 else np.nan, "wins": wins})
 
 
-def against(baseline: str, cells: pd.DataFrame, found: Draws) -> pd.DataFrame:
+def against(baseline: str, cells: pd.DataFrame, found: Draws, most: float = np.inf) -> pd.DataFrame:
     """Every other strategy less the baseline: a row each.
 
     Columns: `mean`, `low`, `high` of the difference, `p`, `p_holm` (over these rows), `effect`,
-    `wins`. `found` are the bootstrap's draws of the same cells.
+    `wins`. `found` are the bootstrap's draws of the same cells, and `most` is the largest
+    difference there can be.
     """
     differences = cells.sub(cells[baseline], axis=0).drop(columns=baseline)
-    rows = intervals(found.less(baseline)).drop(index=baseline)[["mean", "low", "high"]]
+    rows = intervals(found.less(baseline), (-most, most)).drop(index=baseline)[
+        ["mean", "low", "high"]
+    ]
     p = difference_tests(found)[baseline].drop(index=baseline)
     return rows.assign(p=p, p_holm=holm(p)).join(effects(differences))
 

@@ -10,6 +10,8 @@ from emsym.leaderboard.board import Board
 
 WIDE = 130
 """Characters of a terminal that intervals fit in; without them, a row fits in 80."""
+SHORT = 14
+"""Of names beside which slice shares fit in 80 characters, too."""
 
 
 def show(boards: list[Board], console: Console) -> None:
@@ -35,14 +37,16 @@ def _table(board: Board, wide: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     lead = board.columns[board.scores[0].key]
     table.add_column("rank", justify="right", no_wrap=True, min_width=4)
-    table.add_column("init", no_wrap=True, overflow="ellipsis", max_width=40 if wide else 16)
+    # folded, as the end of a name may be what tells it from another
+    table.add_column("init", overflow="fold", max_width=40 if wide else 24)
     shown = [column for column in board.columns.values() if column.score.glance]
     for column in shown:
         table.add_column(column.score.title, justify="right", no_wrap=True)
     less = board.baseline is not None and board.column("Dice") is not None
     if less:
         table.add_column(f"Dice − {board.baseline}", no_wrap=True)
-    if board.shares:
+    with_shares = bool(board.shares) and (wide or max(map(len, board.order)) <= SHORT)
+    if with_shares:
         ends = [words.slice_name(board.shares[0]), words.slice_name(board.shares[-1])]
         title = f"share {ends[0]} … {ends[1]}" if wide else f"{ends[0]} … {ends[1]}"
         table.add_column(title, justify="right", no_wrap=True)
@@ -63,7 +67,7 @@ def _table(board: Board, wide: bool) -> Table:
                 )
         if less:
             cells.append(board.verdict.get(name, words.MISSING))
-        if board.shares:
+        if with_shares:
             told = words.shares(means.loc[name])
             cells.append(told if wide else told.replace(" ", ""))
         table.add_row(*cells)

@@ -12,10 +12,10 @@ ALPHA = 0.05
 _BIBTEX = """\
 @misc{molnar2025,
   author = {Molnár and Szabó and Horváth},
-  title  = {arXiv 2505.14105: the bias that emsym measures, and uniform channel initialisation},
   year   = {2025},
   eprint = {2505.14105},
-  archiveprefix = {arXiv}
+  archiveprefix = {arXiv},
+  note   = {The bias that emsym measures, and uniform channel initialisation}
 }
 
 @software{emsym,
@@ -86,7 +86,7 @@ def chance(p: float) -> str:
 
 def _chance(p: float) -> str:
     told = chance(p)
-    return told if told.startswith("<") else f"= {told}" if told != MISSING else "not known"
+    return told if told.startswith("<") else f"= {told}"
 
 
 def shares(values: Iterable[float]) -> str:
@@ -115,19 +115,43 @@ def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
     where = f"{len(board.shared)} of {len(board.pairs)} pairs of data set and architecture"
     if not board.ranked:
         return ["No two strategies share a cell yet, so that nothing is ranked."]
-    told = [_ahead(board, table, code)]
+    told = [*_best(board, code), _ahead(board, table, code)]
     if board.baseline is not None:
         told += _what_it_costs(board, code)
-    seeds = board.entered[board.entered.columns].any().groupby(level=[0, 1]).sum()
-    least = int(seeds.loc[board.shared].min()) if board.shared else 0
+    least = int(board.entered.any().groupby(level=[0, 1]).sum().loc[board.shared].min())
     few = {
         1: "One seed gives no interval, and tells nothing apart.",
         2: "Two seeds a pair are few: expect these numbers to move as there are more.",
     }
-    told.append(f"Ranked over the {where} that all {len(board.ranked)} ranked strategies have.")
+    count = len(board.ranked)
+    both = f"all {count} ranked strategies have" if count > 1 else "the one ranked strategy has"
+    told.append(f"Ranked over the {where} that {both}.")
     if least in few:
         told.append(few[least])
     return told
+
+
+def _less_biased(board: Board) -> list[str]:
+    """The strategies that are shown to be less biased than the baseline."""
+    bias = board.column("model asym.")
+    if bias is None or "p_holm" not in bias.summary:
+        return []
+    table = bias.summary.reindex(board.order)
+    return list(table.index[(table["less"] < 0) & (table["p_holm"] < ALPHA)])
+
+
+def _best(board: Board, code: Callable[[str], str]) -> list[str]:
+    """Which strategies to take, where some are shown to be less biased at no loss."""
+    fine = [n for n in _less_biased(board) if board.verdict.get(n) == "non-inferior"]
+    if not fine or board.baseline is None:
+        return []
+    table = board.columns[board.scores[0].key].summary.loc[fine]
+    # in one group of ties as long as no two of them are told apart by their ranks
+    tied = len(fine) > 1 and table["first"].max() <= table["last"].min()
+    more = "; nothing tells these apart" if tied else ""
+    named = ", ".join(map(code, fine))
+    base = code(board.baseline)
+    return [f"Less biased than {base} at no loss of Dice beyond {MARGIN}: {named}{more}."]
 
 
 def measured_on(board: Board) -> str:
@@ -141,13 +165,15 @@ def _ahead(board: Board, table: pd.DataFrame, code: Callable[[str], str]) -> str
     if first.better is None or len(table) < 2:
         return f"{len(table)} strategy is ranked." if len(table) == 1 else "Nothing is ranked."
     what = "Least biased" if first.title == "model asym." else f"Best {first.title}"
-    top = [name for name in board.order if name in table.index and table.loc[name, "first"] == 1]
-    best = top[0]
+    best = next(name for name in board.order if name in table.index)
     mean, low, high = table.loc[best, ["mean", "low", "high"]]
     value = interval(mean, low, high, first.digits)
-    if len(top) == 1:
+    if table.loc[best, "last"] == 1:
         return f"{what}: {code(best)}, {first.title} {value}, beyond doubt."
-    return f"{what}: {code(best)}, {first.title} {value}."
+    place_ = place(table.loc[best, "first"], table.loc[best, "last"])
+    return (
+        f"{what} on average: {code(best)}, {first.title} {value}; its rank may be any of {place_}."
+    )
 
 
 def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
@@ -159,10 +185,9 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
     if bias is not None and "cut" in bias.summary:
         row = bias.summary.loc[best]
         cut = interval(row["cut"], row["cut_low"], row["cut_high"], 0)
-        told.append(
-            f"Against {code(base)}, {code(best)} has {cut} % less model asymmetry "
-            f"(p {_chance(row['p_holm'])}, corrected for all strategies)."
-        )
+        known = not pd.isna(row["p_holm"])
+        p = f" (p {_chance(row['p_holm'])}, corrected for all strategies)" if known else ""
+        told.append(f"Against {code(base)}, {code(best)} has {cut} % less model asymmetry{p}.")
     if dice is not None:
         row = dice.summary.loc[best]
         less = interval(row["less"], row["less_low"], row["less_high"], 3)
@@ -177,20 +202,16 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
         fine = [name for name in board.order if board.verdict.get(name) == "non-inferior"]
         if fine:
             told.append(f"Dice non-inferior to {code(base)}: {', '.join(map(code, fine))}.")
-    if bias is not None and "p_holm" in bias.summary:
-        table = bias.summary
-        better = [
-            name
-            for name in board.order
-            if name in table.index
-            and table.loc[name, "less"] < 0
-            and table.loc[name, "p_holm"] < ALPHA
-        ]
+    if bias is not None and "p_holm" in bias.summary and bias.summary["p_holm"].notna().any():
+        better = _less_biased(board)
         named = ", ".join(map(code, better)) if better else "none"
+        table = bias.summary.reindex([*better, base])
+        overlap = table.loc[better, "last"] >= table.loc[base, "first"]
+        open_ = bool(better) and bool(overlap.any())
         told.append(
             f"Shown to be less biased than {code(base)}, at p < .05 corrected for all strategies: "
-            f"{named}. Which of several is least biased is told by the ranks alone, a stricter "
-            "test of all pairs of rows at once."
+            f"{named}."
+            + (" Ranks claim more, of all pairs of rows at once, and leave this open." * open_)
         )
     return told
 
@@ -252,12 +273,10 @@ def _braced(text: object) -> str:
 def gaps(board: Board) -> list[str]:
     """What is missing or failed, and so not ranked: a sentence each, of names as they are."""
     told = []
-    total = len(board.entered.columns[board.entered.any()])
     for name in board.names:
-        has = int(board.entered.loc[name].sum())
-        if has < total:
+        if board.has[name] < board.needed:
             ranked = "ranked over the others" if name in board.ranked else "not ranked"
-            told.append(f"{name}: {has} of {total} cells, {ranked}")
+            told.append(f"{name}: {board.has[name]} of {board.needed} cells, {ranked}")
     failed = board.cells[board.cells["status"] != "done"]
     for row in failed.head(20).itertuples():
         where = f"{row.dataset} · {row.architecture} · {row.init} · seed {row.seed}"
@@ -280,7 +299,7 @@ METHOD = {
     "share": "each slice's part of the attribution.",
     "rank": "the ranks that a row may have at 95 % for all rows together, by t-tests of all pairs "
     "of rows with Holm's correction: rows that share a rank are tied.",
-    "in brackets": "95 % intervals by a hierarchical paired bootstrap: seeds, then blocks of "
+    "intervals": "95 %, by a hierarchical paired bootstrap: seeds, then blocks of "
     "neighbouring sections, are drawn alike for all strategies; the mean ± Student's t × "
     "the draws' standard deviation (emsym.leaderboard.bootstrap).",
     "average rank": "over the pairs of data set and architecture, 1 the best.",

@@ -152,7 +152,7 @@ def said(found: Estimate | None, workers: int) -> str:
     text = (
         f"About {duration(middle)} with {workers} at once (95 %: {duration(low)} to "
         f"{duration(high)}) and {decimal(round(found.bytes))} of records, by what "
-        f"{found.seen} cells took."
+        f"{found.seen} {'cell' if found.seen == 1 else 'cells'} took."
     )
     if found.unseen:
         names = sorted(" · ".join(which) for which in found.unseen)

@@ -213,12 +213,15 @@ def test_ranks_are_computed_anew_over_what_is_chosen(browser: Chromium, path: Pa
     status = browser.run("document.querySelector('.status').textContent")
     assert "3 of 3 chosen strategies, over the 1 of 1 chosen pairs" in status
     assert browser.run("document.querySelectorAll('.pareto .mark').length") == 3
+    whole = "[...document.querySelectorAll('[data-whole]')].map(each => each.hidden)"
+    assert set(browser.run(whole)) == {True}, "what is told of all cells alone"
     browser.run(choose("name", "uniform-green"))
     assert browser.run(RANKS) == {"mirror": "1", "rgb": "2"}
     browser.run(
         "document.querySelector('[type=reset]').click(); new Promise(d => setTimeout(d, 50))"
     )
     assert browser.run(RANKS) == {"uniform-green": "1", "rgb": "2", "mirror": "–"}
+    assert set(browser.run(whole)) == {False}
 
 
 def test_what_the_script_computes_is_what_python_does(
@@ -301,7 +304,7 @@ def test_intervals_show_on_focus(browser: Chromium, path: Path) -> None:
     )
     assert re.match(r"model asym\. ↓: 0\.0\d+, 95 % interval 0\.0", tip)
     browser.run("document.querySelector('.mark').focus()")
-    assert "bootstrap" in browser.run("document.getElementById('tip').textContent")
+    assert "of the draws" in browser.run("document.getElementById('tip').textContent")
 
 
 @pytest.mark.parametrize("width", [390, 1200])

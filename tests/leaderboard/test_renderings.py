@@ -121,6 +121,25 @@ def test_the_wide_csv_has_a_line_per_cell_failed_ones_too(records: list[Record])
     assert table.loc[:2, "dice@0.5"].tolist() == pytest.approx(expected, rel=1e-5)
 
 
+def test_shares_are_over_the_cells_that_count_alone(records: list[Record]) -> None:
+    """Seed 1 of `uniform-green`, which `rgb` lacks, has other shares, and moves nothing."""
+    prefix = "saliency/true-foreground/slice_share"
+    other = {f"{prefix}[-1]": 1.0, f"{prefix}[+0]": 0.0, f"{prefix}[+1]": 0.0}
+    assert (records[3].init, records[3].seed) == ("uniform-green", 1)
+    records[3] = records[3].model_copy(update={"scores": records[3].scores | other})
+    board = only([records[0], records[1], records[3]])
+    assert board.share_means(board.shared).loc["uniform-green"].tolist() == pytest.approx(
+        [1 / 3] * 3
+    )
+
+
+def test_an_incomplete_strategy_is_told_how_much_it_has(records: list[Record]) -> None:
+    third = records[0].model_copy(update={"init": "mine", "key": "0" * 32})
+    board = only([*records, third])
+    assert (board.has["mine"], board.has["rgb"], board.needed) == (1, 2, 2)
+    assert "- mine: 1 of 2 cells, not ranked" in markdown([board])
+
+
 def test_a_missing_cell_is_shown_and_never_imputed(records: list[Record]) -> None:
     """`rgb` lacks seed 1 of what `uniform-green` has: seed 0 alone is compared."""
     board = only(records[:3])

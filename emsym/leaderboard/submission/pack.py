@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,7 +29,7 @@ SEEN, MADE = ("image", "truth", "section"), ("probability", "attribution")
 """Of an example: what all networks of a data set saw alike, and what each made of it."""
 
 SHEET = """\
-# Who made this, in your own words. Fill in every line: `emsym-bench validate` says what is missing.
+# Who made this, in your own words. `emsym-bench validate` says what is missing; a note need not be.
 title = ""
 authors = [""]
 contact = ""  # an e-mail address or a page
@@ -44,13 +45,14 @@ def pack(store: Path, protocol: Protocol, folder: Path, plugins: Sequence[Path] 
     `store` is the folder that ``run --output`` named: its ``records`` are packed, and of the lowest
     seed its ``examples``. A ``submission.toml`` that is there stays, and so do the plug-ins that
     the cells were run with; all else is made anew, and the same store gives the same bytes.
-    `plugins` are copied.
+    `plugins` are copied; of a cell that was run with several versions of one, the record that was
+    made with these counts. A plug-in that is not packed is a warning.
 
     Raises `UserError` where the store has no done cell of the protocol or a cell twice, and for a
     plug-in that no cell was run with.
     """
     layout.check_name(folder.name)
-    packing = _Packing(protocol)
+    packing = _Packing(protocol, {_sha256(path.read_bytes()) for path in plugins})
     for record in Store(store / "records").records():
         if record.protocol.name == protocol.name and record.protocol.digest == protocol.digest:
             packing.add(record)
@@ -74,7 +76,8 @@ def pack(store: Path, protocol: Protocol, folder: Path, plugins: Sequence[Path] 
 class _Packing:
     """What records share, and what is gathered of them one by one."""
 
-    def __init__(self, protocol: Protocol) -> None:
+    def __init__(self, protocol: Protocol, given: set[str]) -> None:
+        self._given = given
         self.groups: dict[tuple[str, str], _Group] = defaultdict(_Group)
         self.manifest: Manifest
         self._protocol = protocol
@@ -87,11 +90,8 @@ class _Packing:
         cell = Cell(record.dataset.name, record.architecture, record.init, record.seed)
         if record.scoring_version != SCORING_VERSION:
             return  # left from an earlier version; the cell counts as missing until it is run again
-        if cell in self._rows:
-            raise UserError(
-                f"The store has two records of {cell}, {self._rows[cell][0].key} and {record.key}, "
-                "of different data or plug-ins: move one of them away."
-            )
+        if cell in self._rows and not self._replaces(record, self._rows[cell][0]):
+            return
         self._share("slices", record.slices, cell)
         self._share("weights", (record.weights.origin, record.weights.identity), cell)
         self._share("scoring_sources", record.scoring_sources, cell)
@@ -108,6 +108,21 @@ class _Packing:
                 )
             self.groups[cell.dataset, cell.architecture].add(record)
         self._rows[cell] = self._row(record), record.scores if done else {}
+
+    def _replaces(self, record: Record, row: Row) -> bool:
+        """Which of two records of a cell is meant is told by the plug-ins that were given."""
+        old, new = (
+            bool({each.init_source, each.architecture_source} & self._given)
+            for each in (row, record)
+        )
+        if old == new:
+            raise UserError(
+                f"The store has two records of {row.dataset} · {row.architecture} · {row.init} · "
+                f"seed {row.seed}, {row.key}.json and {record.key}.json, of different data or "
+                "plug-ins: give the plug-in file that is meant with --plugin, or move one of them "
+                "out of records/."
+            )
+        return new
 
     def contents(self) -> dict[str, bytes]:
         """The submission's files, less those that lie beside the records."""
@@ -278,14 +293,25 @@ def _plugins(needed: set[str], given: Sequence[Path], before: Path) -> dict[str,
     found = {}
     for path in (*(sorted(before.glob("*.py")) if before.is_dir() else ()), *given):
         content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() in needed:
-            found[f"plugins/{path.name}"] = content
+        if (source := _sha256(content)) in needed:
+            found[source] = path.name, content
         elif path in given:
             raise UserError(
                 f"No cell was run with {path} as it is now: give the file that was, or run the "
                 "cells again with `emsym-bench run --plugin`."
             )
-    return found
+    if missing := len(needed - found.keys()):
+        warnings.warn(
+            f"{missing} {'plug-in' if missing == 1 else 'plug-ins'} that cells were run with "
+            f"{'is' if missing == 1 else 'are'} not packed: give the file with --plugin, so that "
+            "others can verify them.",
+            stacklevel=3,
+        )
+    return {f"plugins/{name}": content for name, content in found.values()}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def digest(files: Iterable[tuple[str, Path]]) -> str:

@@ -110,9 +110,21 @@ def _job(protocol: Protocol, submission: Submission, row: Row) -> Job:
             ) from error
         raise
     if job.key != row.key:
+        manifest = submission.manifest
+        other = [
+            what
+            for what, ours, theirs in (
+                ("data", job.data_digest, manifest.datasets[row.dataset].digest),
+                ("weights", job.weights_identity, manifest.weights.identity),
+                ("a plug-in of the strategy", job.init_source, row.init_source),
+                ("a plug-in of the network", job.architecture_source, row.architecture_source),
+                ("a plug-in of the scores", job.scoring_sources, manifest.scoring_sources),
+            )
+            if ours != theirs
+        ]
         raise UserError(
-            f"{submission.folder}: {cell} is of other data, weights or plug-ins than those on "
-            "this machine, so that it cannot be run again here."
+            f"{submission.folder}: {cell} was run with {' and '.join(other) or 'something'} other "
+            "than this machine has: fetch or give the very same to run it again."
         )
     return job
 

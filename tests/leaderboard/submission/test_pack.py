@@ -1,6 +1,8 @@
 """From a store to a submission, and from there to the frames of a leaderboard."""
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,6 +156,32 @@ def test_two_records_of_one_cell_are_a_sentence(
     keep(store, record.model_copy(update={"key": "0" * 32, "init_source": "0" * 64}))
     with pytest.raises(UserError, match="two records of tiny-a"):
         pack(store, protocol, tmp_path / "x")
+
+
+def test_of_two_versions_of_a_plug_in_the_one_that_is_given_counts(
+    store: Path,
+    protocol: Protocol,
+    made_up: Make,
+    keep: Keep,
+    fill_in: Callable[[Path], None],
+    tmp_path: Path,
+) -> None:
+    record = made_up(jobs(protocol)[0])
+    for version in ("1", "2"):
+        plugin = tmp_path / f"mine-{version}.py"
+        plugin.write_text(version)
+        source = hashlib.sha256(plugin.read_bytes()).hexdigest()
+        changes = {"key": version * 32, "init_source": source, "init": "mine"}
+        keep(store, record.model_copy(update=changes))
+    for version in ("1", "2"):
+        pack(store, protocol, tmp_path / "x", [tmp_path / f"mine-{version}.py"])
+        fill_in(tmp_path / "x")
+        packed = Submission(tmp_path / "x")
+        assert [row.key for row in packed.rows if row.init == "mine" and row.key] == [version * 32]
+        assert [path.name for path in packed.plugins()] == [f"mine-{version}.py"]
+    shutil.move(tmp_path / "x" / "plugins" / "mine-2.py", tmp_path / "x" / "plugins" / "old.py")
+    pack(store, protocol, tmp_path / "x", [tmp_path / "mine-2.py"])
+    assert [p.name for p in Submission(tmp_path / "x").plugins()] == ["mine-2.py"], "not twice"
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "X", ".x", "x" * 41, "x\n", "a b", "<b>"])
