@@ -56,7 +56,9 @@ def files(folder: Path) -> dict[str, Path]:
             continue
         shown = folder / first_names([name])
         if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"{shown} is no plain file, of which alone a submission is made.")
+            raise UserError(
+                f"{shown} is no plain file but a link, a folder or a device: take it out."
+            )
         limit = next((most for known, most in _ALLOWED if known.fullmatch(name)), None)
         if limit is None:
             raise UserError(f"{shown} is no file of a submission: take it out.")

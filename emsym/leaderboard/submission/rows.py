@@ -32,7 +32,7 @@ def write_rows(rows: list[Row], names: list[str], scores: np.ndarray) -> bytes:
 
 def read_rows(path: Path) -> tuple[list[Row], list[str], np.ndarray]:
     """What `write_rows` was given. Raises `UserError`, naming the line, where it is damaged."""
-    line = 1
+    line = 0  # that was read whole
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file, strict=True)
@@ -43,6 +43,7 @@ def read_rows(path: Path) -> tuple[list[Row], list[str], np.ndarray]:
             if len(names) > MAX_SCORES:
                 raise ValueError(f"it has over {MAX_SCORES} scores")
             _SCORES.validate_python(names)
+            line = lines.line_num
             rows: list[Row] = []
             scores: list[np.ndarray] = []
             for row, values in _read(lines, len(names)):
@@ -50,12 +51,12 @@ def read_rows(path: Path) -> tuple[list[Row], list[str], np.ndarray]:
                 rows.append(row)
                 scores.append(values)
     except ValidationError as error:
-        raise UserError(f"{path}, after line {line}: {first_names([describe(error)])}.") from error
+        raise UserError(f"{path}, line {line + 1}: {first_names([describe(error)])}.") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}, after line {line}: it is no text in UTF-8.") from error
+        raise UserError(f"{path}, line {line + 1}: it is no text in UTF-8.") from error
     except (ValueError, csv.Error, OSError) as error:
         why = first_names([first_line(error)])
-        raise UserError(f"{path}, after line {line}: {why}.") from error
+        raise UserError(f"{path}, line {line + 1}: {why}.") from error
     return rows, names, np.array(scores, np.float64).reshape(len(rows), len(names))
 
 
@@ -64,15 +65,15 @@ def _read(lines: Iterator[list[str]], count: int) -> Iterator[tuple[Row, np.ndar
         if number >= MAX_CELLS:
             raise ValueError(f"it has over {MAX_CELLS:,} cells: make several submissions of it")
         if len(cells) != len(FIELDS) + count:
-            raise ValueError(f"the next has {len(cells)} columns instead of {len(FIELDS) + count}")
+            raise ValueError(f"it has {len(cells)} columns instead of {len(FIELDS) + count}")
         facts = dict(zip(FIELDS, (cell or None for cell in cells), strict=False))
         numbers = cells[len(FIELDS) :]
         if not _NUMBERS.fullmatch(",".join(numbers)):
-            raise ValueError("a score in the next is no finite number")
+            raise ValueError("a score is no finite number")
         values = np.array([float(cell) if cell else np.nan for cell in numbers])
         if np.isinf(values).any():
-            raise ValueError("a score in the next is no finite number")
+            raise ValueError("a score is no finite number")
         row = _ROW.validate_python(facts)
         if row.status != "done" and not np.isnan(values).all():
-            raise ValueError("the next has scores and is not done")
+            raise ValueError("it has scores and is not done")
         yield row, values

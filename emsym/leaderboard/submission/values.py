@@ -12,6 +12,7 @@ from emsym.leaderboard.submission.expected import (
     image_scores,
     look_scores,
 )
+from emsym.leaderboard.submission.folder import CELLS
 from emsym.leaderboard.submission.read import IMAGES, LOOKS
 from emsym.protocol import Protocol
 
@@ -133,8 +134,9 @@ def _check_claim(
     if wrong.any():
         at = int(np.argmax(wrong))
         raise UserError(
-            f"{group.path}: the cell {keys[at]} claims {claimed[at]:.6g} as its {name}, and its "
-            f"sections give {found[at]:.6g}."
+            f"{group.path.parents[1] / CELLS}: the cell {keys[at]} claims {claimed[at]:.6g} as its "
+            f"{name}, and its sections in {IMAGES}{group.path.name} give {found[at]:.6g}: pack "
+            "both from the same records, with `emsym-bench submit`."
         )
 
 
