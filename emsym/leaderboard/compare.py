@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from emsym.errors import UserError
+from emsym.errors import UserError, first_names
 from emsym.leaderboard.board import Board, boards
 from emsym.leaderboard.bootstrap import UNIT, bootstrap, pair_intervals
 from emsym.leaderboard.results import Results
@@ -90,6 +90,7 @@ def _submissions(results: Results, one: str, other: str) -> Comparison:
         raise UserError(f"The submissions '{one}' and '{other}' share no cell of one version.")
     first = both.iloc[0]
     both = both[(both[[*BOARD, *VERSION]] == first[[*BOARD, *VERSION]]).all(axis=1)]
+    strategies = dict.fromkeys(both["init"])
     both = both.assign(architecture=both["architecture"] + " · " + both["init"])
     thresholds = [name[5:] for name in both if name.startswith("dice@")] or ["0.5"]
     shares = [name.rpartition("/")[0] for name in both if "/slice_share[" in name]
@@ -100,7 +101,7 @@ def _submissions(results: Results, one: str, other: str) -> Comparison:
             wide = both.pivot(index=UNIT, columns="submission", values=score.key)[[one, other]]
             differences.append(_difference(score, wide, None, 1))
     where = f"{first['protocol']}, version {first['version']}: {_count(len(both) // 2)} of each"
-    return Comparison(one, other, where, differences)
+    return Comparison(one, other, f"{where}, of {first_names(strategies)}", differences)
 
 
 def _count(cells: int) -> str:

@@ -11,7 +11,7 @@ from emsym.leaderboard.board import Board, boards
 from emsym.leaderboard.compare import compare, plot
 from emsym.leaderboard.markdown import markdown
 from emsym.leaderboard.publish import outdated, write
-from emsym.leaderboard.results import of_records
+from emsym.leaderboard.results import Joined, of_records
 from emsym.leaderboard.sheets import tidy, wide
 from emsym.leaderboard.terminal import show
 from emsym.protocol import load_protocol
@@ -265,3 +265,20 @@ def test_two_strategies_compared(records: list[Record]) -> None:
     back = compare(of_records(records), "uniform-green", "rgb")
     assert back.differences[0].row["mean"] == pytest.approx(0.5)
     assert plot(found).startswith(b"\x89PNG")
+
+
+def test_two_submissions_of_the_same_cells_compared(records: list[Record]) -> None:
+    ours = of_records(records)
+    better = [
+        record.model_copy(
+            update={"scores": record.scores | {"dice@0.5": record.scores["dice@0.5"] + 0.05}}
+        )
+        for record in records
+    ]
+    theirs = of_records(better)
+    ours.cells["submission"], theirs.cells["submission"] = "ours", "theirs"
+    found = compare(Joined([ours, theirs]), "ours", "theirs")
+    assert found.where.endswith("4 cells of each, of rgb, uniform-green")
+    rows = {each.score.title: each.row for each in found.differences}
+    assert rows["Dice"]["mean"] == pytest.approx(0.05)
+    assert rows["flip error"]["mean"] == 0
