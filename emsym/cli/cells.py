@@ -150,7 +150,7 @@ def run(
     from emsym.run.watch import Watch
 
     start = time.perf_counter()
-    chooses = any(choice[key] for key in ("datasets", "architectures", "inits", "seeds"))
+    chooses = _chooses(choice)
     if everything and chooses:
         raise UserError(
             "--all is every cell: leave it out to run those that --dataset, --architecture, --init "
@@ -270,7 +270,7 @@ def plan(
         return
     devices = Devices.parse(device, cells_per_gpu)
     stored = planned.stored
-    if not stored:  # other cells of the protocol tell of these, too
+    if not stored and _chooses(choice):  # other cells of the protocol tell of these, too
         stored = planning.plan(planning.jobs(load_protocol(choice["protocol_name"])), store).stored
     seen = history(stored, store)
     if calibrate:
@@ -299,6 +299,11 @@ def _calibrated(
     for (dataset, architecture), why in failed.items():
         click.echo(f"{dataset} · {architecture} cannot be run: {why}", err=True)
     return found
+
+
+def _chooses(choice: dict[str, Any]) -> bool:
+    """Whether some cells of the protocol are asked for, instead of all."""
+    return any(choice[key] for key in ("datasets", "architectures", "inits", "seeds"))
 
 
 def _select(

@@ -153,15 +153,15 @@ class Board:
     def has(self) -> pd.Series:
         """How many of the `needed` cells each strategy has, whether they count or not."""
         has = self.present.reindex(index=self.pairs).T
-        return has.clip(upper=self._seeds.reindex(self.pairs), axis=1).sum(axis=1)
+        return has.clip(upper=self.seeds.reindex(self.pairs), axis=1).sum(axis=1)
 
     @property
     def needed(self) -> int:
         """How many cells count, of the strategies that have the most."""
-        return int(self._seeds.sum())
+        return int(self.seeds.sum())
 
     @cached_property
-    def _seeds(self) -> pd.Series:
+    def seeds(self) -> pd.Series:
         """How many seeds count in each pair."""
         return self.entered.any().groupby(level=PAIR, sort=False).sum()
 

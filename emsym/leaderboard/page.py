@@ -286,7 +286,7 @@ def _data(board: Board) -> dict[str, Any]:
     """What the script computes with, by the strategies' and pairs' numbers."""
     pairs, names = board.pairs, board.names
     entered = board.entered.T.groupby(level=[0, 1], sort=False).any().loc[pairs, names]
-    seeds = board.entered.any().groupby(level=[0, 1], sort=False).sum().loc[pairs]
+    seeds = board.seeds.loc[pairs]
     shares = [board.share_means([pair]).loc[names].to_numpy() for pair in pairs[: 10 * PAIRS]]
     return {
         "names": names,

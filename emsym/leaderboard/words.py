@@ -118,7 +118,7 @@ def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
     told = [*_best(board, code), _ahead(board, table, code)]
     if board.baseline is not None:
         told += _what_it_costs(board, code)
-    least = int(board.entered.any().groupby(level=[0, 1]).sum().loc[board.shared].min())
+    least = int(board.seeds.loc[board.shared].min())
     few = {
         1: "One seed gives no interval, and tells nothing apart.",
         2: "Two seeds a pair are few: expect these numbers to move as there are more.",

@@ -90,8 +90,10 @@ class _Packing:
         cell = Cell(record.dataset.name, record.architecture, record.init, record.seed)
         if record.scoring_version != SCORING_VERSION:
             return  # left from an earlier version; the cell counts as missing until it is run again
-        if cell in self._rows and not self._replaces(record, self._rows[cell][0]):
-            return
+        if cell in self._rows:
+            if not self._replaces(record, self._rows[cell][0]):
+                return
+            self.groups[cell.dataset, cell.architecture].discard(record)
         self._share("slices", record.slices, cell)
         self._share("weights", (record.weights.origin, record.weights.identity), cell)
         self._share("scoring_sources", record.scoring_sources, cell)
@@ -149,6 +151,7 @@ class _Packing:
             **{
                 layout.group_file("images", *at): group.packed()
                 for at, group in sorted(self.groups.items())
+                if group.cells
             },
         }
 
@@ -220,7 +223,7 @@ class _Group:
     """The values of all done cells of one data set and architecture, as float32."""
 
     def __init__(self) -> None:
-        self._cells: dict[tuple[str, int], tuple[str, dict[str, np.ndarray]]] = {}
+        self.cells: dict[tuple[str, int], tuple[str, dict[str, np.ndarray]]] = {}
         self._shared: dict[str, list[int]] = {}
 
     def add(self, record: Record) -> None:
@@ -237,10 +240,14 @@ class _Group:
                 f"The record {record.key} is of other test sections than others of its data set."
             )
         self._shared = shared
-        self._cells[record.init, record.seed] = record.key, columns
+        self.cells[record.init, record.seed] = record.key, columns
+
+    def discard(self, record: Record) -> None:
+        """Forget what another record of the same cell said, where there was one."""
+        self.cells.pop((record.init, record.seed), None)
 
     def packed(self) -> bytes:
-        cells = [cell for _, cell in sorted(self._cells.items())]
+        cells = [cell for _, cell in sorted(self.cells.items())]
         names = cells[0][1].keys()
         if odd := next((key for key, columns in cells if columns.keys() != names), None):
             raise UserError(f"The record {odd} has other scores than others of its protocol.")

@@ -179,6 +179,13 @@ def test_of_two_versions_of_a_plug_in_the_one_that_is_given_counts(
         packed = Submission(tmp_path / "x")
         assert [row.key for row in packed.rows if row.init == "mine" and row.key] == [version * 32]
         assert [path.name for path in packed.plugins()] == [f"mine-{version}.py"]
+    failed = {**changes, "status": "failed", "error": "no", "scores": {}, "images": {}}
+    (store / "records" / f"{'2' * 32}.json").unlink()
+    Store(store / "records").save(record.model_copy(update={**failed, "over_training": None}))
+    pack(store, protocol, tmp_path / "x", [tmp_path / "mine-2.py"])
+    packed = Submission(tmp_path / "x")
+    assert [row.status for row in packed.rows if row.key == "2" * 32] == ["failed"]
+    assert b"1" * 32 not in packed.group("tiny-a", record.architecture).get("keys", "S32", None)
     shutil.move(tmp_path / "x" / "plugins" / "mine-2.py", tmp_path / "x" / "plugins" / "old.py")
     pack(store, protocol, tmp_path / "x", [tmp_path / "mine-2.py"])
     assert [p.name for p in Submission(tmp_path / "x").plugins()] == ["mine-2.py"], "not twice"

@@ -172,3 +172,20 @@ def test_each_image_gets_the_same_noise(smooth):
     mask = masks(x[:1])[0].expand(3, -1, -1)
     found = gradients.attribute(smooth, x, mask, "smoothgrad")
     torch.testing.assert_close(found[1:], found[:1].expand(2, -1, -1, -1))
+
+
+def test_noise_that_is_drawn_again_is_the_noise_that_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As for large stacks; where 16 divides their size, captum's, which draws all at once."""
+    for shape in ((3, 32, 32), (3, 7, 5)):
+        kept = gradients._noise(shape, torch.device("cpu"))([3, 0, 24])
+        monkeypatch.setattr(gradients, "KEPT", 0)
+        gradients._noise.cache_clear()
+        again = gradients._noise(shape, torch.device("cpu"))([3, 0, 24])
+        monkeypatch.undo()
+        gradients._noise.cache_clear()
+        assert torch.equal(kept, again)
+    torch.manual_seed(gradients.SEED)
+    whole = torch.randn(gradients.SAMPLES, 3, 32, 32)
+    assert torch.equal(gradients._noise((3, 32, 32), torch.device("cpu"))([7])[0], whole[7])
