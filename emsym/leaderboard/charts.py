@@ -101,8 +101,9 @@ def labels(marks: dict[str, tuple[float, float]]) -> dict[str, float]:
     for name, (x, y) in sorted(marks.items(), key=lambda item: item[1][1]):
         end = x + 9 + 7.5 * len(name)
 
-        def free(height: float, x: float = x, end: float = end) -> bool:
-            circles = [c for a, c in marks.values() if x < a + 7 and a - 7 < end and a != x]
+        def free(height: float, name: str = name, x: float = x, end: float = end) -> bool:
+            others = [mark for other, mark in marks.items() if other != name]
+            circles = [c for a, c in others if x < a + 7 and a - 7 < end]
             names = [
                 found[other]
                 for other in found
