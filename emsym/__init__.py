@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING, Any
 from emsym.errors import UserError
 from emsym.models.architectures import create_model, list_architectures, register_architecture
 from emsym.models.inits import list_inits, register_init
-from emsym.models.symmetrize import mirror_untie, symmetrize
-from emsym.scores.attribution import list_attributions, register_attribution
-from emsym.scores.faithfulness import list_metrics, register_metric
+from emsym.models.stem.symmetrize import mirror_untie, symmetrize
+from emsym.scores.attribution.methods import list_attributions, register_attribution
+from emsym.scores.faithfulness.metrics import list_metrics, register_metric
+from emsym.version import SCORING_VERSION, __version__
 
 if TYPE_CHECKING:
     from emsym.auditing.audit import audit
-
-__version__ = "0.1.0"
-
-SCORING_VERSION = 3
-"""Raised by every change after which the same cell may give other numbers."""
 
 __all__ = [
     "SCORING_VERSION",

@@ -6,7 +6,6 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,37 +13,7 @@ import pydantic
 
 from emsym.errors import UserError
 
-_PACKAGE = Path(__file__).parent
 Model = TypeVar("Model", bound=pydantic.BaseModel)
-
-
-def cards_folder() -> Path:
-    """The dataset cards: inside an installed package, or ``datasets/`` of a checkout."""
-    return _first(_PACKAGE / "_datasets", _PACKAGE.parent / "datasets")
-
-
-def protocols_folder() -> Path:
-    """The protocols: inside an installed package, or ``benchmark/protocols/`` of a checkout."""
-    return _first(_PACKAGE / "_protocols", _PACKAGE.parent / "benchmark" / "protocols")
-
-
-def _first(*folders: Path) -> Path:
-    return next((folder for folder in folders if folder.is_dir()), folders[-1])
-
-
-def find_toml(kind: str, name_or_path: str, shipped: Path, folder: Path = Path()) -> Path:
-    """The file of a name that ships with emsym in `shipped`, or a path relative to `folder`.
-
-    Raises `UserError`, with the nearest name, where the name is unknown.
-    """
-    if name_or_path.endswith(".toml"):
-        return folder / name_or_path
-    known = sorted(path.stem for path in shipped.glob("*.toml"))
-    if name_or_path not in known:
-        near = get_close_matches(name_or_path, known, n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'?" if near else f"`emsym-bench list {kind}s` shows them."
-        raise UserError(f"There is no {kind} '{name_or_path}'; {hint}")
-    return shipped / f"{name_or_path}.toml"
 
 
 def read_toml(path: Path, model: type[Model], **extra: Any) -> Model:
@@ -65,7 +34,7 @@ def read_toml(path: Path, model: type[Model], **extra: Any) -> Model:
     try:
         return model.model_validate({**content, **extra})
     except pydantic.ValidationError as error:
-        raise UserError(f"{path}: {describe(error)}.") from error
+        raise UserError(f"{path}: {validation_message(error)}.") from error
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -118,7 +87,7 @@ def _is_of_the_schema(part: int | str) -> bool:
     )
 
 
-def describe(error: pydantic.ValidationError) -> str:
+def validation_message(error: pydantic.ValidationError) -> str:
     """The first mistakes of a validation error as half a sentence."""
     told, keys = [], set()
     for mistake in error.errors():

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from emsym.errors import UserError
-from emsym.files import find_toml, protocols_folder, read_toml
+from emsym.files import read_toml
+from emsym.paths import find_toml, protocols_folder
 
 MAX_SLICES = 31
 """Of a stack: at the 30 to 50 nm of a section it is 1 µm deep, and a cell body away from 2D."""
@@ -69,7 +70,7 @@ class Faithfulness(Strict):
     """Test sections, evenly spaced, at most."""
 
 
-class OverTraining(Strict):
+class OverTrainingSchema(Strict):
     """When the symmetry scores are taken while a network is trained, beside after it."""
 
     steps: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
@@ -91,7 +92,7 @@ class Scoring(Strict):
     """Registered names, `emsym-bench list attributions`, and ``slice-shapley``, the exact Shapley
     values of up to seven slices. The first is the headline."""
     faithfulness: Faithfulness = Faithfulness()
-    over_training: OverTraining | None = None
+    over_training: OverTrainingSchema | None = None
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -188,7 +189,7 @@ class Protocol(Strict):
         deciding = self.model_dump(
             include={"name", "version", "slices", "border", "recipe", "scoring"}
         )
-        return digest(deciding)
+        return json_digest(deciding)
 
     def allowed(self, device: str, score: str, value: float) -> float:
         """How far from `value` a score may be when its cell is run again on another machine.
@@ -262,7 +263,7 @@ def split_task(entry: str) -> tuple[str, str]:
     return (name, task) if colon and re.fullmatch(r"[\w-]*", task) else (entry, "")
 
 
-def digest(content: Any) -> str:
+def json_digest(content: Any) -> str:
     """SHA-256 of JSON-like content, whatever the order of its keys.
 
     >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
@@ -294,4 +295,4 @@ def cell_key(protocol: str, cell: Cell, **sources: Any) -> str:
     `protocol` is the protocol's digest. `sources` are what the cell's names stand for just now: the
     digests of the data, the weights and a plug-in's source, and emsym's scoring version.
     """
-    return digest({"protocol": protocol, "cell": cell._asdict(), **sources})[:32]
+    return json_digest({"protocol": protocol, "cell": cell._asdict(), **sources})[:32]

@@ -1,4 +1,4 @@
-"""Names → things that can be extended: from this package, installed ones and plug-in files."""
+"""Registries: names → things that can be extended, from this package and from installed ones."""
 
 import difflib
 import fnmatch
@@ -19,9 +19,8 @@ from typing import Generic, TypeVar
 from emsym.errors import UserError
 
 T = TypeVar("T")
-_REGISTRIES: "list[Registry]" = []
-_PLUGINS: dict[str, bytes] = {}
-"""What the plug-in files that are loaded held, by the names of their modules."""
+REGISTRIES: "list[Registry]" = []
+"""Every registry there is."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -64,7 +63,7 @@ class Registry(Generic[T]):
 
     Things get in by `add` (usually through a decorator built on it), called by emsym's own
     module beside the registry; by installed packages, through entry points of `group`, each
-    imported when its name is asked for; and by plug-in files (`load_plugin`).
+    imported when its name is asked for; and by plug-in files (`emsym.plugins.load_plugin`).
 
     A name taken twice is an error that shows both places; an unknown name gets the nearest right
     ones; an extension that cannot be imported is reported as a `PluginWarning` and skipped.
@@ -92,7 +91,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, Entry[T]] = {}
         self._entry_points: dict[str, importlib.metadata.EntryPoint] | None = None
         self._lock = threading.RLock()
-        _REGISTRIES.append(self)
+        REGISTRIES.append(self)
 
     def add(self, name: str, value: T, *, summary: str = "", depth: int = 1) -> None:
         """Register `value`; `depth` frames up is the place that a collision will name.
@@ -220,67 +219,20 @@ class Registry(Generic[T]):
             if name not in self._entries:
                 raise UserError(f"it does not register the {self.kind} '{name}'.")
 
-        if not _attempt(point.value, load):
+        if not attempt(point.value, load):
             with self._lock:
                 self._found().pop(name, None)
 
 
-def load_plugin(path: Path) -> bool:
-    """Run a plug-in file so that its decorators register; False, with a warning, where it fails.
-
-    Nothing that a failing file had already registered stays. Loading a file again is harmless; if
-    it was edited since, what it registers now takes the place of what it had registered.
-    """
-    path = path.resolve()
-    name = f"emsym_plugin_{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}"
-
-    def load() -> None:
-        if path.suffix != ".py":
-            raise UserError("a plug-in is a Python file whose name ends in .py.")
-        source = path.read_bytes()
-        if _PLUGINS.get(name) == source:
-            return
-        _unload(name)
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        before = _count()
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        try:
-            # not through the spec's loader: its bytecode may be of before an edit in this second
-            exec(compile(source, path, "exec", dont_inherit=True), vars(module))
-        except BaseException:
-            _unload(name)
-            raise
-        _PLUGINS[name] = source
-        if _count() == before:  # it may still serve: timm, say, has registries of its own
-            _warn(f"The plug-in {path} registers nothing: a strategy needs @register_init.")
-
-    return _attempt(path, load)
-
-
-def _unload(plugin: str) -> None:
-    sys.modules.pop(plugin, None)
-    _PLUGINS.pop(plugin, None)
-    for registry in _REGISTRIES:
-        with registry._lock:
-            kept = {k: entry for k, entry in registry._entries.items() if entry.module != plugin}
-            registry._entries = kept
-
-
-def _count() -> int:
-    """How many things are registered that did not come with emsym."""
-    return sum(not entry.own for every in _REGISTRIES for entry in list(every._entries.values()))
-
-
-def _attempt(what: object, load: Callable[[], None]) -> bool:
+def attempt(what: object, load: Callable[[], None]) -> bool:
     """Run what registers things; where it fails, take them back, warn, and return False."""
-    before = {registry: set(registry._entries) for registry in _REGISTRIES}
+    before = {registry: set(registry._entries) for registry in REGISTRIES}
     try:
         load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a stranger's code raises, as SystemExit
-        for registry in _REGISTRIES:
+        for registry in REGISTRIES:
             registry._forget(keep=before.get(registry, ()))
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
         _skip(what, f"{kind}{' '.join(str(error).split())}".removesuffix(": "))
@@ -302,8 +254,9 @@ def _digest(source: Path) -> str:
 
 
 def _skip(what: object, why: str) -> None:
-    _warn(f"The plug-in {what} is skipped: {why}")
+    warn_of_plugin(f"The plug-in {what} is skipped: {why}")
 
 
-def _warn(message: str) -> None:
+def warn_of_plugin(message: str) -> None:
+    """Warn of an extension that could not be used, or does nothing."""
     warnings.warn(message, PluginWarning, stacklevel=3)

@@ -9,6 +9,8 @@ import pytest
 hypothesis.settings.register_profile("emsym", deadline=None)  # the first example may import torch
 hypothesis.settings.load_profile("emsym")
 
+pytest_plugins = ["made_records"]  # in tests/fixtures
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 

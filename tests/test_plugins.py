@@ -249,7 +249,7 @@ BAD_FILES = {
     "named.py": (LOCAL.format(name="mine+more"), r"'mine\+more' cannot be called that.*named\.py"),
     "binary.py": ("\x7fELF\0\0", "is skipped: "),
     "empty.py": ("", "registers nothing"),
-    "idle.py": ("from emsym.data.readers import register_reader", "registers nothing"),
+    "idle.py": ("from emsym.data.reading.readers import register_reader", "registers nothing"),
     "mine.txt": (MINE, r"name ends in \.py"),
 }
 

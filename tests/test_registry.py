@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from emsym.errors import UserError
-from emsym.registry import PluginWarning, Registry, load_plugin
+from emsym.plugins import load_plugin
+from emsym.registry import PluginWarning, Registry
 
 PLUGIN = """
 from emsym import register_init

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from emsym import create_model
-from emsym.scores.attribution import ATTRIBUTIONS
-from emsym.scores.faithfulness import faithfulness, list_metrics
-from emsym.scores.faithfulness.sharing import Totals
-from emsym.scores.logits import DenseLogits
+from emsym.scores.attribution.methods import ATTRIBUTIONS
+from emsym.scores.dense_logits import DenseLogits
+from emsym.scores.faithfulness.metrics import faithfulness, list_metrics
+from emsym.scores.faithfulness.shared_passes import Totals
 
 T = TypeVar("T")
 QUICK = ["faithfulness-estimate", "pixel-flipping", "slice-removal"]

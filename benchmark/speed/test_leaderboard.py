@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from emsym.leaderboard.bootstrap import UNIT, bootstrap, intervals
-from emsym.leaderboard.results import FACTS, table
+from emsym.leaderboard.results import FACTS, cell_table
 
 STRATEGIES, SEEDS, IMAGES, DRAWS = 12, 10, 200, 10_000
 SHAPE = {"dataset": 10, "architecture": 20, "init": 50, "seed": 10}
@@ -56,7 +56,7 @@ class Many:
         names += [f"other/score-{i}" for i in range(SCORES - len(names))]
         scores = pd.DataFrame(random.uniform(0, 1, (len(cells), SCORES)), columns=names)
         facts = (
-            table([])
+            cell_table([])
             .reindex(range(len(cells)))[FACTS]
             .assign(
                 submission="many",
@@ -91,11 +91,11 @@ class Many:
 
 def render(folder: Path) -> None:
     """In a process of its own, whose memory is its own."""
-    from emsym.leaderboard.publish import write
+    from emsym.leaderboard.render.publish import write_leaderboard
 
     results = Many()
     start, own = time.perf_counter(), time.process_time()
-    paths = write(results, folder)
+    paths = write_leaderboard(results, folder)
     wall, own = time.perf_counter() - start, time.process_time() - own
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in paths)

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import pytest
 
 from emsym.protocol import SHAPLEY
-from emsym.scores.attribution import list_attributions
-from emsym.scores.faithfulness import list_metrics
+from emsym.scores.attribution.methods import list_attributions
+from emsym.scores.faithfulness.metrics import list_metrics
 
 SIZE, FEW, THREADS = 1024, 3, 2
 NETWORKS = ["unet-resnet34", "unet-tu-mobilenetv2_100", "unet-vgg11"]  # LRP covers the last alone

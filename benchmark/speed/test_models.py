@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from emsym import create_model, symmetrize
 from emsym.models.architectures import _PROTOTYPES
-from emsym.models.weights import LoadedWeights, load_weights
+from emsym.models.pretrained.weights import LoadedWeights, load_weights
 
 CELLS = [
     (init, seed)
@@ -60,7 +60,7 @@ def test_twenty_cells_of_one_architecture(
         loaded.append(model)
         return load_weights(model, weights)
 
-    monkeypatch.setattr("emsym.models.weights.load_weights", load)
+    monkeypatch.setattr("emsym.models.pretrained.weights.load_weights", load)
     _PROTOTYPES.clear()
     ours, theirs = [], []
     for init, seed in CELLS:  # in turn, so that the machine's drift touches both

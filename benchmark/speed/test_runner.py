@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from emsym.protocol import load_protocol
-from emsym.run.plan import jobs
+from emsym.run.job import jobs
 
 BENCH = Path(sys.executable).with_name("emsym-bench")
 
@@ -93,10 +93,10 @@ def test_planning_many_cells(say: Callable[[str], None], tmp_path: Path) -> None
 
 def test_cost_of_a_cell(say: Callable[[str], None], tmp_path: Path) -> None:
     """Dispatch, isolation and record, in a worker that is warm. Asked for: under 150 ms."""
-    from emsym.run.executors import Pool
-    from emsym.run.local import LocalExecutor
+    from emsym.run.executors.base import Pool
+    from emsym.run.executors.local import LocalExecutor
     from emsym.run.runner import run_jobs
-    from emsym.run.store import Store
+    from emsym.run.store.store import Store
 
     class Silent:
         def phase(self, name, costs):
@@ -136,7 +136,7 @@ def test_two_workers(say: Callable[[str], None], tmp_path: Path, cells: int) -> 
     Asked for on two cores: at least 1.6 × as fast as one worker with one thread, and at least as
     fast as one with two. Each way first prepares, which is not counted.
     """
-    from emsym.files import protocols_folder
+    from emsym.paths import protocols_folder
 
     text = (protocols_folder() / "quick.toml").read_text()
     (tmp_path / "one.toml").write_text(text)

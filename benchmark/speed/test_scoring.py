@@ -10,7 +10,7 @@ from emsym.data.cards import load_card
 from emsym.models.architectures import create_model
 from emsym.protocol import Protocol
 from emsym.run.cell import score_model
-from emsym.scores.logits import DenseLogits
+from emsym.scores.dense_logits import DenseLogits
 
 
 @pytest.mark.parametrize("architecture", ["unet-tu-test_resnet", "linknet-tu-test_efficientnet"])

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from emsym import SCORING_VERSION
-from emsym.leaderboard.submission.expected import POOLED_ALONE, image_scores
-from emsym.leaderboard.submission.rows import write_rows
-from emsym.leaderboard.submission.schema import Data, Manifest, Row, Stamp, Weights
 from emsym.protocol import Protocol
+from emsym.submission.cells_csv import write_rows
+from emsym.submission.expected_scores import POOLED_ALONE, image_scores
+from emsym.submission.schema import DataSchema, Manifest, Row, Stamp, Weights
 
 SUBMISSIONS, CELLS = 50, 2000
 SHEET_OF_ONE = """
@@ -47,7 +47,9 @@ print(len(cells), time.process_time() - start, peak)
 def folder(tmp_path_factory: pytest.TempPathFactory, quick: Protocol) -> Path:
     root = tmp_path_factory.mktemp("submissions")
     names = sorted(image_scores(quick) | set(POOLED_ALONE))
-    data = Data(digest="0" * 64, source="phantom", modality="none", licence="CC0-1.0", citation="")
+    data = DataSchema(
+        digest="0" * 64, source="phantom", modality="none", licence="CC0-1.0", citation=""
+    )
     manifest = Manifest(
         protocol=Stamp(name=quick.name, version=quick.version, digest=quick.digest),
         slices=quick.slices,

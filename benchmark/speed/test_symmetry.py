@@ -19,8 +19,8 @@ from emsym import create_model
 from emsym.data.cards import load_card
 from emsym.data.stacks import splits
 from emsym.data.volume import open_volume
-from emsym.scores.logits import DenseLogits
-from emsym.scores.measure import look
+from emsym.scores.dense_logits import DenseLogits
+from emsym.scores.measure import measure
 
 IMAGES, SIZE, ROUNDS = 20, 128, 2
 DEVICES = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
@@ -46,7 +46,7 @@ class Images:
 
 def ours(model: torch.nn.Module, stacks: Tensor, methods: Sequence[str]) -> dict[str, np.ndarray]:
     columns: dict[str, list[np.ndarray]] = {}
-    for found in look(DenseLogits(model), Images(stacks), ["foreground"], methods, 0.5):
+    for found in measure(DenseLogits(model), Images(stacks), ["foreground"], methods, 0.5):
         for name, values in found.columns.items():
             columns.setdefault(name.replace("foreground/", ""), []).append(values)
     return {name: np.concatenate(values) for name, values in columns.items()}

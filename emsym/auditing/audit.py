@@ -12,30 +12,30 @@ import numpy as np
 from tabulate import tabulate
 
 from emsym.auditing import volume as volumes
+from emsym.auditing.caveats import TARGETS, of_data, of_intervals, of_scores, slice_names
+from emsym.auditing.inputs import NOT_FINITE, prepare
 from emsym.auditing.intervals import blocks_of, mean_interval, part_intervals
-from emsym.auditing.network import Given, Loaded
-from emsym.auditing.notes import TARGETS, of_data, of_intervals, of_scores, slice_names
+from emsym.auditing.network import Loaded, NetworkSource
 from emsym.auditing.result import (
     Audit,
-    Example,
     Interval,
     Network,
     Pictures,
-    Stem,
-    Symmetry,
+    SectionExample,
+    StemResult,
+    SymmetryResult,
     check_free,
 )
-from emsym.auditing.subject import NOT_FINITE, prepare
 from emsym.auditing.verdict import ROUNDING, Measured, advise, judge, ratio
 from emsym.data.stacks import evenly
+from emsym.environment import environment
 from emsym.errors import UserError
 from emsym.files import write_atomically
+from emsym.models.stem.profile import stem_profile
 from emsym.protocol import SHAPLEY, SHAPLEY_SLICES, Target
-from emsym.run.environment import environment
-from emsym.scores.attribution import ATTRIBUTIONS
-from emsym.scores.measure import Look, look
+from emsym.scores.attribution.methods import ATTRIBUTIONS
+from emsym.scores.measure import Measurement, measure
 from emsym.scores.segmentation import Counts, pooled
-from emsym.scores.symmetry import stem_profile
 
 SECTIONS = 20
 SIZE = 512
@@ -44,7 +44,7 @@ EXAMPLES = 3
 
 
 @dataclass(frozen=True, repr=False)
-class Report:
+class AuditReport:
     """What an audit found; `print` tells the verdict and the main numbers."""
 
     audit: Audit
@@ -60,7 +60,7 @@ class Report:
         from emsym.auditing import report
 
         paths = check_free(Path(path))
-        report.write(self.audit, self.pictures, paths[0])
+        report.write_report(self.audit, self.pictures, paths[0])
         write_atomically(paths[1], self.audit.model_dump_json(indent=1) + "\n")
         return paths
 
@@ -84,9 +84,9 @@ class Report:
 
 
 def audit(
-    model: Given,
-    volume: volumes.Given,
-    labels: volumes.Given | None = None,
+    model: NetworkSource,
+    volume: volumes.VolumeSource,
+    labels: volumes.VolumeSource | None = None,
     *,
     architecture: str | None = None,
     slices: int | None = None,
@@ -100,7 +100,7 @@ def audit(
     sd: float | None = None,
     threshold: float = 0.5,
     progress: Callable[[int, int], object] = lambda done, total: None,
-) -> Report:
+) -> AuditReport:
     """Whether a trained network treats the slices on either side of the centre alike.
 
     `model` is a `torch.nn.Module` or a function of stacks, (N, S, H, W) → logits (N, C, H, W); a
@@ -153,7 +153,7 @@ def audit(
         walk = _Walk(chosen, headline)
         progress(0, len(chosen))
         try:
-            for found in look(dense, chosen, targets, methods, threshold):
+            for found in measure(dense, chosen, targets, methods, threshold):
                 walk.add(found)
                 progress(found.part.stop, len(chosen))
         except ArithmeticError as error:
@@ -198,7 +198,7 @@ def audit(
         seconds=round(time.perf_counter() - start, 3),
         environment={**environment(), "device": str(dense.device)},
     )
-    return Report(numbers, walk.pictures())
+    return AuditReport(numbers, walk.pictures())
 
 
 # --- before the measurement -----------------------------------------------------------------------
@@ -226,11 +226,11 @@ class _Walk:
         self.counts: list[Counts] = []
         self.inverse: list[Counts] = []
         """As if the labels meant the contrary."""
-        self.examples: list[Example] = []
+        self.examples: list[SectionExample] = []
         self._shown = evenly(len(chosen), EXAMPLES)
         self._maps: list[tuple[int, np.ndarray]] = []
 
-    def add(self, found: Look) -> None:
+    def add(self, found: Measurement) -> None:
         """Keep the numbers of a group, the mean of its maps and whichever of it is an example."""
         for name, values in found.columns.items():
             self.columns[name].append(values)
@@ -246,7 +246,7 @@ class _Walk:
         for index in range(len(maps)):
             if found.part.start + index in self._shown:
                 self.examples.append(
-                    Example(
+                    SectionExample(
                         section=self.sections[found.part.start + index],
                         stack=found.x[index].numpy(force=True).copy(),
                         attribution=maps[index].copy(),
@@ -266,7 +266,7 @@ class _Walk:
 
 def _measured(
     columns: dict[str, np.ndarray],
-    headline: Symmetry,
+    headline: SymmetryResult,
     slices: int,
     available: int,
     blocks: np.ndarray,
@@ -315,7 +315,7 @@ _RANGES = {
 
 def _symmetry(
     columns: dict[str, np.ndarray], name: str, target: Target, slices: int, blocks: np.ndarray
-) -> Symmetry:
+) -> SymmetryResult:
     prefix = f"{name}/{target}/"
     shares = [columns[f"{prefix}slice_share[{s - slices // 2:+d}]"] for s in range(slices)]
     share = [
@@ -326,7 +326,7 @@ def _symmetry(
         for score, within in _RANGES.items()
         if prefix + score in columns
     }
-    return Symmetry(
+    return SymmetryResult(
         attribution=name,
         target=target,
         share=share or None,
@@ -344,7 +344,7 @@ def _shapley(
     return part_intervals(np.stack(values, 1), blocks)
 
 
-def _stem(loaded: Loaded, slices: int) -> tuple[Stem | None, str]:
+def _stem(loaded: Loaded, slices: int) -> tuple[StemResult | None, str]:
     """The stem profile, or why there is none."""
     if loaded.kind == "callable":
         return None, "A function shows no weights."
@@ -355,7 +355,7 @@ def _stem(loaded: Loaded, slices: int) -> tuple[Stem | None, str]:
     filters = [_numbers(row) for row in found.filters]
     if not np.isfinite(found.share).all():
         return None, f"The weights that read the stack are all zero: {found.where}."
-    return Stem(where=found.where, share=found.share.tolist(), filters=filters), ""
+    return StemResult(where=found.where, share=found.share.tolist(), filters=filters), ""
 
 
 # --- in words -------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """The network of an audit: from a file, a plug-in or memory, as a module that can be asked.
 
 No pickle is ever loaded: a state dict is read as weights alone, TorchScript by PyTorch's own
-reader, which knows no Python, and a program of `torch.export` by `emsym.auditing.exported`. A
-program is code all the same: it runs, and may use time and memory as it likes.
+reader, which knows no Python, and a program of `torch.export` by `emsym.auditing.exported_program`.
+A program is code all the same: it runs, and may use time and memory as it likes.
 """
 
 import copy
@@ -18,18 +18,19 @@ import pooch
 import torch
 from torch import Tensor, nn
 
-from emsym.auditing.exported import is_exported, members, read_exported
+from emsym.auditing.exported_program import is_exported, members, read_exported
 from emsym.auditing.result import Kind
 from emsym.errors import UserError, first_line, first_names
 from emsym.models.architectures import ARCHITECTURES, Smp
-from emsym.models.checkpoint import SUFFIXES, read_state_dict
 from emsym.models.inits import parse_init
 from emsym.models.interventions import ties
-from emsym.models.stem import CHANNELS, Stem, fill_stem, find_stem, tensors_of
-from emsym.models.weights import compare
-from emsym.scores.logits import DenseLogits
+from emsym.models.pretrained.checkpoint import SUFFIXES, read_state_dict
+from emsym.models.pretrained.weights import match_tensors
+from emsym.models.stem.fill import fill_stem
+from emsym.models.stem.stem import CHANNELS, Stem, find_stem, tensors_of
+from emsym.scores.dense_logits import DenseLogits
 
-Given = nn.Module | Callable[[Tensor], Tensor] | str | Path
+NetworkSource = nn.Module | Callable[[Tensor], Tensor] | str | Path
 
 _TIED = re.compile(r"\.parametrizations\.(\w+)\.original$")
 _HEAD = "segmentation_head."
@@ -92,7 +93,7 @@ class FromProbabilities(nn.Module):
         return inside.logit() if given.ndim == 4 and given.shape[1] == 1 else inside.log()
 
 
-def load_network(network: Given, architecture: str | None = None) -> Loaded:
+def load_network(network: NetworkSource, architecture: str | None = None) -> Loaded:
     """The network that is meant, on the device where it lies; files are loaded to the CPU.
 
     A module or a function of stacks, (N, S, H, W) → (N, C, H, W); the name of an architecture that
@@ -233,7 +234,7 @@ def _built(
             if name in tied:
                 given[name] = tie(given[name])
                 tied.remove(name)
-    fit = compare(model.state_dict(), given, given.keys() - model.state_dict().keys())
+    fit = match_tensors(model.state_dict(), given, given.keys() - model.state_dict().keys())
     if fit.mismatches or tied:
         told = fit.told() or f"{first_names(sorted(tied))} parametrised"
         raise UserError(f"{path} does not hold the weights of {architecture}: {told}.")

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emsym.auditing.notes import TARGETS, slice_names
-from emsym.auditing.pictures import data_uri, equalise, outlines, shrink, side, stretch
-from emsym.auditing.result import Audit, Example, Interval, Pictures, Symmetry
+from emsym.auditing.caveats import TARGETS, slice_names
+from emsym.auditing.charts import outlines, side
+from emsym.auditing.result import Audit, Interval, Pictures, SectionExample, SymmetryResult
 from emsym.auditing.verdict import FLIP_ERROR, TOLERANCE
 from emsym.files import write_atomically
+from emsym.images import data_uri, equalise, shrink, stretch
 from emsym.scores.symmetry import slice_share
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _LEAST_WHITE = 0.1
 """The difference of probabilities that is drawn white is at least this: rounding stays black."""
 
 
-def write(audit: Audit, pictures: Pictures, path: Path) -> None:
+def write_report(audit: Audit, pictures: Pictures, path: Path) -> None:
     """Write the report. Raises `UserError` where the file cannot be written."""
     write_atomically(path, html(audit, pictures))
 
@@ -206,7 +207,7 @@ def bars(values: Sequence[Interval], beside: Iterable[Interval] | None = None) -
     ]
 
 
-def _leans(shown: Symmetry) -> tuple[str, str, Interval] | None:
+def _leans(shown: SymmetryResult) -> tuple[str, str, Interval] | None:
     """The side that counts more, the other, and how many times as much; None where unknown."""
     ratio = shown.ratio
     if ratio is None or ratio.value <= 0:
@@ -217,13 +218,13 @@ def _leans(shown: Symmetry) -> tuple[str, str, Interval] | None:
     return "after", "before", Interval(value=1 / ratio.value, low=low, high=high)
 
 
-def _white(examples: Sequence[Example]) -> float:
+def _white(examples: Sequence[SectionExample]) -> float:
     """The difference that is drawn white, the same in all examples."""
     apart = [np.percentile(np.abs(each.probability - each.mirrored), 99.9) for each in examples]
     return max([_LEAST_WHITE, *apart])
 
 
-def _example(example: Example, white: float) -> dict[str, Any]:
+def _example(example: SectionExample, white: float) -> dict[str, Any]:
     longest = side(len(example.stack))
     stack = np.stack([shrink(each, longest) for each in example.stack])
     maps = np.stack([shrink(each, longest) for each in np.abs(example.attribution)])

@@ -25,7 +25,7 @@ class Interval(Strict):
     high: float | None = None
 
 
-class Symmetry(Strict):
+class SymmetryResult(Strict):
     """The symmetry scores of one attribution method; None where no section has a value."""
 
     attribution: str
@@ -47,7 +47,7 @@ class Symmetry(Strict):
     not finite."""
 
 
-class Stem(Strict):
+class StemResult(Strict):
     """Each slice's share of the weight norm of what reads the stack; see `stem_profile`."""
 
     where: str
@@ -71,7 +71,7 @@ class Network(Strict):
     """Which of the classes was looked at, from 0."""
 
 
-class Data(Strict):
+class DataResult(Strict):
     """What it was audited on."""
 
     name: str
@@ -108,7 +108,7 @@ class Audit(Strict):
     """One sentence."""
     finding: Finding
     network: Network
-    data: Data
+    data: DataResult
     slices: int
     headline: str
     """The attribution and the target that the verdict speaks of, as ``saliency/foreground``."""
@@ -117,13 +117,13 @@ class Audit(Strict):
     dice: float | None
     """Pooled over the audited sections; None without labels."""
     iou: float | None
-    symmetry: list[Symmetry]
+    symmetry: list[SymmetryResult]
     """Of each attribution method and target; slice-shapley among them."""
     shapley: list[Interval] | None
     """The Shapley value of each slice as a part of |T(x) − T(0)|, for the headline's target: below
     0, a slice lowers the logits. None where no section has one, or the mean of T(x) − T(0) cannot
     be told from 0."""
-    stem: Stem | None
+    stem: StemResult | None
     stem_note: str
     """Why there is no stem profile, or nothing."""
     advice: list[Advice]
@@ -135,13 +135,13 @@ class Audit(Strict):
     environment: dict[str, str | int | bool | None]
 
     @property
-    def shown(self) -> Symmetry:
+    def shown(self) -> SymmetryResult:
         """The headline's scores."""
         return next(s for s in self.symmetry if f"{s.attribution}/{s.target}" == self.headline)
 
 
 @dataclass(frozen=True)
-class Example:
+class SectionExample:
     """One section, as it was seen and explained."""
 
     section: int
@@ -161,7 +161,7 @@ class Example:
 class Pictures:
     """What the report shows and the JSON does not hold."""
 
-    examples: list[Example]
+    examples: list[SectionExample]
     mean_map: np.ndarray
     """(S, H, W) float32: mean of |A_s| by the headline's method, over the sections with shares."""
 

@@ -4,9 +4,9 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from emsym.auditing.caveats import FEW
 from emsym.auditing.network import Loaded
-from emsym.auditing.notes import FEW
-from emsym.auditing.result import Advice, Finding, Interval, Symmetry
+from emsym.auditing.result import Advice, Finding, Interval, SymmetryResult
 from emsym.models.encoders import DECODERS
 
 TOLERANCE = 1.1
@@ -30,7 +30,7 @@ class Measured:
     """How many sections could be audited."""
     valued: int
     """Sections with an asymmetry."""
-    headline: Symmetry
+    headline: SymmetryResult
     flip_error: Interval | None
     exact: bool
     """Whether no section shows more than rounding."""

@@ -11,22 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emsym.auditing.result import Data
+from emsym.auditing.result import DataResult
 from emsym.data.cards import Files, list_cards, load_card
-from emsym.data.layers import Layer, layer_of, open_layer
-from emsym.data.readers import READERS, find
+from emsym.data.reading.lazy_array import LazyArray, in_memory_array, open_lazy_array
+from emsym.data.reading.readers import READERS, find_files
 from emsym.data.stacks import Normalisation, evenly
 from emsym.data.volume import Volume, open_volume
 from emsym.errors import UserError
 from emsym.protocol import split_task
 
-Given = np.ndarray | str | Path
+VolumeSource = np.ndarray | str | Path
 _KEYED = re.compile(r"(?P<path>.+\.(?:h5|hdf5|hdf|zarr|zarr\.zip)):(?P<key>[^:\\]+)")
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The sections of an audit as stacks; what `emsym.scores.measure.look` reads them from."""
+    """The sections of an audit as stacks; what `emsym.scores.measure.measure` reads them from."""
 
     image: dict[int, np.ndarray]
     """Grey levels (H, W), by the section's number in the volume."""
@@ -34,7 +34,7 @@ class Chosen:
     """(N, H, W), of the central sections, as they are stored; a card's are bool."""
     scale: Normalisation
     slices: int
-    data: Data
+    data: DataResult
     marked: int | None = None
     """The label of the foreground; None where it is whatever is not 0."""
 
@@ -71,8 +71,8 @@ class _Source:
 
     name: str
     source: str
-    image: Layer
-    labels: Layer | Volume | None
+    image: LazyArray
+    labels: LazyArray | Volume | None
     """Not 0 is foreground; or a card's, which tells."""
     within: tuple[int, int]
     """The sections that may be looked at."""
@@ -80,9 +80,9 @@ class _Source:
     """Those that the normalisation is of, where a card tells."""
 
 
-def choose(
-    volume: Given,
-    labels: Given | None,
+def choose_sections(
+    volume: VolumeSource,
+    labels: VolumeSource | None,
     slices: int,
     sections: int,
     size: tuple[int, int],
@@ -132,7 +132,7 @@ def choose(
             "it the right one?"
         )
     marks = None if found.labels is None else _labels(found.labels, chosen, crop)
-    data = Data(
+    data = DataResult(
         name=found.name,
         source=found.source,
         shape=found.image.shape,
@@ -150,7 +150,7 @@ def choose(
 # --- what is meant --------------------------------------------------------------------------------
 
 
-def _find(volume: Given, labels: Given | None) -> _Source:
+def _find(volume: VolumeSource, labels: VolumeSource | None) -> _Source:
     if isinstance(volume, str | Path) and _is_card(str(volume)):
         if labels is not None:
             raise UserError("A dataset card has its own labels: leave --labels out.")
@@ -177,7 +177,7 @@ def _is_card(given: str) -> bool:
     return name.endswith(".toml") or (name in list_cards() and not Path(given).exists())
 
 
-def _layer(name: str, given: Given) -> Layer:
+def _layer(name: str, given: VolumeSource) -> LazyArray:
     """An image or labels, of which nothing is read yet."""
     if isinstance(given, np.ndarray):
         if given.ndim != 3 or 0 in given.shape or given.dtype.kind not in "uifb":
@@ -185,7 +185,7 @@ def _layer(name: str, given: Given) -> Layer:
                 f"The {name} is an array of the shape {given.shape} and type {given.dtype}, and "
                 "must be one of numbers, (Z, Y, X)."
             )
-        return layer_of(name, given)
+        return in_memory_array(name, given)
     if not isinstance(given, str | Path):
         raise UserError(
             f"The {name} is a file, a pattern, a folder or a NumPy array (Z, Y, X), and not a "
@@ -193,13 +193,13 @@ def _layer(name: str, given: Given) -> Layer:
         )
     match = _KEYED.fullmatch(str(given))
     path, key = (match["path"], match["key"]) if match else (str(given), None)
-    if not find(Path(), path):
+    if not find_files(Path(), path):
         near = get_close_matches(path, list_cards(), n=1, cutoff=0.6)
         hint = f"did you mean the dataset '{near[0]}'?" if near else "check the path."
         raise UserError(f"There is no file, folder or dataset {path}; {hint}")
     if Path(path).is_dir() and Path(path).suffix != ".zarr":
         path = _pattern(Path(path))
-    return open_layer(name, Path(), Files(path=path, key=key))
+    return open_lazy_array(name, Path(), Files(path=path, key=key))
 
 
 def _pattern(folder: Path) -> str:
@@ -225,7 +225,7 @@ def _middle(shape: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int, in
 
 
 def _read(
-    layer: Layer, needed: list[int], crop: tuple[int, int, int, int]
+    layer: LazyArray, needed: list[int], crop: tuple[int, int, int, int]
 ) -> tuple[dict[int, np.ndarray], Normalisation]:
     """The middle of sections, by their number, and the mean and sd of the whole ones."""
     top, bottom, left, right = crop
@@ -277,7 +277,7 @@ def _runs(numbers: list[int]) -> list[tuple[int, int]]:
     return list(zip(starts, ends, strict=True))
 
 
-def _training(layer: Layer, start: int, stop: int) -> Normalisation:
+def _training(layer: LazyArray, start: int, stop: int) -> Normalisation:
     """The training split's, the very numbers that a cell of the benchmark is trained with."""
     kept: Any = layer.dtype if layer.dtype in (np.uint8, np.uint16) else np.float32
     image = np.empty((stop - start, *layer.shape[1:]), kept)
@@ -286,7 +286,7 @@ def _training(layer: Layer, start: int, stop: int) -> Normalisation:
 
 
 def _labels(
-    labels: Layer | Volume, centres: list[int], crop: tuple[int, int, int, int]
+    labels: LazyArray | Volume, centres: list[int], crop: tuple[int, int, int, int]
 ) -> np.ndarray:
     """Those of the central sections, (N, H, W) as they are stored; of a card its foreground."""
     top, bottom, left, right = crop

@@ -12,14 +12,17 @@ from typing import Any
 import click
 
 from emsym.cli.audit import audit
-from emsym.cli.cells import plan, run
+from emsym.cli.compare import compare
 from emsym.cli.data import data
-from emsym.cli.leaderboard import compare, leaderboard
-from emsym.cli.listing import list_
+from emsym.cli.leaderboard import leaderboard
+from emsym.cli.list import list_
+from emsym.cli.run import plan, run
 from emsym.cli.sanity import sanity
 from emsym.cli.store import store
-from emsym.cli.submission import submit, validate, verify
+from emsym.cli.submit import submit
 from emsym.cli.symmetrize import symmetrize
+from emsym.cli.validate import validate
+from emsym.cli.verify import verify
 from emsym.errors import UserError
 
 INTERRUPTED = 130

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from emsym.cli.plugins import PLUGIN
-from emsym.cli.subject import following, subject
+from emsym.cli.network_volume_options import following, subject
+from emsym.cli.options import PLUGIN
 
 
 @click.command()
@@ -54,9 +54,9 @@ def audit(
     from rich.console import Console
 
     from emsym.auditing import audit as auditing
-    from emsym.run.watch import Watch
+    from emsym.run.display import RunDisplay
 
-    with Watch(Console(stderr=True)) as watch:
+    with RunDisplay(Console(stderr=True)) as watch:
         report = auditing.audit(
             network,
             volume,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from emsym.cli.plugins import PLUGIN
+from emsym.cli.options import PLUGIN
 
 if TYPE_CHECKING:
     from emsym.data.cards import Card
-    from emsym.data.fractions import Fractions
+    from emsym.data.inspecting.foreground_fraction import Fractions
 
 _NAME = click.argument("name")
 _NAMES = click.argument("names", nargs=-1, required=True, metavar="NAME…")
@@ -31,12 +31,12 @@ def data(plugins: tuple[Path, ...]) -> None:
 
 @data.command("list")
 @click.option("--markdown", is_flag=True, help="The README's table, with licence and citation.")
-def list_(markdown: bool) -> None:
+def list_datasets(markdown: bool) -> None:
     """The data sets that ship with emsym, and which are on disk."""
     from emsym.data.cards import list_cards, load_card
-    from emsym.data.describe import table
+    from emsym.data.inspecting.card_text import card_table
 
-    click.echo(table([load_card(name) for name in list_cards()], markdown))
+    click.echo(card_table([load_card(name) for name in list_cards()], markdown))
 
 
 @data.command()
@@ -50,7 +50,7 @@ def list_(markdown: bool) -> None:
 def show(name: str, slices: int, picture: Path | None) -> None:
     """Print a card and what is on disk; draw its sections, labels and one stack."""
     from emsym.data.cards import load_card
-    from emsym.data.describe import lines
+    from emsym.data.inspecting.card_text import card_lines
     from emsym.errors import UserError
 
     card = load_card(name)
@@ -60,7 +60,7 @@ def show(name: str, slices: int, picture: Path | None) -> None:
             f"--slices {slices}: a stack has an odd number of slices, and no more than the "
             f"{stop - start} of the test split."
         )
-    told = lines(card)
+    told = card_lines(card)
     indent = max(len(word) for word, _ in told) + 2
     width = max(shutil.get_terminal_size().columns - indent, 40) if sys.stdout.isatty() else 10**6
     click.secho(card.name, bold=True)
@@ -86,10 +86,10 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
     """Download data sets, verify and unpack them; or take the files from --from DIR."""
     from rich.console import Console
 
-    from emsym.data import fetch as fetching
     from emsym.data.cards import load_card
-    from emsym.data.describe import terms
-    from emsym.data.progress import DownloadBar
+    from emsym.data.fetching import fetch as fetching
+    from emsym.data.fetching.download_bar import DownloadBar
+    from emsym.data.inspecting.card_text import terms
     from emsym.data.volume import open_volume
     from emsym.errors import UserError
 
@@ -122,14 +122,14 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
 @_NAMES
 def verify(names: tuple[str, ...]) -> None:
     """Read every byte again: are the files those of the card, and the labels as it says?"""
-    from emsym.data import fetch
     from emsym.data.cards import load_card
-    from emsym.data.fractions import fractions
+    from emsym.data.fetching import fetch
+    from emsym.data.inspecting.foreground_fraction import fractions
     from emsym.errors import UserError
 
     damaged = []
     for card in [_there(load_card(name)) for name in names]:
-        files = fetch.verify(card)
+        files = fetch.verify_data(card)
         wrong = [f"{card.name}: {file} {problem}" for file, problem in files if problem]
         damaged += wrong
         if files:
@@ -150,8 +150,8 @@ def verify(names: tuple[str, ...]) -> None:
 @_NAME
 def path(name: str) -> None:
     """The folder that a data set lies in."""
-    from emsym.data import fetch
     from emsym.data.cards import load_card
+    from emsym.data.fetching import fetch
     from emsym.errors import UserError
 
     card = load_card(name)
@@ -166,7 +166,7 @@ def path(name: str) -> None:
 @click.option("--labels", required=True, help="Its labels, likewise.")
 def new(card: Path, image: str, labels: str) -> None:
     """Write a card for your own volume after looking at it; say what was guessed."""
-    from emsym.data.guess import write_card
+    from emsym.data.inspecting.new_card import write_card
 
     guesses = write_card(card, image, labels)
     click.echo(f"Wrote {card}. Guessed, so look at them:")
@@ -177,7 +177,7 @@ def new(card: Path, image: str, labels: str) -> None:
 
 def _on_disk(card: "Card") -> "Card | None":
     """The card with those of its tasks alone that are on disk; None where none is."""
-    from emsym.data.locate import locate
+    from emsym.data.fetching.availability import locate
 
     tasks = {
         task: chosen.tasks[task]
@@ -190,7 +190,7 @@ def _on_disk(card: "Card") -> "Card | None":
 
 def _there(card: "Card") -> "Card":
     """The same, for a command that needs one. Raises `UserError` where there is none."""
-    from emsym.data.locate import require
+    from emsym.data.fetching.availability import require
 
     there = _on_disk(card)
     if there is None:
@@ -209,8 +209,8 @@ def _picture(card: "Card", slices: int, path: Path) -> None:
     from rich.console import Console
     from rich.progress import Progress
 
-    from emsym.data.fractions import fractions
-    from emsym.data.picture import draw
+    from emsym.data.inspecting.foreground_fraction import fractions
+    from emsym.data.inspecting.preview import draw_preview
     from emsym.files import write_atomically
 
     console = Console(stderr=True)
@@ -219,5 +219,5 @@ def _picture(card: "Card", slices: int, path: Path) -> None:
         shares = fractions(card, lambda done, total: bar.update(task, completed=done, total=total))
     for line in _in_words(shares):
         click.echo(line)
-    write_atomically(path, draw(card, shares, slices))
+    write_atomically(path, draw_preview(card, shares, slices))
     click.echo(f"Picture: {path}")

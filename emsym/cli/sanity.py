@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from emsym.cli.plugins import PLUGIN
-from emsym.cli.subject import following, subject
+from emsym.cli.network_volume_options import following, subject
+from emsym.cli.options import PLUGIN
 
 
 @click.command()
@@ -36,10 +36,10 @@ def sanity(
     """
     from rich.console import Console
 
-    from emsym.auditing.sanity import sanity as check
-    from emsym.run.watch import Watch
+    from emsym.auditing.randomisation import sanity as check
+    from emsym.run.display import RunDisplay
 
-    with Watch(Console(stderr=True)) as watch:
+    with RunDisplay(Console(stderr=True)) as watch:
         found = check(
             network, volume, attributions=attributions, progress=following(watch), **options
         )

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from emsym.cli.leaderboard import OUTPUT
-from emsym.cli.plugins import PLUGIN
+from emsym.cli.options import OUTPUT, PLUGIN
 from emsym.errors import UserError
 
 
@@ -24,12 +23,12 @@ def check(output: Path) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from emsym.run.store import Store
-    from emsym.run.upkeep import check
+    from emsym.run.store.maintenance import check_store
+    from emsym.run.store.store import Store
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading records")
-        found = check(
+        found = check_store(
             Store(_existing(output)),
             lambda done, total: bar.update(task, completed=done, total=total),
         )
@@ -45,10 +44,10 @@ def merge(others: tuple[Path, ...], output: Path) -> int:
 
     What it has is kept. Exit code 1 says that some records are there with other numbers.
     """
-    from emsym.run.store import Store
-    from emsym.run.upkeep import merge
+    from emsym.run.store.maintenance import merge_stores
+    from emsym.run.store.store import Store
 
-    found = merge(Store(output / "records"), [Store(_existing(other)) for other in others])
+    found = merge_stores(Store(output / "records"), [Store(_existing(other)) for other in others])
     click.echo(f"{found.taken} taken, {found.had} were there already.")
     for key in found.differing:
         click.echo(f"{key} has other numbers there than here, and is kept as it is here.", err=True)
@@ -70,9 +69,9 @@ def gc(
     protocols has any more.
     """
     from emsym.protocol import load_protocol
-    from emsym.run.plan import jobs
-    from emsym.run.store import Store
-    from emsym.run.upkeep import litter
+    from emsym.run.job import jobs
+    from emsym.run.store.maintenance import leftovers
+    from emsym.run.store.store import Store
 
     keys = None
     if protocols and not (yes or dry_run):
@@ -82,7 +81,7 @@ def gc(
         )
     if protocols:
         keys = {job.key for name in protocols for job in jobs(load_protocol(name))}
-    found = litter(Store(_existing(output)), keys)
+    found = leftovers(Store(_existing(output)), keys)
     size = 0
     for path in found:
         size += path.stat().st_size

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from emsym.cli.plugins import PLUGIN
+from emsym.cli.options import PLUGIN
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -37,7 +37,7 @@ def symmetrize(
     """
     from emsym.errors import UserError
     from emsym.models.inits import MIRROR_TIED
-    from emsym.models.symmetrize import symmetrize_checkpoint
+    from emsym.models.stem.symmetrize import symmetrize_checkpoint
 
     if (output is None) != dry_run:
         raise UserError("Say either where to write, with -o FILE, or --dry-run to write nothing.")

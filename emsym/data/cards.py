@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from emsym.errors import UserError
-from emsym.files import cards_folder, find_toml, read_toml
+from emsym.files import read_toml
+from emsym.paths import cards_folder, find_toml
 from emsym.protocol import Name, Positive, Strict, split_task
 
 _COMPARISON = re.compile(r"(==|!=|<=|>=|<|>)\s*(-?\d+(?:\.\d+)?)")
@@ -50,9 +51,10 @@ class Files(Strict):
     """An array on disk: a volume, or several that follow each other along z."""
 
     path: str | Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files whose kind `emsym.data.readers` knows. A pattern (``image/*.png``) stands for sections
-    in natural order (2 before 10), and a path may lead into an archive (``data.zip/image/*.png``).
-    Several are put one after the other along z. Relative to the source's folder."""
+    """Files whose kind `emsym.data.reading.readers` knows. A pattern (``image/*.png``) stands for
+    sections in natural order (2 before 10), and a path may lead into an archive
+    (``data.zip/image/*.png``). Several are put one after the other along z. Relative to the
+    source's folder."""
     key: str | None = None
     """The array inside an HDF5 file or a Zarr group."""
     axes: Literal["zyx", "zxy", "yzx", "yxz", "xzy", "xyz"] = "zyx"
@@ -175,7 +177,7 @@ class Task(Strict):
         return mask
 
 
-class Split(Strict):
+class SplitSchema(Strict):
     """Sections as half-open ranges [start, stop) along z, which may not overlap."""
 
     train: tuple[int, int]
@@ -213,7 +215,7 @@ class Card(Strict):
     phantom: PhantomSource | None = None
     sources: dict[Word, Source] = {}
     tasks: Annotated[dict[Word, Task], Field(min_length=1)]
-    split: Split
+    split: SplitSchema
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")

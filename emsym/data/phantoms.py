@@ -351,7 +351,7 @@ _RECIPES: dict[str, tuple[_Draw, _Render]] = {
 KINDS = tuple(_RECIPES)
 
 
-def draw(kind: str, shape: Shape, seed: int) -> Fields:
+def draw_fields(kind: str, shape: Shape, seed: int) -> Fields:
     """Draw a phantom's randomness; `kind`, `shape` and `seed` as in `generate`."""
     if kind not in _RECIPES:
         raise ValueError(f"no phantom is called {kind!r}; there are {', '.join(KINDS)}")
@@ -381,4 +381,4 @@ def generate(kind: str, shape: Shape, seed: int) -> Phantom:
 
     The same arguments give the same phantom. A volume smaller than a structure or two may lack it.
     """
-    return render(draw(kind, shape, seed))
+    return render(draw_fields(kind, shape, seed))

@@ -1,15 +1,19 @@
 """A card's volume: opened lazily, read as sections, told in one sentence where it is wrong."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from emsym.data.cards import BOUNDARY, Card, Files, Task
+from emsym.data.cards import BOUNDARY, Card, Task
+from emsym.data.fetching.data_digest import data_digest
 from emsym.data.labels import boundaries
-from emsym.data.layers import Layer, layer_of, locations, open_layer, put
-from emsym.data.locate import digest
-from emsym.data.made import made_once
+from emsym.data.reading.lazy_array import (
+    LazyArray,
+    copy_block,
+    in_memory_array,
+    open_lazy_array,
+)
+from emsym.derived_cache import made_once
 from emsym.errors import UserError
 
 
@@ -30,8 +34,8 @@ class Volume:
     """A card's image and the label layers of its task; nothing of them is in memory."""
 
     card: Card
-    image: Layer
-    labels: dict[str, Layer]
+    image: LazyArray
+    labels: dict[str, LazyArray]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -76,9 +80,9 @@ class Volume:
             for box, block in layer.blocks(start, stop):
                 _require_finite(layer, block)
                 if name == task.labels and task.foreground != BOUNDARY:
-                    put(foreground[box], self._foreground(layer, block))
+                    copy_block(foreground[box], self._foreground(layer, block))
                 if name == task.ids and ids is not None:
-                    put(ids[box], _whole_numbers(layer, block))
+                    copy_block(ids[box], _whole_numbers(layer, block))
         return foreground, ids
 
     def _boundaries(self, start: int, stop: int) -> np.ndarray:
@@ -93,9 +97,11 @@ class Volume:
                 found[box] = boundaries(_whole_numbers(layer, block), task.boundary_width)
             return {"foreground": found}
 
-        return made_once(f"boundaries {digest(self.card)} {start} {stop}", derive)["foreground"]
+        return made_once(f"boundaries {data_digest(self.card)} {start} {stop}", derive)[
+            "foreground"
+        ]
 
-    def _foreground(self, layer: Layer, block: np.ndarray) -> np.ndarray:
+    def _foreground(self, layer: LazyArray, block: np.ndarray) -> np.ndarray:
         task, low, high = self.card.task, block.min(), block.max()
         if block.dtype.kind != "f" and int(high) - int(low) < 256:
             # Mostly all numbers between the least and the greatest have their class: then there
@@ -142,19 +148,19 @@ def open_volume(card: Card) -> Volume:
     return Volume(card, image, labels)
 
 
-def _stored(card: Card) -> tuple[Layer, dict[str, Layer]]:
-    from emsym.data.fetch import require
+def _stored(card: Card) -> tuple[LazyArray, dict[str, LazyArray]]:
+    from emsym.data.fetching.availability import require
 
     located = require(card)
     source = card.sources[located.source]
-    image = open_layer(f"image of '{card.name}'", located.folder, source.image)
+    image = open_lazy_array(f"image of '{card.name}'", located.folder, source.image)
     return image, {
-        name: open_layer(_label_name(card, name), located.folder, source.labels[name])
+        name: open_lazy_array(_label_name(card, name), located.folder, source.labels[name])
         for name in card.task.layers
     }
 
 
-def _phantom(card: Card) -> tuple[Layer, dict[str, Layer]]:
+def _phantom(card: Card) -> tuple[LazyArray, dict[str, LazyArray]]:
     from emsym.data.phantoms import generate
 
     phantom = card.phantom
@@ -166,8 +172,8 @@ def _phantom(card: Card) -> tuple[Layer, dict[str, Layer]]:
         )
     except ValueError as error:
         raise UserError(f"The card of '{card.name}': {error}.") from error
-    return layer_of(f"image of '{card.name}'", arrays["image"]), {
-        name: layer_of(_label_name(card, name), arrays[name]) for name in card.task.layers
+    return in_memory_array(f"image of '{card.name}'", arrays["image"]), {
+        name: in_memory_array(_label_name(card, name), arrays[name]) for name in card.task.layers
     }
 
 
@@ -175,7 +181,7 @@ def _label_name(card: Card, layer: str) -> str:
     return f"label layer '{layer}' of '{card.name}'"
 
 
-def check(card: Card, volume: Volume, slices: int, patch: int) -> None:
+def check_volume(card: Card, volume: Volume, slices: int, patch: int) -> None:
     """Whether a volume has stacks of `slices` sections in both splits, and square patches.
 
     Raises `UserError` where it has not.
@@ -203,19 +209,7 @@ def check_split(card: Card, share: float, name: str) -> None:
         )
 
 
-def paths(folder: Path, files: Files) -> list[Path]:
-    """The files on disk that hold an array: an archive itself, and all files of a Zarr folder.
-
-    Raises `UserError` for a path that has none.
-    """
-    found = []
-    for location in locations(folder, files):
-        path = location if isinstance(location, Path) else Path(str(location.root.filename))
-        found += sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [path for path in dict.fromkeys(found) if path.is_file()]
-
-
-def _require_finite(layer: Layer, block: np.ndarray) -> None:
+def _require_finite(layer: LazyArray, block: np.ndarray) -> None:
     if block.dtype.kind == "f" and not np.isfinite(block).all():
         raise UserError(f"The {layer.name} holds NaN or infinite values.")
 
@@ -228,7 +222,7 @@ def _count_classes(task: Task, values: np.ndarray) -> np.ndarray:
     return count
 
 
-def _whole_numbers(layer: Layer, block: np.ndarray) -> np.ndarray:
+def _whole_numbers(layer: LazyArray, block: np.ndarray) -> np.ndarray:
     """Ids as integers; those that are stored as floats must be whole."""
     with np.errstate(invalid="ignore"):  # of floats too large for any integer
         ids = block.astype(_id_type(block.dtype), copy=False)

@@ -18,17 +18,17 @@ from emsym.leaderboard.bootstrap import (
     rank_intervals,
     ratio_intervals,
 )
+from emsym.leaderboard.eligibility import Field, Score, fields, headline, largest_complete
 from emsym.leaderboard.results import FACTS, Results
 from emsym.leaderboard.statistics import (
     against,
     non_inferiority,
     pareto,
     pareto_support,
-    places,
+    rank_ranges,
     tie_groups,
 )
-from emsym.leaderboard.table import Field, Score, fields, headline, largest_complete
-from emsym.protocol import digest
+from emsym.protocol import json_digest
 
 BASELINE = "rgb"
 MARGIN = 0.01
@@ -121,7 +121,7 @@ class Board:
     def stem(self) -> str:
         """What the names of its pictures' files begin with."""
         shared = [str(self.first[name]) for name in ("protocol", "version", "digest", "identity")]
-        return f"{shared[0]}-{shared[1]}-{digest(shared)[:8]}"
+        return f"{shared[0]}-{shared[1]}-{json_digest(shared)[:8]}"
 
     @property
     def by_sections(self) -> bool:
@@ -311,7 +311,7 @@ class Board:
     def _summary(self, score: Score, found: Draws, values: pd.DataFrame) -> pd.DataFrame:
         table = intervals(found, score.bounds)[["mean", "low", "high"]]
         if score.better is not None:
-            table = table.join(places(found, score.better))
+            table = table.join(rank_ranges(found, score.better))
             table["group"] = tie_groups(table[["first", "last"]])
         if score is self.scores[0] and score.better is not None:
             ranks = rank_intervals(found, score.better).add_prefix("rank_")

@@ -9,16 +9,16 @@ import pandas as pd
 from emsym.errors import UserError, first_names
 from emsym.leaderboard.board import Board, boards
 from emsym.leaderboard.bootstrap import UNIT, bootstrap, pair_intervals
+from emsym.leaderboard.eligibility import BOARD, CELL, VERSION, Score, headline
 from emsym.leaderboard.results import Results
 from emsym.leaderboard.statistics import against
-from emsym.leaderboard.table import BOARD, CELL, VERSION, Score, headline
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
-class Difference:
+class StrategyDifference:
     """Of one score, the second less the first."""
 
     score: Score
@@ -36,7 +36,7 @@ class Comparison:
     other: str
     where: str
     """Which cells these are, in words."""
-    differences: list[Difference]
+    differences: list[StrategyDifference]
 
 
 def compare(results: Results, one: str, other: str) -> Comparison:
@@ -110,7 +110,7 @@ def _count(cells: int) -> str:
 
 def _difference(
     score: Score, wide: pd.DataFrame, sections: pd.DataFrame | None, block: int
-) -> Difference:
+) -> StrategyDifference:
     found = bootstrap(wide, sections, absolute=score.absolute, block=block)
     one, other = wide.columns
     values = wide.abs() if score.absolute else wide
@@ -118,10 +118,10 @@ def _difference(
     row = against(one, values, found, most).loc[other]
     means, pairs = found.point.mean(), pair_intervals(found.less(one), (-most, most))
     row = pd.concat([pd.Series({"one": means[one], "other": means[other]}), row])
-    return Difference(score, row, pairs.xs(other, level="init"))
+    return StrategyDifference(score, row, pairs.xs(other, level="init"))
 
 
-def _frame(axis: "Axes", each: Difference, rows: list[pd.Series]) -> None:
+def _frame(axis: "Axes", each: StrategyDifference, rows: list[pd.Series]) -> None:
     """Show all means and the whole interval: those of pairs with two seeds would dwarf them."""
     ends = [*each.row[["low", "mean", "high"]], *(row["mean"] for row in rows), 0]
     known = [float(end) for end in ends if pd.notna(end)]

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from emsym.run.record import Record
-from emsym.run.store import Store
+from emsym.run.store.record import Record
+from emsym.run.store.store import Store
 
 LOCAL = "local"
 """What stands for a submission's name in the rows of a local run."""
@@ -95,7 +95,7 @@ def row(record: Record, submission: str = LOCAL) -> dict[str, Any]:
     }
 
 
-def table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def cell_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Rows as a DataFrame with all of `FACTS`, and scores as floats."""
     found = pd.DataFrame(list(rows))
     scores = [name for name in found if name not in FACTS]
@@ -107,7 +107,7 @@ class Recorded:
 
     def __init__(self, records: Iterable[Record], load: Callable[[str], Record | None]) -> None:
         """`records` are gone through once, and `load` finds the one of a key."""
-        self.cells = table(row(record) for record in records)
+        self.cells = cell_table(row(record) for record in records)
         self._load = load
 
     def per_image(self, keys: Sequence[str], score: str) -> pd.DataFrame:
@@ -138,7 +138,7 @@ class Joined:
         """The rows of all sources, in this order."""
         self._sources = [(source, set(source.cells["key"])) for source in sources]
         frames = [source.cells for source in sources if len(source.cells)]
-        self.cells = pd.concat(frames, ignore_index=True) if frames else table([])
+        self.cells = pd.concat(frames, ignore_index=True) if frames else cell_table([])
 
     def per_image(self, keys: Sequence[str], score: str) -> pd.DataFrame:
         """As `Results`."""

@@ -89,7 +89,7 @@ def non_inferiority(comparison: pd.DataFrame, margin: float) -> pd.Series:
     return verdict
 
 
-def places(found: Draws, better: Better) -> pd.DataFrame:
+def rank_ranges(found: Draws, better: Better) -> pd.DataFrame:
     """The ranks that each strategy may have: `first` … `last`, 1 the best.
 
     `first` is one more than the strategies that are better beyond doubt, and `last` leaves room for

@@ -23,8 +23,8 @@ from emsym.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
-    from emsym.models.stem import Stem
-    from emsym.models.weights import LoadedWeights
+    from emsym.models.pretrained.weights import LoadedWeights
+    from emsym.models.stem.stem import Stem
 
 Factory = Callable[[], "nn.Module"]
 _ALONE = threading.RLock()
@@ -165,7 +165,7 @@ def build(name: str, init: str, slices: int, weights: str | os.PathLike | None, 
     import torch
 
     from emsym.models.interventions import mirror_tie
-    from emsym.models.stem import fill_stem
+    from emsym.models.stem.fill import fill_stem
 
     chosen = parse_init(init)
     factory = ARCHITECTURES.get(name)
@@ -189,7 +189,7 @@ KEPT = 1_000_000_000
 
 def _stamp(weights: str) -> tuple[object, ...]:
     """What tells that weights of the same name are others by now."""
-    from emsym.data.cache import data_dir
+    from emsym.paths import data_dir
 
     file = Path(weights)
     if not file.is_file():
@@ -203,8 +203,8 @@ def _prototype(factory: Factory, weights: str, stamp: tuple[object, ...]) -> Bui
 
     Networks are kept for as long as they and those asked for since take no more than `KEPT`.
     """
-    from emsym.models.stem import find_stem
-    from emsym.models.weights import load_weights
+    from emsym.models.pretrained.weights import load_weights
+    from emsym.models.stem.stem import find_stem
 
     key = (factory, weights, stamp)
     if (found := _PROTOTYPES.pop(key, None)) is None:
@@ -228,7 +228,7 @@ def _blank(factory: Factory, seed: int) -> Built:
     """A network with nothing pretrained, drawn from a seed."""
     import torch
 
-    from emsym.models.stem import find_stem
+    from emsym.models.stem.stem import find_stem
 
     torch.manual_seed(seed)
     model = factory()

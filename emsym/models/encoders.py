@@ -5,9 +5,9 @@ segmentation-models-pytorch and for one or more of every family of timm, with th
 segmentation-models-pytorch writes before their names. It tells what was measured, not what is
 allowed: any other model of timm is treated in the same way. Reading it imports no torch.
 
-``python -m emsym.models.survey`` measures every row anew, with the libraries that are installed,
-and rewrites the file: about 6 minutes on two cores. To add encoders, append lines with their names
-alone first.
+``python -m emsym.models.encoder_survey`` measures every row anew, with the libraries that are
+installed, and rewrites the file: about 6 minutes on two cores. To add encoders, append lines with
+their names alone first.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Encoder:
     stacks that the stem can be filled for.
 
     `decoders` are those that run with it, each with the height and width in pixels of the first
-    stack in `emsym.models.trace.SIZES` that gives a mask of its size. Where there is none the rest
-    was measured on timm's own network without its classifier.
+    stack in `emsym.models.stem.trace.SIZES` that gives a mask of its size. Where there is none the
+    rest was measured on timm's own network without its classifier.
 
     `refused` says why the stem cannot be treated, and is empty where it can.
     """
@@ -78,7 +78,7 @@ def encoders() -> Mapping[str, Encoder]:
         return {row["encoder"]: _from_row(row) for row in csv.DictReader(file)}
 
 
-def table(pattern: str = "*") -> list[tuple[str, str]]:
+def encoder_table(pattern: str = "*") -> list[tuple[str, str]]:
     """The names that match a shell pattern, each with what its row says, on a line of `WIDTH`.
 
     >>> table("resnet34")
@@ -97,7 +97,7 @@ def _line(row: Encoder) -> str:
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 2]} …"
 
 
-def describe(row: Encoder) -> str:
+def encoder_lines(row: Encoder) -> str:
     """All that a row says, in a few lines.
 
     >>> print(describe(encoders()["resnet34"]))

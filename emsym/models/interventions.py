@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from emsym.models.stem import Stem, check_unscripted, mirrored, submodule
+from emsym.models.stem.stem import Stem, check_unscripted, mirrored, submodule
 
 
 class MirrorTied(nn.Module):

@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from emsym.data.locate import digest
-from emsym.run import tasks
-from emsym.run.devices import Devices
-from emsym.run.estimate import Pair, Seen, pair
-from emsym.run.executors import Pool
-from emsym.run.plan import Job
-from emsym.run.record import Record
+from emsym.data.fetching.data_digest import data_digest
+from emsym.run.estimate import Pair, Seen, pair_of
+from emsym.run.executors import tasks
+from emsym.run.executors.base import Pool
+from emsym.run.executors.devices import Devices
+from emsym.run.job import Job
+from emsym.run.store.record import Record
 
 STEPS = 6
 """Of training; the first is slower than those that follow."""
@@ -32,7 +32,7 @@ def calibrate(
     """
     first: dict[Pair, Job] = {}
     for job in missing:
-        first.setdefault(pair(job), job)
+        first.setdefault(pair_of(job), job)
     seen: dict[Pair, list[Seen]] = {}
     failed: dict[Pair, str] = {}
     for which in first.keys() - set(known):
@@ -59,7 +59,7 @@ def _short(job: Job) -> Job:
     recipe = job.protocol.recipe.model_copy(update={"steps": min(STEPS, job.protocol.recipe.steps)})
     scoring = job.protocol.scoring.model_copy(update={"over_training": None})
     protocol = job.protocol.model_copy(update={"recipe": recipe, "scoring": scoring})
-    return replace(job, protocol=protocol, card=card, data_digest=digest(card))
+    return replace(job, protocol=protocol, card=card, data_digest=data_digest(card))
 
 
 def _edge(job: Job) -> int:

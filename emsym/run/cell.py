@@ -14,24 +14,26 @@ import numpy as np
 import torch
 
 from emsym.data.cards import Card
-from emsym.data.fetch import digest, fetch, locate
+from emsym.data.fetching.availability import locate
+from emsym.data.fetching.data_digest import data_digest
+from emsym.data.fetching.fetch import fetch
 from emsym.data.stacks import Split, splits
-from emsym.data.volume import check, open_volume
+from emsym.data.volume import check_volume, open_volume
+from emsym.environment import environment, peak_memory_mb
 from emsym.errors import UserError
 from emsym.files import replacing
 from emsym.models.architectures import build
 from emsym.models.inits import ZFLIP, parse_init
 from emsym.models.interventions import mirror_untie, zflip
 from emsym.protocol import Border
-from emsym.run.environment import environment, peak_memory_mb
 from emsym.run.example import save_example
-from emsym.run.plan import Job
-from emsym.run.record import Record
-from emsym.run.scoring import Watch, score_model, summarise
+from emsym.run.executors.worker import note
+from emsym.run.job import Job
+from emsym.run.scoring import ScoresOverTraining, score_model, summarise
+from emsym.run.store.record import Record
 from emsym.run.timing import timed
-from emsym.run.worker import note
 from emsym.scores import segmentation
-from emsym.scores.logits import DenseLogits
+from emsym.scores.dense_logits import DenseLogits
 from emsym.train import Batch, train
 
 
@@ -44,7 +46,7 @@ def load_splits(
     A worker runs many cells of one data set, so the last ones are kept.
     """
     volume = open_volume(card)
-    check(card, volume, slices, patch)
+    check_volume(card, volume, slices, patch)
     train_split, test_split, test = splits(card, volume, slices, border)
     stacked = slice(test_split.centres.start, test_split.centres.stop)
     foreground, rule = test.foreground[stacked], card.task.instances
@@ -114,7 +116,7 @@ def _require_data(card: Card, planned: str) -> None:
     """Fetch what this machine lacks. Raises `UserError` where it has other data than `planned`."""
     if locate(card) is None:
         fetch(card, _Fetching(), offline=bool(os.environ.get("HF_HUB_OFFLINE")))
-    if (found := digest(card)) != planned:
+    if (found := data_digest(card)) != planned:
         raise UserError(
             f"The data set '{card.name}' is another on this machine ({found[:8]}) than where the "
             f"run was planned ({planned[:8]}): fetch it from the same source on both."
@@ -175,7 +177,7 @@ def _measure(
             )
             return zflip(images, reversals) if zflips else images, labels
 
-        watch = Watch(DenseLogits(model), test_split, protocol)
+        watch = ScoresOverTraining(DenseLogits(model), test_split, protocol)
         curve = train(model, batch, recipe, _progress(recipe.steps), watch, watch.steps)
     columns = score_model(DenseLogits(model), test_split, instances, job.card, protocol, seconds)
     if examples is not None:

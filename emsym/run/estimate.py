@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from emsym.run.plan import Job
-from emsym.run.store import Store
+from emsym.run.job import Job
+from emsym.run.store.store import Store
+from emsym.wording import duration
 
 SAMPLE = 12
 """Records that are read of each pair of data set and architecture."""
@@ -45,7 +46,7 @@ class Estimate:
         return middle, max(0.0, middle - half), middle + half
 
 
-def pair(job: Job) -> Pair:
+def pair_of(job: Job) -> Pair:
     """What decides most of a cell's time."""
     return job.cell.dataset, job.cell.architecture
 
@@ -54,7 +55,7 @@ def history(stored: Iterable[Job], store: Store) -> dict[Pair, list[Seen]]:
     """What some of the stored cells of each pair took."""
     keys: dict[Pair, list[str]] = defaultdict(list)
     for job in stored:
-        keys[pair(job)].append(job.key)
+        keys[pair_of(job)].append(job.key)
     seen: dict[Pair, list[Seen]] = {}
     for which, those in keys.items():
         chosen = random.Random(0).sample(those, min(SAMPLE, len(those)))
@@ -78,7 +79,7 @@ def estimate(missing: Iterable[Job], seen: Mapping[Pair, list[Seen]]) -> Estimat
         return None
     counts: dict[Pair, int] = defaultdict(int)
     for job in missing:
-        counts[pair(job)] += 1
+        counts[pair_of(job)] += 1
     seconds = size = variance = 0.0
     unseen = set()
     for which, count in counts.items():
@@ -106,7 +107,7 @@ def expected(seen: Mapping[Pair, list[Seen]]) -> Callable[[Job], float]:
     def seconds(job: Job) -> float:
         if not seen:
             return 1.0
-        known = seen.get(pair(job)) or _alike(pair(job), seen)
+        known = seen.get(pair_of(job)) or _alike(pair_of(job), seen)
         return statistics.fmean(each.seconds for each in known)
 
     return seconds
@@ -122,24 +123,7 @@ def _alike(which: Pair, seen: Mapping[Pair, list[Seen]]) -> list[Seen]:
     return [each for those in seen.values() for each in those]
 
 
-def duration(seconds: float) -> str:
-    """In the units that a person would use.
-
-    >>> [duration(s) for s in (8, 95, 4_000, 200_000)]
-    ['8 s', '1 min 35 s', '1 h 7 min', '2 d 8 h']
-    """
-    for unit, name, part, small in (
-        (86_400, "d", 3_600, "h"),
-        (3_600, "h", 60, "min"),
-        (60, "min", 1, "s"),
-    ):
-        if round(seconds) >= unit:
-            whole, rest = divmod(round(seconds / part), unit // part)
-            return f"{whole} {name}" + (f" {rest} {small}" if rest else "")
-    return f"{seconds:.0f} s"
-
-
-def said(found: Estimate | None, workers: int) -> str:
+def estimate_text(found: Estimate | None, workers: int) -> str:
     """An estimate in words."""
     if found is None:
         return (

@@ -8,8 +8,8 @@ import numpy as np
 from emsym.data.stacks import Some, Split
 from emsym.files import replacing
 from emsym.protocol import Scoring
-from emsym.scores.logits import DenseLogits
-from emsym.scores.measure import look
+from emsym.scores.dense_logits import DenseLogits
+from emsym.scores.measure import measure
 
 SIZE = 96
 """Height and width, in pixels, of the middle part that is kept, at most."""
@@ -26,7 +26,7 @@ def example(dense: DenseLogits, test: Split, scoring: Scoring) -> dict[str, np.n
     targets = scoring.targets
     target = "true-foreground" if "true-foreground" in targets else targets[0]
     some = Some(test, [index])
-    found = next(look(dense, some, [target], scoring.attributions[:1], scoring.thresholds[0]))
+    found = next(measure(dense, some, [target], scoring.attributions[:1], scoring.thresholds[0]))
     assert found.truth is not None
     kept = {
         "image": _bytes(_middle(found.x[0].numpy(force=True))),

@@ -10,15 +10,15 @@ from torch import Tensor
 from emsym.data.cards import Card
 from emsym.data.stacks import Some, Split, evenly
 from emsym.protocol import Protocol, Scoring
-from emsym.run.record import Column, OverTraining
+from emsym.run.store.record import Column, OverTrainingResult
 from emsym.run.timing import timed
 from emsym.scores import segmentation
-from emsym.scores.faithfulness import faithfulness
-from emsym.scores.logits import DenseLogits
-from emsym.scores.measure import Look, look
+from emsym.scores.dense_logits import DenseLogits
+from emsym.scores.faithfulness.metrics import faithfulness
+from emsym.scores.measure import Measurement, measure
 
 
-class Watch:
+class ScoresOverTraining:
     """Looks at a network while it is trained: is the bias still there at the end?"""
 
     def __init__(self, dense: DenseLogits, test: Split, protocol: Protocol) -> None:
@@ -26,14 +26,14 @@ class Watch:
         settings = protocol.scoring.over_training
         self.steps = settings.steps if settings else ()
         chosen = evenly(len(test), settings.sections if settings else 1)
-        self.found = OverTraining(sections=[test.sections[index] for index in chosen])
+        self.found = OverTrainingResult(sections=[test.sections[index] for index in chosen])
         self._dense, self._scoring, self._some = dense, protocol.scoring, Some(test, chosen)
 
     def __call__(self, step: int) -> None:
         """Measure now, after so many steps."""
         scoring, scores = self._scoring, Scores()
         threshold = scoring.thresholds[0]
-        for found in look(
+        for found in measure(
             self._dense, self._some, scoring.targets, scoring.attributions, threshold
         ):
             scores.extend(found.columns)
@@ -77,7 +77,7 @@ def score_model(
     faithful = Faithful(test, scoring)
     with timed(seconds, "symmetry"):
         targets = tuple(dict.fromkeys((*scoring.targets, scoring.faithfulness.target)))
-        for found in look(dense, test, targets, scoring.attributions, scoring.thresholds[0]):
+        for found in measure(dense, test, targets, scoring.attributions, scoring.thresholds[0]):
             assert found.truth is not None
             truth = found.truth.numpy(force=True)
             for threshold, several in counts.items():
@@ -114,7 +114,7 @@ class Faithful:
         self._chosen = evenly(len(test), scoring.faithfulness.sections)
         self._kept: list[tuple[Tensor, ...]] = []
 
-    def keep(self, found: Look) -> None:
+    def keep(self, found: Measurement) -> None:
         """Keep what is needed of those sections that were chosen."""
         target = self._settings.target
         for index in self._chosen:

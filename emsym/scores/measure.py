@@ -16,16 +16,11 @@ from torch import Tensor
 
 from emsym.errors import UserError
 from emsym.protocol import SHAPLEY, Target
-from emsym.scores.attribution import ATTRIBUTIONS, gradients
-from emsym.scores.logits import DenseLogits
+from emsym.scores.attribution import gradients
+from emsym.scores.attribution.methods import ATTRIBUTIONS
+from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.shapley import slice_shapley
-from emsym.scores.symmetry import (
-    by_slice,
-    flip_dice,
-    flip_error,
-    mirror_distance,
-    symmetry,
-)
+from emsym.scores.symmetry import by_slice, flip_dice, flip_error, mirror_distance, symmetry
 from emsym.scores.targets import target_mask
 
 
@@ -39,7 +34,7 @@ class Stacks(Protocol):
 
 
 @dataclass(frozen=True)
-class Look:
+class Measurement:
     """What one group of n sections gave."""
 
     part: slice
@@ -62,13 +57,13 @@ class Look:
     """(n,) each, NaN where missing; those of attributions are called attribution/target/score."""
 
 
-def look(
+def measure(
     dense: DenseLogits,
     stacks: Stacks,
     targets: Sequence[Target],
     attributions: Sequence[str],
     threshold: float = 0.5,
-) -> Iterator[Look]:
+) -> Iterator[Measurement]:
     """Measure a network on all stacks, group by group, each as large as one pass may be.
 
     `attributions` are registered names, and ``slice-shapley``. The threshold, of the probability,
@@ -85,11 +80,11 @@ def look(
     while start < len(stacks):
         height, width = stacks[start : start + 1][0].shape[-2:]
         part = slice(start, min(len(stacks), start + dense.at_once(height * width)))
-        yield _look(dense, part, *stacks[part], targets, attributions, threshold)
+        yield _measure(dense, part, *stacks[part], targets, attributions, threshold)
         start = part.stop
 
 
-def _look(
+def _measure(
     dense: DenseLogits,
     part: slice,
     x: Tensor,
@@ -97,7 +92,7 @@ def _look(
     targets: Sequence[Target],
     attributions: Sequence[str],
     threshold: float,
-) -> Look:
+) -> Measurement:
     methods = [name for name in attributions if name != SHAPLEY]
     x = x.to(dense.device)
     truth = None if truth is None else truth.to(dense.device).bool()
@@ -139,7 +134,7 @@ def _look(
             found = symmetry(one[:, :, None, None], two[:, :, None, None])
             scores = by_slice("slice_shapley", one) | found.columns()
             columns |= {f"{SHAPLEY}/{target}/{score}": values for score, values in scores.items()}
-    return Look(
+    return Measurement(
         part,
         x,
         truth,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from emsym.protocol import SHAPLEY_SLICES
-from emsym.scores.logits import ROUNDING, DenseLogits
+from emsym.scores.dense_logits import ROUNDING, DenseLogits
 
 Arrangement = tuple[int, ...]
 """Which slice of x stands at each place of a stack, −1 for none."""

@@ -6,14 +6,13 @@ number.
 Slices are s = −k … +k, the centre is index k = S // 2, mirror(s) = −s.
 """
 
-import copy
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from torch import nn
+    pass
 
 
 def slice_share(attribution: np.ndarray) -> np.ndarray:
@@ -125,47 +124,3 @@ def flip_dice(predicted: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
     both = (predicted & mirrored).sum((1, 2), dtype=np.float64)
     total = predicted.sum((1, 2), dtype=np.float64) + mirrored.sum((1, 2))
     return np.divide(2 * both, total, out=np.full_like(total, np.nan), where=total > 0)
-
-
-@dataclass(frozen=True)
-class StemProfile:
-    """Where a bias sits: each slice's share of the L2 norm of the weights that read the stack."""
-
-    where: str
-    """The parameters, as the network names them."""
-    share: np.ndarray
-    """(S,) of all filters together; adds up to 1."""
-    filters: np.ndarray
-    """(F, S) of each filter, branch by branch; NaN for a filter of zeros."""
-
-
-def stem_profile(model: "nn.Module", slices: int | None = None) -> StemProfile:
-    """share_s = ‖w_s‖ / Σ_s ‖w_s‖, of all filters and of each, w_s being what meets slice s.
-
-    The cause beside the effect: for a network whose stem is a mirror image of itself, the shares
-    of −s and +s are equal. They also are where filters merely have equal norms, so equal shares do
-    not prove a symmetric network. `slices` is how many the network reads; None finds it out.
-
-    Raises `UserError`, naming the module, where what reads the stack is not found.
-    """
-    from emsym.models.interventions import is_tied, mirror_untie
-    from emsym.models.stem import find_stem, planes, tensors_of
-
-    if is_tied(model):
-        model = copy.deepcopy(model)
-        mirror_untie(model)
-    stem = find_stem(model, slices)
-    tensors = tensors_of(model, stem)
-    norms = np.concatenate(
-        [
-            planes(tensors[read.path], read).flatten(2).norm(dim=2).double().numpy(force=True)
-            for read in stem.reads
-        ]
-    )
-    whole = np.linalg.norm(norms, axis=0, keepdims=True)
-    return StemProfile(str(stem), _parts(whole)[0], _parts(norms))
-
-
-def _parts(norms: np.ndarray) -> np.ndarray:
-    total = norms.sum(1, keepdims=True)
-    return np.divide(norms, total, out=np.full_like(norms, np.nan), where=total > 0)

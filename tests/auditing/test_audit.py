@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import emsym
-from emsym.auditing.audit import Report
+from emsym.auditing.audit import AuditReport
 from emsym.auditing.report import html
 from emsym.auditing.result import Audit, Interval
 from emsym.auditing.verdict import ratio
@@ -27,8 +27,8 @@ from emsym.data.volume import open_volume
 from emsym.errors import UserError
 from emsym.models.architectures import ARCHITECTURES
 from emsym.protocol import SHAPLEY
-from emsym.scores.logits import DenseLogits
-from emsym.scores.measure import look
+from emsym.scores.dense_logits import DenseLogits
+from emsym.scores.measure import measure
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -246,7 +246,7 @@ def test_a_cards_test_split_gives_the_numbers_of_its_cell(tiny: Path) -> None:
     model = ARCHITECTURES.get("linknet-tu-test_efficientnet")().eval()
     methods = ("saliency", "input-x-gradient", SHAPLEY)
     found = emsym.audit(model, tiny.with_name("tiny-a.toml")).audit
-    for part in look(DenseLogits(model), split, ("true-foreground", "foreground"), methods):
+    for part in measure(DenseLogits(model), split, ("true-foreground", "foreground"), methods):
         for name, values in part.columns.items():
             ours = [np.nan if v is None else v for v in found.images[name][part.part]]
             np.testing.assert_allclose(ours, values, rtol=1e-6, err_msg=name)
@@ -585,18 +585,18 @@ def test_a_section_smaller_than_the_networks_stride() -> None:
 
 
 @pytest.fixture(scope="module")
-def report() -> Report:
+def report() -> AuditReport:
     return emsym.audit(Weighted(2, 1, 1), VOLUME, LABELS)
 
 
-def test_the_json_holds_everything_and_is_read_back(report: Report, tmp_path: Path) -> None:
+def test_the_json_holds_everything_and_is_read_back(report: AuditReport, tmp_path: Path) -> None:
     page, numbers = report.write(tmp_path / "audit.html")
     assert page.read_text().lower().startswith("<!doctype html")
     assert Audit.model_validate_json(numbers.read_text()) == report.audit
     json.loads(numbers.read_text(), parse_constant=pytest.fail)  # no NaN
 
 
-def test_a_report_is_never_written_over(report: Report, tmp_path: Path) -> None:
+def test_a_report_is_never_written_over(report: AuditReport, tmp_path: Path) -> None:
     (tmp_path / "audit.json").write_text("mine")
     with pytest.raises(UserError, match=r"audit\.json exists"):
         report.write(tmp_path / "audit.html")
@@ -605,7 +605,7 @@ def test_a_report_is_never_written_over(report: Report, tmp_path: Path) -> None:
         report.write(tmp_path / "audit.txt")
 
 
-def test_printing_it_tells_the_verdict_and_the_numbers(report: Report) -> None:
+def test_printing_it_tells_the_verdict_and_the_numbers(report: AuditReport) -> None:
     told = str(report)
     assert told.splitlines()[0] == report.audit.verdict
     for word in ("share of z−1", "share of z ", "share of z+1", "flip error", "Dice"):
@@ -614,7 +614,7 @@ def test_printing_it_tells_the_verdict_and_the_numbers(report: Report) -> None:
     assert len(repr(report)) < 200
 
 
-def test_pictures_are_of_the_sections_that_were_audited(report: Report) -> None:
+def test_pictures_are_of_the_sections_that_were_audited(report: AuditReport) -> None:
     shown = [example.section for example in report.pictures.examples]
     assert shown == [1, 5, 10]
     assert report.pictures.mean_map.shape == (3, 64, 96)

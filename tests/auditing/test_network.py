@@ -18,11 +18,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import emsym
-from emsym.auditing.exported import read_exported
+from emsym.auditing.exported_program import read_exported
 from emsym.auditing.network import at_rest, load_network, slices_of
 from emsym.errors import UserError
 from emsym.models.architectures import ARCHITECTURES
-from emsym.registry import load_plugin
+from emsym.plugins import load_plugin
 
 NAME = "unet-tu-test_resnet"
 

@@ -8,7 +8,7 @@ import pytest
 import emsym
 from emsym.protocol import load_protocol
 from emsym.run.cell import run_cell
-from emsym.run.plan import jobs
+from emsym.run.job import jobs
 
 
 @pytest.mark.parametrize("init", ["rgb", "rgb+mirror-tied"])

@@ -15,18 +15,18 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from skimage.exposure import equalize_hist
 
-from emsym.auditing import pictures as draw
+from emsym.auditing import charts as draw
 from emsym.auditing import report
 from emsym.auditing.result import (
     Advice,
     Audit,
-    Data,
-    Example,
+    DataResult,
     Interval,
     Network,
     Pictures,
-    Stem,
-    Symmetry,
+    SectionExample,
+    StemResult,
+    SymmetryResult,
 )
 from emsym.errors import UserError
 
@@ -46,12 +46,12 @@ def _found(value: float) -> Interval:
     return Interval(value=value, low=value - 0.0123, high=value + 0.0123)
 
 
-def _symmetry(slices: int, attribution: str = "saliency", **changed: object) -> Symmetry:
+def _symmetry(slices: int, attribution: str = "saliency", **changed: object) -> SymmetryResult:
     scores = dict.fromkeys(_SCORES, _found(0.2466)) | {
         "share": [_found(1 / slices) for _ in range(slices)],
         "ratio": _found(1.5),
     }
-    return Symmetry(
+    return SymmetryResult(
         **{"attribution": attribution, "target": "foreground", "missing": 0, **scores, **changed}
     )
 
@@ -70,7 +70,7 @@ def _audit(slices: int = 3, **changed: object) -> Audit:
                 classes=1,
                 channel=0,
             ),
-            "data": Data(
+            "data": DataResult(
                 name="cortex",
                 source="cortex.tif",
                 shape=(50, 96, 64),
@@ -90,7 +90,7 @@ def _audit(slices: int = 3, **changed: object) -> Audit:
             "iou": 0.619,
             "symmetry": [_symmetry(slices), _symmetry(slices, "slice-shapley")],
             "shapley": [_found(1 / slices) for _ in range(slices)],
-            "stem": Stem(
+            "stem": StemResult(
                 where="encoder.conv1",
                 share=[1 / slices] * slices,
                 filters=[[1 / slices] * slices] * 4,
@@ -115,7 +115,7 @@ def _pictures(
         return rng.normal(size=size).astype(np.float32)
 
     examples = [
-        Example(
+        SectionExample(
             section=7 + 24 * index,
             stack=noise(slices, *shape),
             attribution=noise(slices, *shape),
@@ -358,12 +358,12 @@ def test_a_report_of_three_large_sections_is_under_two_megabytes():
 
 def test_write_writes_the_page_and_says_where_it_cannot(tmp_path: Path):
     audit, pictures = _audit(), _pictures()
-    report.write(audit, pictures, tmp_path / "new" / "audit.html")
+    report.write_report(audit, pictures, tmp_path / "new" / "audit.html")
     written = (tmp_path / "new" / "audit.html").read_text(encoding="utf-8")
     assert written == report.html(audit, pictures)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
-        report.write(audit, pictures, tmp_path / "file" / "audit.html")
+        report.write_report(audit, pictures, tmp_path / "file" / "audit.html")
 
 
 def test_bars_begin_at_zero_and_share_a_scale():
@@ -429,7 +429,7 @@ def test_a_png_holds_what_was_drawn():
 
 def test_an_example_that_nothing_explains_has_black_maps_and_no_shares():
     (example,) = _pictures(count=1).examples
-    nothing = Example(**{**vars(example), "attribution": np.zeros((3, 96, 64), np.float32)})
+    nothing = SectionExample(**{**vars(example), "attribution": np.zeros((3, 96, 64), np.float32)})
     page = _Page(report.html(_audit(), Pictures([nothing], np.zeros((3, 96, 64)))))
     maps = list(page.pictures("^Attribution on slice"))
     assert len(maps) == 3
@@ -444,7 +444,7 @@ def test_a_constant_stack_is_drawn():
 def test_a_symmetric_network_changes_nothing_that_is_drawn():
     pictures = _pictures(count=1)
     (example,) = pictures.examples
-    same = Example(
+    same = SectionExample(
         **{**vars(example), "mirrored": example.probability + 1e-7 * (example.probability > 0.5)}
     )
     page = _Page(report.html(_audit(), Pictures([same], pictures.mean_map)))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from emsym.auditing.volume import Chosen, choose
+from emsym.auditing.volume import Chosen, choose_sections
 from emsym.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -23,7 +23,7 @@ LABELS = (RANDOM.random(IMAGE.shape) < 0.3).astype(np.uint8) * 7
 
 def chosen(volume: object, labels: object = None, **options: object) -> Chosen:
     wanted: dict = {"slices": 3, "sections": 4, "size": (32, 32), **options}
-    return choose(volume, labels, **wanted)  # type: ignore[arg-type]
+    return choose_sections(volume, labels, **wanted)  # type: ignore[arg-type]
 
 
 def stored(kind: str, values: np.ndarray, path: Path) -> str:

@@ -16,7 +16,7 @@ from torch import nn
 from emsym.cli import main
 from emsym.data.phantoms import generate
 from emsym.models.architectures import ARCHITECTURES
-from emsym.scores.attribution import ATTRIBUTIONS
+from emsym.scores.attribution.methods import ATTRIBUTIONS
 
 BENCH = Path(sys.executable).with_name("emsym-bench")
 PLUGIN = """

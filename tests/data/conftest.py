@@ -156,7 +156,7 @@ def notes() -> Notes:
 @pytest.fixture
 def impatient(monkeypatch):
     """Tries follow each other at once."""
-    monkeypatch.setattr("emsym.data.download.BACKOFF", 0.001)
+    monkeypatch.setattr("emsym.data.fetching.download.BACKOFF", 0.001)
 
 
 @pytest.fixture

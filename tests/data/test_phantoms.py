@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emsym.data.phantoms import KINDS, MIN_SHAPE, Phantom, draw, generate, render
+from emsym.data.phantoms import KINDS, MIN_SHAPE, Phantom, draw_fields, generate, render
 
 SHAPE = (20, 80, 72)
 FRACTIONS = {  # of each class from 1 on, in one volume of SHAPE
@@ -26,7 +26,7 @@ def phantom(request):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("shape", "seed"), [(SHAPE, 0), ((13, 65, 64), 1), (MIN_SHAPE, 2)])
 def test_render_is_equivariant(kind, shape, seed):
-    fields = draw(kind, shape, seed)
+    fields = draw_fields(kind, shape, seed)
     there, back = render(fields), render(fields.mirrored())
     np.testing.assert_array_equal(back.semantic, there.semantic[::-1])
     np.testing.assert_array_equal(back.instances, there.instances[::-1])
@@ -46,7 +46,7 @@ def _arrays(fields):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_mirrored_is_an_involution(kind):
-    fields = draw(kind, MIN_SHAPE, 0)
+    fields = draw_fields(kind, MIN_SHAPE, 0)
     once = dict(_arrays(fields.mirrored()))
     twice = dict(_arrays(fields.mirrored().mirrored()))
     for name, values in _arrays(fields):
@@ -92,15 +92,15 @@ def _odd_moments(fields):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_draws_are_symmetric(kind):
-    moments = [_odd_moments(draw(kind, MIN_SHAPE, seed)) for seed in range(50)]
-    mirrored = _odd_moments(draw(kind, MIN_SHAPE, 0).mirrored())
+    moments = [_odd_moments(draw_fields(kind, MIN_SHAPE, seed)) for seed in range(50)]
+    mirrored = _odd_moments(draw_fields(kind, MIN_SHAPE, 0).mirrored())
     np.testing.assert_allclose(mirrored, -np.array(moments[0]), rtol=1e-2, atol=1e-4)
     assert np.abs(_t(moments)).max() < 4
 
 
 def test_tilted_draws_are_noticed():
     def tilted(seed):
-        fields = draw("fibres", MIN_SHAPE, seed)
+        fields = draw_fields("fibres", MIN_SHAPE, seed)
         fibres = fields.bodies["fibres"]
         axes = fibres.axes.copy()
         axes[:, 0, :2] = np.abs(axes[:, 0, :2])

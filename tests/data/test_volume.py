@@ -15,13 +15,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from emsym.data import layers
 from emsym.data.cards import Card, Files, load_card
 from emsym.data.labels import boundaries
-from emsym.data.layers import boxes, layer_of, open_layer, put
 from emsym.data.phantoms import generate
-from emsym.data.readers import Rows
-from emsym.data.volume import check, check_split, open_volume, paths
+from emsym.data.reading import lazy_array
+from emsym.data.reading.lazy_array import (
+    array_files,
+    boxes,
+    copy_block,
+    in_memory_array,
+    open_lazy_array,
+)
+from emsym.data.reading.readers import Rows
+from emsym.data.volume import check_split, check_volume, open_volume
 from emsym.errors import UserError
 
 SHAPE = (12, 40, 36)
@@ -138,7 +144,7 @@ def test_what_is_stored_is_read(tmp_path, write):
 @pytest.mark.parametrize("axes", AXES)
 @pytest.mark.parametrize("block", [60, 1000, 1 << 24])
 def test_any_order_of_the_axes_is_brought_to_zyx(tmp_path, monkeypatch, axes, write, block):
-    monkeypatch.setattr(layers, "_READ", block)
+    monkeypatch.setattr(lazy_array, "_READ", block)
     order = ["zyx".index(axis) for axis in axes]
     arrays = {}
     for name, array in (("image", IMAGE), ("labels", LABELS), ("ids", IDS)):
@@ -169,12 +175,12 @@ def cut_volumes(draw):
 @given(case=cut_volumes(), block=st.sampled_from([8, 100, 1 << 20]))
 def test_volumes_follow_each_other_along_z(tmp_path, monkeypatch, case, block):
     array, cuts, axes, start, stop = case
-    monkeypatch.setattr(layers, "_READ", block)
+    monkeypatch.setattr(lazy_array, "_READ", block)
     order = ["zyx".index(axis) for axis in axes]
     names = []
     for number, part in enumerate(np.split(array, cuts)):
         names.append(npy(tmp_path / f"part{number}", part.transpose(order).copy()))
-    layer = open_layer("image", tmp_path, Files(path=tuple(names), axes=axes))
+    layer = open_lazy_array("image", tmp_path, Files(path=tuple(names), axes=axes))
     assert layer.shape == array.shape
     found = np.full((stop - start, *array.shape[1:]), -1)
     for box, piece in layer.blocks(start, stop):
@@ -217,7 +223,7 @@ def test_putting_is_assigning(axes):
     order = ["zyx".index(axis) for axis in axes]
     block = array.transpose(order).copy().transpose(np.argsort(order))
     target = np.zeros(array.shape, np.float32)
-    put(target, block)
+    copy_block(target, block)
     np.testing.assert_array_equal(target, array)
 
 
@@ -291,7 +297,7 @@ def test_whole_numbers_stored_as_floats_are_ids(tmp_path, dtype):
 @pytest.mark.parametrize("axes", ["zyx", "yxz", "xyz"])
 @pytest.mark.parametrize("block", [100, 1 << 24])
 def test_boundaries_are_the_foreground_of_ids(tmp_path, monkeypatch, axes, block):
-    monkeypatch.setattr(layers, "_READ", block)
+    monkeypatch.setattr(lazy_array, "_READ", block)
     order = ["zyx".index(axis) for axis in axes]
     ids = np.repeat(np.repeat(IDS[:, ::8, ::6], 8, 1), 6, 2)
     stored = hdf5(tmp_path / "ids", ids.transpose(order).copy(), chunks=(5, 6, 7)) | {"axes": axes}
@@ -349,7 +355,7 @@ def test_of_a_series_just_the_sections_asked_for_are_opened(tmp_path, monkeypatc
 
 
 def test_each_chunk_is_read_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(layers, "_READ", 1)
+    monkeypatch.setattr(lazy_array, "_READ", 1)
     asked = []
 
     class Chunked:
@@ -359,7 +365,7 @@ def test_each_chunk_is_read_once(tmp_path, monkeypatch):
             asked.append(box)
             return IMAGE[box]
 
-    for box, block in layer_of("image", Chunked()).blocks(3, 7):
+    for box, block in in_memory_array("image", Chunked()).blocks(3, 7):
         np.testing.assert_array_equal(block, IMAGE[3:7][box])
     chunks = [
         tuple(side.start // n for side, n in zip(box, (5, 16, 9), strict=True)) for box in asked
@@ -573,12 +579,12 @@ def test_paths_are_files_on_disk(tmp_path):
     png_series(tmp_path / "b", IMAGE)
     zip_of_png(tmp_path / "a", IMAGE)
     zarr.create_array(str(tmp_path / "c.zarr"), data=IMAGE, chunks=(6, 40, 36))
-    found = paths(tmp_path, Files(path=("b/*.png", "a.zip/data/*.png", "c.zarr")))
+    found = array_files(tmp_path, Files(path=("b/*.png", "a.zip/data/*.png", "c.zarr")))
     names = [path.relative_to(tmp_path).as_posix() for path in found]
     assert names[:13] == [f"b/s{z}.png" for z in range(12)] + ["a.zip"]
     assert sorted(names[13:]) == ["c.zarr/c/0/0/0", "c.zarr/c/1/0/0", "c.zarr/zarr.json"]
     with pytest.raises(UserError, match="no file at"):
-        paths(tmp_path, Files(path=("b/*.png", "d/*.png")))
+        array_files(tmp_path, Files(path=("b/*.png", "d/*.png")))
 
 
 # --- refusing: splits -----------------------------------------------------------------------------
@@ -594,18 +600,18 @@ def test_split_past_the_end_is_refused(tmp_path):
 def test_section_smaller_than_the_patch_is_refused(tmp_path):
     card = make(tmp_path)
     volume = open_volume(card)
-    check(card, volume, slices=3, patch=36)
+    check_volume(card, volume, slices=3, patch=36)
     with pytest.raises(UserError, match=r"are 40 × 36 pixels.* 64 × 64"):
-        check(card, volume, slices=3, patch=64)
+        check_volume(card, volume, slices=3, patch=64)
 
 
 @pytest.mark.parametrize("slices", [1, 3, 5])
 def test_split_of_just_one_stack_is_enough_and_less_is_refused(tmp_path, slices):
     card = make(tmp_path, split={"train": [0, slices], "test": [7, 12]})
     volume = open_volume(card)
-    check(card, volume, slices, patch=32)
+    check_volume(card, volume, slices, patch=32)
     with pytest.raises(UserError, match=f"train split .* {slices} sections"):
-        check(card, volume, slices + 2, patch=32)
+        check_volume(card, volume, slices + 2, patch=32)
 
 
 @pytest.mark.parametrize(("value", "told"), [(False, "without foreground"), (True, "all foregr")])

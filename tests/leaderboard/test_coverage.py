@@ -17,7 +17,7 @@ from emsym.leaderboard.statistics import (
     difference_tests,
     holm,
     non_inferiority,
-    places,
+    rank_ranges,
 )
 
 Simulate = Callable[..., tuple[pd.DataFrame, pd.DataFrame]]
@@ -121,7 +121,7 @@ def test_places_hold_the_true_ranks(simulate: Simulate) -> None:
     held, narrowed, times = 0, 0, 300
     for _ in range(times):
         cells, sections = simulate(random, means, pairs=3, seeds=4, seed_sd=0.7, section_sd=0.2)
-        found = places(bootstrap(cells, sections, draws=500), "low")
+        found = rank_ranges(bootstrap(cells, sections, draws=500), "low")
         ranks = np.arange(1, 5)
         held += ((found["first"] <= ranks) & (ranks <= found["last"])).all()
         narrowed += (found["last"] - found["first"]).sum() < 12

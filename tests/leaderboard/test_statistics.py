@@ -17,7 +17,7 @@ from emsym.leaderboard.statistics import (
     non_inferiority,
     pareto,
     pareto_support,
-    places,
+    rank_ranges,
     tie_groups,
 )
 
@@ -56,17 +56,17 @@ def test_over_pairs_with_few_seeds_it_is_scipys_one_sample_test() -> None:
 def test_strategies_that_never_differ_are_not_told_apart() -> None:
     cells = frame(a=[0.0, 0.5, 0.1], b=[0.0, 0.5, 0.1])
     assert p_values(cells).loc["a", "b"] == 1
-    assert places(bootstrap(cells), "low").to_numpy().tolist() == [[1, 2], [1, 2]]
+    assert rank_ranges(bootstrap(cells), "low").to_numpy().tolist() == [[1, 2], [1, 2]]
 
 
 def test_one_seed_is_no_test() -> None:
     assert p_values(frame(a=[0.0], b=[1.0])).isna().all(axis=None)
-    assert places(bootstrap(frame(a=[0.0], b=[1.0])), "low")["last"].tolist() == [2, 2]
+    assert rank_ranges(bootstrap(frame(a=[0.0], b=[1.0])), "low")["last"].tolist() == [2, 2]
 
 
 def test_a_strategy_without_a_value_has_no_place() -> None:
     cells = frame(a=[0.0, 0.1, 0.0], b=[1.0, np.nan, 1.0], c=[5.0, 5.2, 5.1])
-    found = places(bootstrap(cells, draws=1000), "low")
+    found = rank_ranges(bootstrap(cells, draws=1000), "low")
     assert found["last"].isna().tolist() == [False, True, False]
     assert found.loc["c"].tolist() == [2, 2]
 
@@ -114,16 +114,16 @@ def test_places_of_what_is_plain(simulate: Simulate) -> None:
     means = {"bad": 9.0, "good": 0.0, "as-good": 0.0}
     cells, sections = simulate(np.random.default_rng(0), means, pairs=4, seeds=3, seed_sd=0.1)
     drawn = bootstrap(cells, sections, draws=1000)
-    found = places(drawn, "low")
+    found = rank_ranges(drawn, "low")
     assert found.loc["bad"].tolist() == [3, 3]
     assert found.loc["good"].tolist() == found.loc["as-good"].tolist() == [1, 2]
     assert tie_groups(found).to_dict() == {"bad": 2, "good": 1, "as-good": 1}
-    assert places(drawn, "high").loc["bad"].tolist() == [1, 1]
+    assert rank_ranges(drawn, "high").loc["bad"].tolist() == [1, 1]
 
 
 def test_two_seeds_tell_little_apart() -> None:
     cells = frame(a=[0.0, 0.1], b=[1.0, 1.4], c=[0.5, 0.4])
-    found = places(bootstrap(cells, draws=1000), "low")
+    found = rank_ranges(bootstrap(cells, draws=1000), "low")
     assert found["first"].tolist() == [1, 1, 1]
     assert found["last"].tolist() == [3, 3, 3]
     assert tie_groups(found).tolist() == [1, 1, 1]

@@ -18,7 +18,7 @@ from emsym.models.architectures import (
 )
 from emsym.models.encoders import DECODERS
 from emsym.models.inits import list_inits
-from emsym.models.weights import load_weights
+from emsym.models.pretrained.weights import load_weights
 
 NAME = "unet-tu-test_resnet"
 STEM = "encoder.model.conv1.0.weight"
@@ -133,7 +133,7 @@ def loaded(monkeypatch):
         networks.append(model)
         return load_weights(model, *args)
 
-    monkeypatch.setattr("emsym.models.weights.load_weights", load)
+    monkeypatch.setattr("emsym.models.pretrained.weights.load_weights", load)
     _PROTOTYPES.clear()
     return networks
 

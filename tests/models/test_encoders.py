@@ -11,11 +11,12 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
-from emsym.models.encoders import FILE, TIMM, WIDTH, Encoder, encoders, table
+from emsym.models.encoder_survey import SLICES, survey, surveys, write_table
+from emsym.models.encoders import FILE, TIMM, WIDTH, Encoder, encoder_table, encoders
 from emsym.models.inits import INITS
-from emsym.models.stem import fill_stem, find_stem
-from emsym.models.survey import SLICES, survey, surveys, write
-from emsym.models.trace import trace
+from emsym.models.stem.fill import fill_stem
+from emsym.models.stem.stem import find_stem
+from emsym.models.stem.trace import trace
 
 FAMILIES = """
     resnet resnetv2 senet densenet efficientnet mobilenetv3 regnet convnext swin_transformer pvt_v2
@@ -60,15 +61,15 @@ def test_it_is_written_as_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     names = list(encoders())
     assert names == sorted(names)
     text = FILE.read_text(encoding="utf-8")
-    monkeypatch.setattr("emsym.models.survey.FILE", tmp_path / "again.csv")
-    write(list(encoders().values())[::-1])
+    monkeypatch.setattr("emsym.models.encoder_survey.FILE", tmp_path / "again.csv")
+    write_table(list(encoders().values())[::-1])
     assert (tmp_path / "again.csv").read_text(encoding="utf-8") == text
 
 
 def test_reading_it_imports_nothing_slow() -> None:
     code = (
         "import sys\n"
-        "from emsym.models.encoders import table\n"
+        "from emsym.models.encoders import encoder_table as table\n"
         "assert table('resnet34')\n"
         "print({'torch', 'timm', 'numpy', 'pandas'} & set(sys.modules))"
     )
@@ -77,12 +78,12 @@ def test_reading_it_imports_nothing_slow() -> None:
 
 
 def test_lines_fit_a_terminal() -> None:
-    lines = table()
+    lines = encoder_table()
     assert len(lines) == len(encoders())
     assert max(len(line) for _, line in lines) <= WIDTH
     assert max(len(name) for name, _ in lines) + 2 + WIDTH <= 100
-    assert [name for name, _ in table("tu-csat*")] == ["tu-csatv2"]
-    assert "refused: " in table("tu-csatv2")[0][1]
+    assert [name for name, _ in encoder_table("tu-csat*")] == ["tu-csatv2"]
+    assert "refused: " in encoder_table("tu-csatv2")[0][1]
 
 
 @pytest.mark.parametrize("name", KINDS)

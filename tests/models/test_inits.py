@@ -13,8 +13,9 @@ from torch import nn
 
 from emsym.errors import UserError
 from emsym.models.inits import INITS, InitStrategy, list_inits, parse_init, register_init
-from emsym.models.stem import Stem, fill_stem, filled, find_stem
-from emsym.models.watch import Read
+from emsym.models.stem.fill import fill_stem, filled_tensors
+from emsym.models.stem.slice_tracer import Read
+from emsym.models.stem.stem import Stem, find_stem
 
 COPY = (
     "mirror",
@@ -58,7 +59,7 @@ def fill(name, rgb, slices):
     def stem(count):
         return Stem(count, (Read("", "Conv2d", "weight", 1, tuple(range(count))),))
 
-    return filled({"weight": rgb}, stem(3), stem(slices), name, INITS.get(name))["weight"]
+    return filled_tensors({"weight": rgb}, stem(3), stem(slices), name, INITS.get(name))["weight"]
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from emsym.models.architectures import _PROTOTYPES, ARCHITECTURES, create_model
 from emsym.protocol import load_protocol
 from emsym.run.cell import load_splits, run_cell, score_model
 from emsym.run.example import SIZE, example
-from emsym.run.plan import Job, jobs
-from emsym.run.record import Record
-from emsym.scores.logits import DenseLogits
+from emsym.run.job import Job, jobs
+from emsym.run.store.record import Record
+from emsym.scores.dense_logits import DenseLogits
 
 TIMINGS = {"seconds", "peak_memory_mb"}
 KEYS = ("-1", "+0", "+1")

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emsym.protocol import Cell, load_protocol
-from emsym.run.estimate import Estimate, Seen, duration, estimate, expected, history, pair, said
-from emsym.run.plan import Job, jobs
-from emsym.run.store import Store
+from emsym.run.estimate import Estimate, Seen, estimate, estimate_text, expected, history, pair_of
+from emsym.run.job import Job, jobs
+from emsym.run.store.store import Store
+from emsym.wording import duration
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ PAIR = ("tiny-a", "linknet-tu-test_efficientnet")
 
 
 def test_what_was_seen_is_what_is_expected(four: list[Job]) -> None:
-    assert pair(four[0]) == PAIR
+    assert pair_of(four[0]) == PAIR
     found = estimate(four, {PAIR: [Seen(10, 100), Seen(14, 300)]})
     assert found is not None
     assert (found.seconds, found.bytes, found.seen, found.unseen) == (48, 800, 2, frozenset())
@@ -31,7 +32,7 @@ def test_what_was_seen_is_what_is_expected(four: list[Job]) -> None:
 
 def test_nothing_seen_nothing_said(four: list[Job]) -> None:
     assert estimate(four, {}) is None
-    assert "plan --calibrate" in said(None, 2)
+    assert "plan --calibrate" in estimate_text(None, 2)
     assert expected({})(four[0]) == 1
 
 
@@ -45,7 +46,7 @@ def test_a_pair_never_run_is_guessed_after_its_architecture_and_named(four: list
     assert found.seconds == 20
     assert found.unseen == {PAIR}
     assert found.sd >= found.seconds, "it is a guess"
-    assert "tiny-a · linknet-tu-test_efficientnet" in said(found, 1)
+    assert "tiny-a · linknet-tu-test_efficientnet" in estimate_text(found, 1)
     assert expected(seen)(four[0]) == 5
 
 
@@ -71,7 +72,7 @@ def test_history_is_read_from_some_records_of_each_pair(four: list[Job], tmp_pat
 
 
 def test_an_interval_of_few_cells_is_told_in_words() -> None:
-    text = said(Estimate(7200, 600, 2e6, 12), 2)
+    text = estimate_text(Estimate(7200, 600, 2e6, 12), 2)
     assert text.startswith("About 1 h with 2 at once (95 %: 50 min 12 s to 1 h 10 min) and 2.0 MB")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from emsym.errors import UserError
 from emsym.protocol import load_protocol
-from emsym.run.plan import jobs
+from emsym.run.job import jobs
 
 
 def keys(tiny: Path) -> list[str]:

@@ -9,8 +9,8 @@ import torch
 
 from emsym import create_model
 from emsym.protocol import Target
-from emsym.scores.logits import DenseLogits
-from emsym.scores.measure import look
+from emsym.scores.dense_logits import DenseLogits
+from emsym.scores.measure import measure
 
 pytestmark = pytest.mark.gpu
 
@@ -33,7 +33,7 @@ def columns(model, x, chunk=None):
     dense = DenseLogits(model)
     dense.chunk = chunk or dense.chunk
     made = {}
-    for found in look(dense, InMemory(x), TARGETS, METHODS):
+    for found in measure(dense, InMemory(x), TARGETS, METHODS):
         for name, values in found.columns.items():
             made.setdefault(name, []).append(values)
     return {name: np.concatenate(values) for name, values in made.items()}, dense

@@ -7,10 +7,10 @@ from torch import nn
 
 from emsym import UserError, create_model, symmetrize
 from emsym.models.interventions import mirror_tie
-from emsym.models.stem import find_stem
-from emsym.scores.attribution import ATTRIBUTIONS, register_attribution
-from emsym.scores.logits import CHUNK, DenseLogits
-from emsym.scores.measure import look
+from emsym.models.stem.stem import find_stem
+from emsym.scores.attribution.methods import ATTRIBUTIONS, register_attribution
+from emsym.scores.dense_logits import CHUNK, DenseLogits
+from emsym.scores.measure import measure
 
 METHODS = ("saliency", "input-x-gradient", "smoothgrad", "slice-shapley")
 MAPS = METHODS[:-1]
@@ -49,7 +49,7 @@ def stacks(count=3, slices=3, size=40, seed=0):
 
 def columns(model, x, truth=None, targets=("all",), attributions=METHODS, **settings):
     made = {}
-    for found in look(DenseLogits(model, **settings), Seen(x, truth), targets, attributions):
+    for found in measure(DenseLogits(model, **settings), Seen(x, truth), targets, attributions):
         for name, values in found.columns.items():
             made.setdefault(name, []).append(values)
     return {name: np.concatenate(values) for name, values in made.items()}
@@ -216,7 +216,7 @@ def test_scores_do_not_depend_on_chunks_threads_or_neighbours(threads):
     dense = DenseLogits(model)
     dense.chunk = CHUNK // CHUNK  # a section at a time
     seen = Seen(x)
-    for index, found in enumerate(look(dense, seen, ("all",), ("saliency", "slice-shapley"))):
+    for index, found in enumerate(measure(dense, seen, ("all",), ("saliency", "slice-shapley"))):
         for name, values in found.columns.items():
             np.testing.assert_allclose(values, whole[name][index : index + 1], rtol=1e-3, atol=1e-6)
 
@@ -224,7 +224,7 @@ def test_scores_do_not_depend_on_chunks_threads_or_neighbours(threads):
 def test_maps_are_those_of_the_method_alone():
     model, x = Weighted(1.0, 2.0, 3.0), stacks()
     truth = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(1)) > 0.5
-    found = next(look(DenseLogits(model), Seen(x, truth), ("all", "true-foreground"), MAPS))
+    found = next(measure(DenseLogits(model), Seen(x, truth), ("all", "true-foreground"), MAPS))
     for name in MAPS:
         alone = ATTRIBUTIONS.get(name)(DenseLogits(model), x, truth)
         torch.testing.assert_close(found.maps[name, "true-foreground"], alone)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from emsym.models.architectures import create_model
-from emsym.scores.logits import DenseLogits
+from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.shapley import shapley_values, slice_shapley, totals
 
 pytestmark = pytest.mark.usefixtures("one_thread")

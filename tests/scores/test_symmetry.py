@@ -10,6 +10,7 @@ from torch import nn
 
 from emsym import UserError, create_model, symmetrize
 from emsym.models.interventions import is_tied
+from emsym.models.stem.profile import stem_profile
 from emsym.scores.symmetry import (
     flip_dice,
     flip_error,
@@ -17,7 +18,6 @@ from emsym.scores.symmetry import (
     mirror_distance,
     neighbour_asymmetry,
     slice_share,
-    stem_profile,
     symmetry,
 )
 

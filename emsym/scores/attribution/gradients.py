@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emsym.scores.attribution.lean import Lean
-from emsym.scores.logits import DenseLogits
+from emsym.scores.attribution.low_memory import Lean
+from emsym.scores.dense_logits import DenseLogits
 
 SEED = 0
 """Of the noise: every stack gets the same draws, so that no score depends on its neighbours."""

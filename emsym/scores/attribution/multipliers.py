@@ -21,7 +21,7 @@ class _Windows(nn.Module):
     def __init__(self, pool: nn.MaxPool2d) -> None:
         super().__init__()
         self.kernel, self.stride, self.padding = (
-            pair(each) for each in (pool.kernel_size, pool.stride, pool.padding)
+            size_pair(each) for each in (pool.kernel_size, pool.stride, pool.padding)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -145,6 +145,6 @@ def rescaling(module: nn.Module) -> nn.Module:
     return nn.Sequential(_Windows(module), _Rescale(nn.MaxPool2d(module.kernel_size)))
 
 
-def pair(size: int | tuple[int, ...]) -> tuple[int, int]:
+def size_pair(size: int | tuple[int, ...]) -> tuple[int, int]:
     """The size of a window, down and across."""
     return (size, size) if isinstance(size, int) else (size[0], size[1])

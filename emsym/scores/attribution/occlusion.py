@@ -9,7 +9,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from emsym.scores.logits import DenseLogits
+from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.shapley import totals
 
 PATCH = 16

@@ -12,7 +12,7 @@ from torch import nn
 
 from emsym.models.architectures import create_model
 from emsym.scores.attribution import gradients
-from emsym.scores.logits import DenseLogits
+from emsym.scores.dense_logits import DenseLogits
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

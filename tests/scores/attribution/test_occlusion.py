@@ -6,7 +6,7 @@ import torch
 
 from emsym.models.architectures import create_model
 from emsym.scores.attribution.occlusion import PATCH, patch_occlusion, slice_occlusion
-from emsym.scores.logits import DenseLogits
+from emsym.scores.dense_logits import DenseLogits
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

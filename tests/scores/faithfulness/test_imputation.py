@@ -5,8 +5,8 @@ import pytest
 from quantus.functions.perturb_func import noisy_linear_imputation
 from scipy.ndimage import gaussian_filter
 
-from emsym.scores.faithfulness import METRICS
 from emsym.scores.faithfulness.imputation import impute
+from emsym.scores.faithfulness.metrics import METRICS
 
 
 def section(slices=1, size=40, seed=0):

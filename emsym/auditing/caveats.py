@@ -1,0 +1,143 @@
+"""What a reader must know of an audit's numbers, a sentence each."""
+
+import numpy as np
+
+from emsym.auditing.result import SymmetryResult
+from emsym.auditing.volume import Chosen
+from emsym.protocol import Target
+from emsym.scores.dense_logits import STRIDE
+from emsym.scores.segmentation import Counts
+
+FEW = 10
+"""Sections with a value, below which their mean is normal only if they are."""
+LOW_DICE = 0.2
+"""Below, labels or normalisation may be others than the network was trained with."""
+TARGETS: dict[Target, str] = {
+    "foreground": "predicted foreground",
+    "true-foreground": "labelled foreground",
+    "background": "predicted background",
+    "all": "whole sections",
+}
+"""What the targets are called in a sentence."""
+
+
+def slice_names(slices: int) -> list[str]:
+    """Of the slices of a stack, by their distance from the one that is segmented.
+
+    >>> slice_names(3)
+    ['z−1', 'z', 'z+1']
+    """
+    centre = slices // 2
+    return [f"z{s - centre:+d}".replace("-", "−") if s != centre else "z" for s in range(slices)]
+
+
+def of_data(chosen: Chosen, probabilities: bool | None) -> list[str]:
+    """What was looked at, and how it was normalised."""
+    data, notes = chosen.data, []
+    top, bottom, left, right = data.crop
+    if len(chosen) < data.available:
+        notes.append(
+            f"{len(chosen)} of {data.available} sections with all their neighbours were looked at, "
+            "evenly spaced."
+        )
+    if (bottom - top, right - left) != data.shape[1:]:
+        notes.append(
+            f"Of each section the middle {bottom - top} × {right - left} of {data.shape[1]} × "
+            f"{data.shape[2]} pixels were looked at."
+        )
+    if min(bottom - top, right - left) < STRIDE:
+        notes.append(
+            f"They were filled up to {STRIDE} × {STRIDE} pixels by reflection, as networks halve "
+            "their input five times: the numbers are of what was filled in, too. Take larger ones."
+        )
+    notes.append(
+        f"Grey levels were normalised by {data.normalised_by}, {data.mean:.4g} and {data.sd:.4g}"
+        + (
+            "; where training used others, give them with --mean and --sd."
+            if "read" in data.normalised_by
+            else "."
+        )
+    )
+    if chosen.marked is not None:
+        notes.append(
+            f"The labels hold more than two values, and the network has several classes: labelled "
+            f"foreground is what is {chosen.marked} in the labels."
+        )
+    if probabilities:
+        notes.append(
+            "The logits were taken back from probabilities; where these are rounded to 0 or 1, "
+            "attributions are 0."
+        )
+    return notes
+
+
+def of_intervals(sections: list[int], blocks: np.ndarray, valued: int) -> list[str]:
+    """What intervals are over.
+
+    `blocks` are as of `blocks_of`; `valued` is how many sections have the headline's asymmetry.
+    """
+    notes = [
+        "Intervals are over sections of this one volume, which are alike as neighbours are, for "
+        "this one network: another training of it may lean otherwise."
+    ]
+    if (count := len(np.unique(blocks))) < len(sections):
+        notes.append(
+            f"Stacks of the {len(sections)} sections share slices, so that intervals are over "
+            f"{count} {'block' if count == 1 else 'blocks'} of them."
+        )
+    if 1 < valued < FEW:
+        notes.append(
+            f"Of {valued} sections with a value, fewer than {FEW}, an interval is right only if "
+            "they vary as a normal distribution does."
+        )
+    return notes
+
+
+def of_scores(
+    columns: dict[str, np.ndarray],
+    rows: list[SymmetryResult],
+    counts: Counts | None,
+    inverse: Counts | None,
+) -> list[str]:
+    """Which scores are missing in how many sections, and why; and a Dice that is suspect.
+
+    `counts` are pooled over sections, `inverse` those of the labels' background, None without
+    labels.
+    """
+    notes, empty, sections = [], {}, len(columns["flip_error"])
+    if counts and inverse and (inverse.dice or 0) > 0.5 > (counts.dice or 0):
+        notes.append(
+            f"The labels look inverted: Dice is {counts.dice or 0:.2f} against what is not 0 in "
+            f"them, and {inverse.dice:.2f} against what is 0. Give labels that are not 0 where the "
+            "network is to find foreground."
+        )
+    elif counts and counts.dice is not None and counts.dice < LOW_DICE:
+        notes.append(
+            f"Dice is {counts.dice:.2f}: is the labelled foreground what the network segments, "
+            "and was it trained with this mean and sd?"
+        )
+    for target in dict.fromkeys(row.target for row in rows):
+        empty[target] = int((columns[f"{target}/pixels"] == 0).sum())
+        if empty[target]:
+            notes.append(
+                f"The {TARGETS[target]} is empty in {empty[target]} of {sections} sections, which "
+                "have no attribution scores for it."
+            )
+    for row in rows:
+        of = f"{row.attribution} over the {TARGETS[row.target]}"
+        if zero := row.missing - empty[row.target]:
+            notes.append(
+                f"The attribution, {of}, is zero everywhere or not finite in {zero} of the "
+                f"{sections - empty[row.target]} sections that have a target."
+            )
+        lone = columns[f"{row.attribution}/{row.target}/model_asymmetry"]
+        if (none := int(np.isnan(lone).sum()) - row.missing) and row.share and len(row.share) > 1:
+            notes.append(
+                f"Neither side counts in {none} sections by {of}, so that they have no asymmetry."
+            )
+    if unsegmented := int(np.isnan(columns["flip_dice"]).sum()):
+        notes.append(
+            f"Nothing is predicted in {unsegmented} of {sections} sections, neither from the stack "
+            "nor from its mirror image: they have no flip Dice."
+        )
+    return notes

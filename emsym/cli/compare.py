@@ -1,0 +1,61 @@
+"""`compare`: two strategies, or submissions, side by side."""
+
+from pathlib import Path
+
+import click
+
+from emsym.cli.options import OUTPUT
+
+
+@click.command()
+@click.argument("one")
+@click.argument("other")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to draw the differences; by default compare-ONE-OTHER.png in the output.",
+)
+@OUTPUT
+def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
+    """Two strategies, or submissions, and by how much they differ."""
+    import re
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from emsym import wording
+    from emsym.files import write_atomically
+    from emsym.leaderboard.collection import Stored
+    from emsym.leaderboard.compare import compare as compared
+    from emsym.leaderboard.compare import plot as drawn
+    from emsym.leaderboard.render import sentences
+
+    found = compared(Stored(output).results, one, other)
+    console = Console()
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    heads = ["score", one, other, "difference (95 % interval)", "p"]
+    heads += ["Hedges' g", "cells above"] if console.width >= 100 else []
+    for head in heads:
+        side = "left" if head == "score" else "right"
+        table.add_column(escape(head), justify=side, no_wrap=True)  # type: ignore[arg-type]
+    for each in found.differences:
+        row, digits = each.row, each.score.digits
+        texts = [
+            each.score.title,
+            wording.number(row["one"], digits),
+            wording.number(row["other"], digits),
+            wording.interval(row["mean"], row["low"], row["high"], digits),
+            sentences.chance(row["p"]),
+            wording.number(row["effect"], 2),
+            f"{100 * row['wins']:.0f} %",
+        ]
+        table.add_row(*texts[: len(heads)])
+    console.print(
+        f"{escape(found.where)}. Paired: {escape(other)} − {escape(one)}.", highlight=False
+    )
+    console.print(table)
+    plain = [re.sub(r"[^\w.+-]", "_", name)[:60] for name in (one, other)]
+    path = plot or output / f"compare-{plain[0]}-{plain[1]}.png"
+    write_atomically(path, drawn(found))
+    console.print(f"Plot: {path}", highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,106 @@
+"""`list`: the names that may be used."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+from pathlib import Path
+
+import click
+
+from emsym.cli.options import PLUGIN
+from emsym.errors import UserError
+
+KINDS = (
+    "datasets",
+    "architectures",
+    "encoders",
+    "inits",
+    "interventions",
+    "attributions",
+    "metrics",
+    "executors",
+    "protocols",
+)
+MORE = "Any other encoder of timm may follow after 'tu-'"
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(KINDS))
+@click.argument("pattern", required=False)
+@PLUGIN
+def list_(what: str, pattern: str | None, plugins: tuple[Path, ...]) -> None:
+    """Names that may be used, all or those like PATTERN.
+
+    Quote a PATTERN with a star: 'unet-*'.
+    """
+    from emsym.models.encoders import encoder_lines, encoders
+
+    found = [row for row in _named(what, pattern) if fnmatch(row[0], pattern or "*")]
+    if not found:
+        more = "; put stars around a part of a name, in quotes: '*convnext*'"
+        if what in ("architectures", "encoders"):
+            more += f". {MORE}"
+        raise UserError(f"None of the {what} matches '{pattern}'{more}.")
+    if what == "encoders" and len(found) == 1:
+        return click.echo(encoder_lines(encoders()[found[0][0]]))
+    width = max(len(name) for name, _ in found) + 2
+    for name, summary in found:
+        click.echo(f"{name:<{width}}{summary}".rstrip())
+    if note := _note(what, pattern):
+        click.echo(note)
+    return None
+
+
+def _named(what: str, pattern: str | None) -> list[tuple[str, str]]:
+    """Names and what is said of each; architectures by decoder where none is asked for."""
+    from emsym.data.cards import list_cards, load_card
+    from emsym.models.architectures import ARCHITECTURES
+    from emsym.models.encoders import DECODERS, encoder_table, encoders
+    from emsym.models.inits import INITS, INTERVENTIONS
+    from emsym.protocol import list_protocols, load_protocol
+    from emsym.registry import Registry
+    from emsym.run.executors.registry import EXECUTORS
+    from emsym.scores.attribution.methods import ATTRIBUTIONS
+    from emsym.scores.faithfulness.metrics import METRICS
+
+    if what == "datasets":
+        return [
+            (card.name, card.title) for name in list_cards() for card in load_card(name).each_task()
+        ]
+    if what == "protocols":
+        return [(name, load_protocol(name).description) for name in list_protocols()]
+    if what == "encoders":
+        return encoder_table()
+    if what == "interventions":
+        return list(INTERVENTIONS.items())
+    registries: dict[str, Registry] = {
+        "attributions": ATTRIBUTIONS,
+        "metrics": METRICS,
+        "executors": EXECUTORS,
+        "inits": INITS,
+    }
+    if registry := registries.get(what):
+        return [(name, registry.summary(name)) for name in registry.names()]
+    if pattern is not None:
+        return [(name, ARCHITECTURES.summary(name)) for name in ARCHITECTURES.names()]
+    counts = [(d, sum(d in encoder.decoders for encoder in encoders().values())) for d in DECODERS]
+    tried = {f"{d}-{name}" for name, encoder in encoders().items() for d in encoder.decoders}
+    own = [name for name in ARCHITECTURES.names() if name not in tried]
+    return [
+        *((f"{decoder}-ENCODER", f"{count} encoders were tried") for decoder, count in counts),
+        *((name, ARCHITECTURES.summary(name)) for name in own),
+    ]
+
+
+def _note(what: str, pattern: str | None) -> str:
+    """What else may be used, or asked."""
+    if what == "architectures":
+        more = "" if pattern else " `list architectures 'unet-*'` names those that were tried."
+        return f"{MORE}.{more}"
+    if what == "encoders":
+        return "`list encoders NAME` tells all of one: its decoders, and why it was refused."
+    if what == "attributions" and pattern is None:
+        return "And slice-shapley: exact Shapley values of the slices, one number each and no map."
+    if what == "inits" and pattern is None:
+        return "Interventions go with any of them: uniform-green+mirror-tied. `list interventions`"
+    return ""

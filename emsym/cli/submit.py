@@ -1,0 +1,42 @@
+"""`submit`: the cells of a run are packed for the leaderboard."""
+
+from pathlib import Path
+
+import click
+
+SUBMISSIONS = Path("results") / "submissions"
+
+
+@click.command()
+@click.option(
+    "--store",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Folder that `run --output` named.",
+)
+@click.option("--name", required=True, help="Of the submission: small letters, digits, hyphens.")
+@click.option(
+    "--protocol", "protocol_name", default="quick", show_default=True, help="Name or TOML file."
+)
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A plug-in file to go with the submission; it is not run.",
+)
+def submit(store: Path, name: str, protocol_name: str, plugins: tuple[Path, ...]) -> None:
+    """Pack the finished cells of a protocol for the leaderboard."""
+    from emsym.protocol import list_protocols, load_protocol
+    from emsym.submission.layout import SHEET, check_name
+    from emsym.submission.pack import pack
+
+    folder = SUBMISSIONS / check_name(name)
+    again = (folder / SHEET).is_file()
+    pack(store, load_protocol(protocol_name), folder, plugins)
+    more = "" if protocol_name in list_protocols() else f" --protocol {protocol_name}"
+    click.echo(
+        f"Packed {folder}. {'See that' if again else 'Fill in'} {folder / SHEET}"
+        f"{' is still right' if again else ''}, then: emsym-bench validate {folder}{more}"
+    )

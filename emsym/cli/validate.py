@@ -1,0 +1,25 @@
+"""`validate`: a submission is checked, and nothing of it is run."""
+
+from pathlib import Path
+
+import click
+
+from emsym.cli.options import SUBMISSION_PATH, SUBMISSION_PROTOCOL
+
+
+@click.command()
+@SUBMISSION_PATH
+@SUBMISSION_PROTOCOL
+def validate(path: Path, protocol_name: str | None) -> None:
+    """Check a submission, without running anything of it."""
+    from emsym.submission.validate import validate
+
+    report = validate(path, protocol_name)
+    protocol, counts = report.protocol, report.counts
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    click.echo(
+        f"{path} is sound: {protocol.name}, version {protocol.version}; cells: {told}; scores "
+        f"computed again from the values of {report.sections:,} sections."
+    )
+    for note in report.notes:
+        click.echo(f"note: {note}")

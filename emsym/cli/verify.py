@@ -1,0 +1,49 @@
+"""`verify`: some cells of a submission are run again."""
+
+from pathlib import Path
+
+import click
+
+from emsym.cli.options import PLUGIN, SUBMISSION_PATH, SUBMISSION_PROTOCOL
+
+
+@click.command()
+@SUBMISSION_PATH
+@click.option("--sample", type=click.IntRange(1), required=True, help="How many cells to run.")
+@SUBMISSION_PROTOCOL
+@PLUGIN
+def verify(path: Path, sample: int, protocol_name: str | None, plugins: tuple[Path, ...]) -> int:
+    """Run a sample of a submission's cells again, and compare.
+
+    Which cells is decided by a digest of the submission. Code of its authors is run only where you
+    give its file with --plugin: read it first.
+    """
+    from rich.console import Console
+
+    from emsym.run.display import RunDisplay
+    from emsym.submission.verify import verify_submission
+
+    console = Console()
+    with RunDisplay(console) as watch:
+        found = verify_submission(path, sample, watch, protocol_name, plugins)
+    for each in found:
+        if not each.beyond:
+            worst = max(each.differences, key=lambda one: one.apart / max(one.allowed, 1e-12))
+            click.echo(
+                f"{each.cell}: "
+                + (
+                    f"as claimed, within the tolerance; furthest is {worst.score}, by "
+                    f"{worst.apart:.2g} of {worst.allowed:.2g}."
+                    if worst.apart
+                    else "every score is exactly as claimed."
+                )
+            )
+        for one in each.beyond:
+            click.echo(
+                f"{each.cell}: {one.score} is {one.found:.6g} here, and {one.claimed:.6g} is "
+                f"claimed: {one.apart:.2g} apart, {one.allowed:.2g} allowed.",
+                err=True,
+            )
+    wrong = sum(bool(each.beyond) for each in found)
+    click.echo(f"{len(found) - wrong} of {len(found)} cells that were run again are as claimed.")
+    return 1 if wrong else 0

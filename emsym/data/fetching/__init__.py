@@ -1,0 +1,1 @@
+"""Fetching: a card's files are downloaded, verified, unpacked and found again."""

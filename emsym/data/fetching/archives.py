@@ -1,0 +1,124 @@
+"""Unpacking an archive that a stranger made."""
+
+import errno
+import hashlib
+import shutil
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from emsym.data.cards import is_inside
+from emsym.data.fetching.fetched_files import BadFile, check_space
+from emsym.errors import UserError
+
+ZIP, TAR = (".zip",), (".tar", ".tar.gz", ".tgz")
+ARRAY = ".zarr.zip"
+"""An array that is read as it is."""
+CHUNK = 1 << 20
+
+_BY_NAMES = (None, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+"""Errors that names of an archive's members bring about."""
+
+
+class _Member(NamedTuple):
+    name: str
+    size: int
+    is_file: bool
+    open: Callable[[], Any]
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file of that name is unpacked.
+
+    >>> is_archive("snemi.zip"), is_archive("training.tif"), is_archive("volume.zarr.zip")
+    (True, False, False)
+    """
+    return name.lower().endswith(ZIP + TAR) and not name.lower().endswith(ARRAY)
+
+
+def unpack(archive: Path, folder: Path, taken: Collection[str] = ()) -> dict[str, str]:
+    """Unpack all files into a folder; their names with the checksum of each.
+
+    Nothing is written where a member would leave the folder, is a link or a device, or has one of
+    the names `taken`, or where the disk has no room; and nothing is in its place before all is
+    unpacked. Raises `BadFile`, naming the member, or saying how the archive is damaged.
+    """
+    aside = folder / f".{archive.name}.unpacking"  # on the same disk, so that moving is renaming
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        with _members(archive) as members:
+            for member in members:
+                _check(archive, member, taken)
+            check_space(folder, sum(member.size for member in members))
+            sums = {_path(member): _write(member, aside) for member in members}
+        for name in sums:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (aside / name).replace(folder / name)
+    except OSError as error:
+        if error.errno not in _BY_NAMES:  # the disk's fault, not the archive's
+            raise
+        raise BadFile(f"{archive.name} is damaged ({error})") from error
+    except UserError:
+        raise
+    except Exception as error:  # whatever reading a damaged archive raises
+        raise BadFile(f"{archive.name} is damaged ({error})") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return sums
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[list[_Member]]:
+    """What an archive holds except folders, which come with their files."""
+    if archive.name.lower().endswith(ZIP):
+        with zipfile.ZipFile(archive) as opened:
+            yield [
+                _Member(
+                    info.filename,
+                    info.file_size,
+                    # what was not packed under Unix has no mode
+                    stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG),
+                    partial(opened.open, info),
+                )
+                for info in opened.infolist()
+                if not info.is_dir()
+            ]
+    else:
+        with tarfile.open(archive) as tar:
+            yield [
+                _Member(info.name, info.size, info.isreg(), partial(tar.extractfile, info))
+                for info in tar
+                if not info.isdir()
+            ]
+
+
+def _path(member: _Member) -> str:
+    return PurePosixPath(member.name).as_posix()  # without ./
+
+
+def _check(archive: Path, member: _Member, taken: Collection[str]) -> None:
+    wrong = None
+    if not is_inside(member.name):
+        wrong = "lies outside of it"
+    elif not member.is_file:
+        wrong = "is a link or a device"
+    elif _path(member) in taken:
+        wrong = "has the name of another file"
+    if wrong:
+        raise BadFile(f"{archive.name} is not unpacked: its member '{member.name}' {wrong}")
+
+
+def _write(member: _Member, folder: Path) -> str:
+    target = folder / _path(member)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sha = hashlib.sha256()
+    with target.open("wb") as file, member.open() as content:
+        while chunk := content.read(CHUNK):
+            file.write(chunk)
+            sha.update(chunk)
+    return f"sha256:{sha.hexdigest()}"

@@ -1,0 +1,121 @@
+"""One file of a source: downloaded or taken from a person's folder, verified and unpacked."""
+
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+
+from emsym.data.cards import RemoteFile
+from emsym.data.fetching.archives import is_archive, unpack
+from emsym.data.fetching.download import DownloadListener, discard, download, link_or_copy, resolve
+from emsym.data.fetching.fetched_files import BadFile, Fetched, know
+from emsym.errors import UserError
+
+
+def obtain(
+    name: str,
+    place: str | Path,
+    remote: RemoteFile,
+    known: Fetched | None,
+    folder: Path,
+    taken: Collection[str],
+    watcher: DownloadListener,
+    offline: bool,
+) -> Fetched:
+    """Bring one file into a folder, from an address or from a person's path.
+
+    Its checksum must be the card's, else that of a DOI's record, else the one `known` from an
+    earlier fetch. Members of an archive may not have the names `taken`. `offline`, no record is
+    asked. Raises `UserError`.
+    """
+    place, published = _ask(place, remote, watcher, offline)
+    expected = published or (known.checksum if known else None)
+    path = folder / name
+    if expected is None:
+        path.unlink(missing_ok=True)  # nobody knows any more where it came from
+    try:
+        _retrieve(name, place, expected, folder, watcher)
+    except BadFile as error:
+        if published is not None:
+            raise
+        raise BadFile(f"{error}, as it had first: delete {folder} to take what is new") from error
+    checksum = expected or file_sum(path)
+    size = path.stat().st_size
+    if published is None and remote.size and not 0.9 < size / remote.size < 1.1:
+        aside = put_aside(path, path, checksum)
+        raise BadFile(
+            f"{name} has {size} bytes, the card says about {remote.size} (kept as {aside})"
+        )
+    members = {}
+    if is_archive(name):
+        for member in known.members if known else ():
+            (folder / member).unlink(missing_ok=True)  # the new archive may have no such member
+        try:
+            sums = unpack(path, folder, taken)
+        except BadFile as error:
+            if published is not None:
+                raise
+            raise BadFile(f"{error} (kept as {put_aside(path, path, checksum)})") from error
+        members = {member: know(folder / member, sha) for member, sha in sums.items()}
+    pinned = published is None and (known is None or known.pinned)
+    return Fetched(**know(path, checksum).model_dump(), pinned=pinned, members=members)
+
+
+def file_sum(path: Path, like: str = "sha256:") -> str:
+    """The checksum of a file, of the same kind as another."""
+    import pooch
+
+    kind = like.partition(":")[0]
+    return f"{kind}:{pooch.file_hash(path, kind)}"
+
+
+def _ask(
+    place: str | Path, remote: RemoteFile, watcher: DownloadListener, offline: bool
+) -> tuple[str | Path, str | None]:
+    """Where the file lies really, and its published checksum."""
+    if place == remote.url:
+        address, published = resolve(remote.url, watcher)
+        return address, remote.checksum or published
+    published = remote.checksum
+    if published is None and not offline:
+        try:
+            published = resolve(str(remote.url), watcher)[1]
+        except UserError as error:  # who has the file may have no network
+            watcher.say(f"The published checksum is not known: {error}.")
+    return place, published
+
+
+def _retrieve(
+    name: str, place: str | Path, expected: str | None, folder: Path, watcher: DownloadListener
+) -> None:
+    import pooch
+
+    path, part = folder / name, folder / f"{name}.part"
+    if isinstance(place, Path):
+        downloader = partial(_take, place)
+    else:
+        checked = expected is not None
+        downloader = partial(download, name=name, part=part, checked=checked, watcher=watcher)
+    pooch.get_logger().setLevel("WARNING")  # the watcher is told, in emsym's words
+    try:
+        pooch.retrieve(str(place), expected, name, folder, downloader=downloader)
+    except ValueError as error:  # pooch's for another checksum
+        got = place if isinstance(place, Path) else part
+        if expected is None or not got.is_file():
+            raise
+        actual = file_sum(got, expected)
+        kept = "" if got == place else f" (kept as {put_aside(part, path, actual)})"
+        discard(part)
+        raise BadFile(
+            f"{got if got == place else name} has the checksum {actual} instead of {expected}{kept}"
+        ) from error
+    discard(part)
+
+
+def _take(file: Path, _url: str, output_file: str, _pooch: object) -> None:
+    link_or_copy(file, Path(output_file))
+
+
+def put_aside(file: Path, path: Path, checksum: str) -> Path:
+    """Rename what should not be at a path; the new name."""
+    aside = path.with_name(f"{path.name}.bad-{checksum.partition(':')[2][:8]}")
+    return file.replace(aside)

@@ -1,0 +1,120 @@
+"""What a card says, for people: a table of data sets, and one data set line by line."""
+
+from collections.abc import Iterable
+
+from rich.filesize import decimal
+from tabulate import tabulate
+
+from emsym.data.cards import BOUNDARY, Card, Source, Task
+from emsym.data.fetching.availability import locate
+
+
+def download_size(card: Card) -> str:
+    """What the first source's files weigh together; ``over …`` where not all is known."""
+    if not card.sources:
+        return "none"
+    source = next(iter(card.sources.values()))
+    known = [source.remote(name).size for name in source.files]
+    if not any(known):
+        return "not known" if known else "beside the card"
+    return "over " * (None in known) + decimal(sum(filter(None, known)))
+
+
+def card_table(cards: Iterable[Card], markdown: bool = False) -> str:
+    """The data sets, one a row: for a terminal with what is on disk, or in Markdown with sources.
+
+    The Markdown is the table of the README.
+    """
+    if markdown:
+        rows = [
+            {
+                "name": f"`{card.name}`",
+                "what": card.title,
+                "modality": card.modality,
+                "voxels (z × y × x)": _times(card.extent),
+                "nm": _times(card.voxel_size_nm),
+                "download": download_size(card),
+                "tasks": ", ".join(card.tasks),
+                "licence": card.licence,
+                "cite": card.citation,
+            }
+            for card in cards
+        ]
+        return tabulate(rows, headers="keys", tablefmt="github")
+    short = [(card.name, card.title, _on_disk(card).partition(" (")) for card in cards]
+    return tabulate(
+        [
+            (name, what, f"{found[0]}, in part" if found[1] else found[0])
+            for name, what, found in short
+        ],
+        headers=["name", "what", "on disk"],
+        tablefmt="simple",
+    )
+
+
+def terms(card: Card) -> list[str]:
+    """What whoever uses the data must know: its licence, and what to cite."""
+    return [f"licence: {card.licence}", *([f"cite: {card.citation}"] if card.citation else [])]
+
+
+def card_lines(card: Card) -> list[tuple[str, str]]:
+    """Everything that a person asks of a card, as (word, text)."""
+    told = [
+        ("", card.title),
+        ("modality", card.modality),
+        ("volume", f"{_times(card.extent)} voxels of {_times(card.voxel_size_nm)} nm"),
+        ("stacked along", card.stacked_along),
+        *((f"task {name}", _task(task)) for name, task in card.tasks.items()),
+        *((f"split {name}", f"sections {a} to {b - 1}") for name, (a, b) in _ranges(card)),
+        ("licence", card.licence),
+        ("cite", card.citation),
+        ("homepage", card.homepage),
+        *((f"source {name}", _source(source)) for name, source in card.sources.items()),
+        ("on disk", _on_disk(card)),
+    ]
+    return [(word, text) for word, text in told if text]
+
+
+def _ranges(card: Card) -> Iterable[tuple[str, tuple[int, int]]]:
+    return card.split.ranges().items()
+
+
+def _times(numbers: tuple[float, ...] | None) -> str:
+    return " × ".join(f"{number:g}" for number in numbers) if numbers else "?"
+
+
+def _task(task: Task) -> str:
+    if task.foreground == BOUNDARY:
+        what = f"borders between the ids of '{task.labels}', {2 * task.boundary_width} pixels wide"
+    else:
+        what = f"{task.foreground} ({task.classes[task.foreground]}) in '{task.labels}'"
+    rule = "what lies between" if task.instances == "between" else "its connected components"
+    truth = f", true ones the ids of '{task.ids}'" if task.ids else ""
+    return f"{what}; instances: {rule}{truth}"
+
+
+def _source(source: Source) -> str:
+    if not source.files:
+        return "beside the card"
+    names = list(source.files)
+    first = source.remote(names[0])
+    if len(names) > 1:
+        return f"{source.url or first.url}, {len(names)} files"
+    if first.checksum:
+        vouched = f"{first.checksum[:18]}…"
+    else:
+        by_record = str(first.url).startswith("doi:")
+        vouched = "checksum from the record" if by_record else "no published checksum"
+    return f"{first.url}, {vouched}"
+
+
+def _on_disk(card: Card) -> str:
+    """Whether the data is there, and for which tasks if not for all."""
+    if not card.sources:
+        return "no need"
+    found = {next(iter(chosen.tasks)): locate(chosen) for chosen in card.each_task()}
+    here = {task: located for task, located in found.items() if located is not None}
+    if not here:
+        return "no"
+    some = "" if len(here) == len(found) else f" ({', '.join(here)})"
+    return f"yes{some}"

@@ -1,0 +1,104 @@
+"""A data set at a glance: sections, what is labelled in them, one slice stack, label fractions."""
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emsym.data.cards import Card
+from emsym.data.inspecting.foreground_fraction import Fractions
+from emsym.data.volume import Sections, open_volume
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLOUR = (0.95, 0.45, 0.1, 0.5)
+_PIXELS = 400
+"""About the side of a section as drawn."""
+_LONGEST = 3
+"""Of a section that is longer than so many times its other side, the middle is drawn."""
+
+
+def draw_preview(card: Card, shares: Fractions, slices: int = 3) -> bytes:
+    """A PNG of a data set with all its tasks.
+
+    Two sections of either split, once as they are and once with each task's foreground in colour;
+    the S slices of one stack of the test split; and the label fractions.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    chosen = card.each_task()
+    volumes = [open_volume(each) for each in chosen]
+    height, width = (
+        min(side, _LONGEST * min(volumes[0].shape[1:])) for side in volumes[0].shape[1:]
+    )
+    step = max(1, round(max(height, width) / _PIXELS))
+    middle = tuple(
+        slice((whole - side) // 2, (whole + side) // 2, step)
+        for whole, side in zip(volumes[0].shape[1:], (height, width), strict=True)
+    )
+    places = [
+        (f"{name}, z = {z}", z)
+        for name, (start, stop) in card.split.ranges().items()
+        for z in (start + (stop - start) // 4, start + 3 * (stop - start) // 4)
+    ]
+    start, stop = card.split.test
+    first = max(start, (start + stop - slices) // 2)
+    stack = volumes[0].read(first, min(first + slices, stop)).image[:, *middle]
+    sections = [[_part(volume.read(z, z + 1), middle) for _, z in places] for volume in volumes]
+    limits = tuple(np.percentile(np.stack([part.image for part in sections[0]]), (0.5, 99.5)))
+
+    cell = 9.5 / len(places) * height / width
+    bars = 0.5 + 0.42 * len(shares)
+    rows = [cell] * (1 + len(chosen)) + [9.5 / max(len(stack), 4) * height / width, bars]
+    with mpl.rc_context({"font.size": 9, "axes.titlesize": 9}):
+        figure = Figure(
+            figsize=(9.5, sum(rows) + 0.4 + 0.2 * len(rows)), dpi=120, layout="constrained"
+        )
+        parts: Any = figure.subfigures(len(rows), 1, height_ratios=rows)
+        plain = parts[0].subplots(1, len(places))
+        for axis, (title, _), part in zip(plain, places, sections[0], strict=True):
+            _show(axis, part.image[0], limits, title)
+        for rank, (each, found) in enumerate(zip(chosen, sections, strict=True), start=1):
+            axes = parts[rank].subplots(1, len(places))
+            for axis, part in zip(axes, found, strict=True):
+                _show(axis, part.image[0], limits, ", ".join(each.tasks))
+                colour = np.zeros((*part.foreground.shape[1:], 4))
+                colour[part.foreground[0]] = _COLOUR
+                axis.imshow(colour)
+        axes = parts[-2].subplots(1, max(len(stack), 4))
+        for axis in axes:
+            axis.set_axis_off()
+        for index, section in enumerate(stack):
+            offset = f"{index - len(stack) // 2:+d}".replace("-", "−")
+            title = f"one stack, z = {first + index}" if offset == "+0" else f"z{offset}"
+            _show(axes[index], section, limits, title)
+        _bars(parts[-1].subplots(1, 1), shares)
+        figure.suptitle(f"{card.name}: {card.title}", fontsize=10)
+        png = io.BytesIO()
+        figure.savefig(png, metadata={"Software": None})
+    return png.getvalue()
+
+
+def _part(whole: Sections, place: tuple[slice, ...]) -> Sections:
+    return Sections(whole.image[:, *place], whole.foreground[:, *place], None)
+
+
+def _show(axis: "Axes", section: np.ndarray, limits: tuple[float, ...], title: str) -> None:
+    axis.imshow(section, cmap="gray", vmin=limits[0], vmax=limits[1])
+    axis.set_title(title)
+    axis.set_axis_off()
+
+
+def _bars(axis: "Axes", shares: Fractions) -> None:
+    names = [(task, split) for task, found in shares.items() for split in found]
+    values = [shares[task][split] for task, split in names]
+    colours = ["#30343b" if split == "train" else "#8a8f98" for _, split in names]
+    bars = axis.barh(range(len(names)), values, color=colours, height=0.7)
+    axis.bar_label(bars, [f"{value:.3f}" for value in values], padding=3)
+    axis.set_yticks(range(len(names)), [f"{task}, {split}" for task, split in names])
+    axis.invert_yaxis()
+    axis.set_xlim(0, max([*values, 0.01]) * 1.15)
+    axis.set_title("share of the split's pixels")
+    axis.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,261 @@
+"""An image or labels on disk, in one file or in many, as one (Z, Y, X) array read in blocks."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from emsym.data.cards import Files
+from emsym.data.reading.readers import Array, Location, find_files, open_array
+from emsym.errors import UserError
+
+Box = tuple[slice, ...]
+T = TypeVar("T")
+
+_READ = 4 << 20
+"""About how many bytes are read at once, but no more than a tenth of what is asked for: with the
+next block, and what is made of one, the memory of some of them is taken beyond the result."""
+_RUN = 400
+"""What is read has at least so much along x, as the result wants it; more would mean that reading
+jumps farther, where x is not among the last of the stored axes."""
+_TILE, _ROWS = 256, 8
+"""A tile of bytes fits into the innermost cache of a processor, so many rows into the next."""
+
+
+class Part(NamedTuple):
+    """One of the arrays that follow each other along z."""
+
+    name: str
+    """The file, for messages."""
+    open: Callable[[], AbstractContextManager[Array]]
+    shape: tuple[int, ...]
+    """As stored: three-dimensional, or two-dimensional for a single section."""
+
+
+@runtime_checkable
+class SupportsReadDirect(Protocol):
+    """An array that can be read without a copy, as those of h5py can."""
+
+    def read_direct(self, dest: np.ndarray, source_sel: object) -> None:
+        """Read a selection into an array of its shape."""
+
+
+@dataclass(frozen=True)
+class LazyArray:
+    """The image or the labels of a data set; nothing of it is in memory."""
+
+    name: str
+    """For messages, such as "image of 'cells'"."""
+    parts: tuple[Part, ...]
+    dtype: np.dtype
+    """Of numbers, in native byte order."""
+    axes: str = "zyx"
+    """The order in which the axes are stored."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(Z, Y, X)."""
+        size = dict(zip(self._axes_of(self.parts[0]), self.parts[0].shape, strict=True))
+        return sum(map(self._depth, self.parts)), size["y"], size["x"]
+
+    def blocks(
+        self, start: int, stop: int, *, whole: bool = False
+    ) -> Iterator[tuple[Box, np.ndarray]]:
+        """The sections [start, stop) in blocks (z, y, x), each with its place among them.
+
+        What is stored in chunks is read in whole ones, once; with `whole`, no section is cut.
+        Raises `UserError` where a file cannot be read or is not like the first.
+        """
+        return _ahead(self._read(start, stop, whole))
+
+    def read_into(self, target: np.ndarray, start: int) -> None:
+        """Fill an array (n, Y, X) with the sections from `start` on, as `blocks` gives them."""
+        if self.axes == "zyx" and target.dtype == self.dtype and len(self.parts) == 1:
+            with self.parts[0].open() as array:
+                if isinstance(array, SupportsReadDirect) and array.dtype == self.dtype:
+                    array.read_direct(target, np.s_[start : start + len(target)])
+                    return
+        for box, block in self.blocks(start, start + len(target)):
+            with np.errstate(over="ignore"):  # what is too large becomes infinite
+                copy_block(target[box], block)
+
+    def _read(self, start: int, stop: int, whole: bool) -> Iterator[tuple[Box, np.ndarray]]:
+        first = 0
+        asked = (stop - start) * math.prod(self.shape[1:])
+        limit = min(_READ // self.dtype.itemsize, asked // 10)
+        for part in self.parts:
+            low, high = max(start - first, 0), min(stop - first, self._depth(part))
+            if low < high:
+                for (z, y, x), block in self._read_part(part, low, high, limit, whole):
+                    yield (slice(z.start + first - start, z.stop + first - start), y, x), block
+            first += self._depth(part)
+
+    def _axes_of(self, part: Part) -> str:
+        return self.axes if len(part.shape) == 3 else self.axes.replace("z", "")
+
+    def _depth(self, part: Part) -> int:
+        return part.shape[self.axes.index("z")] if len(part.shape) == 3 else 1
+
+    def _read_part(
+        self, part: Part, low: int, high: int, limit: int, whole: bool
+    ) -> Iterator[tuple[Box, np.ndarray]]:
+        _, height, width = self.shape
+        ranges = {"z": (low, high), "y": (0, height), "x": (0, width)}
+        order = [self.axes.index(axis) for axis in "zyx"]
+        with part.open() as array:
+            self._require_like(part, array)
+            if len(part.shape) == 2:
+                array = np.expand_dims(array[:, :], self.axes.index("z"))
+            stored = getattr(array, "shards", None) or getattr(array, "chunks", None)
+            chunks = dict(zip(self.axes, stored or (1, 1, 1), strict=True))
+            if not stored:
+                chunks["x"] = _RUN
+            if whole:
+                chunks |= {"y": height, "x": width}
+            for box in boxes(
+                [ranges[axis] for axis in self.axes],
+                [chunks[axis] for axis in self.axes],
+                limit,
+                long=self.axes.index("x") if stored else -1,
+            ):
+                block = np.asarray(array[box], self.dtype).transpose(order)
+                yield tuple(box[axis] for axis in order), block
+
+    def _require_like(self, part: Part, array: Array) -> None:
+        if tuple(array.shape) != part.shape or not np.can_cast(array.dtype, self.dtype):
+            raise UserError(
+                f"{part.name} has the shape {tuple(array.shape)}, {array.dtype}; the sections of "
+                f"the {self.name} must be alike, and the first file has {part.shape}, {self.dtype}."
+            )
+
+
+def open_lazy_array(name: str, folder: Path, files: Files) -> LazyArray:
+    """A layer from a source's folder; `name` is for messages.
+
+    Opens what it must to know the shape: each volume, but of many sections the first alone. Raises
+    `UserError` where there is no file, where one cannot be opened, and for what is not an array of
+    numbers (Z, Y, X).
+    """
+    found = locations(folder, files)
+    with open_array(found[0], files.key) as array:
+        shape, dtype = tuple(array.shape), array.dtype
+    if 0 in shape:
+        raise UserError(f"The {name} at {found[0]} is empty: its shape is {shape}.")
+    if dtype.kind not in "uifb":
+        raise UserError(f"The {name} at {found[0]} does not hold numbers.")
+    if len(shape) != 3 and (len(shape) != 2 or len(found) == 1):
+        raise UserError(
+            f"The {name} at {found[0]} is {len(shape)}-dimensional, {shape}; it must be (Z, Y, X)."
+        )
+    parts = [Part(str(at), partial(open_array, at, files.key), shape) for at in found]
+    if len(shape) == 3:
+        parts[1:] = [_sized(name, part, shape, files.axes.index("z")) for part in parts[1:]]
+    # masks of one and of eight bits are found side by side
+    kept = np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
+    return LazyArray(name, tuple(parts), kept, files.axes)
+
+
+def _sized(name: str, part: Part, first: tuple[int, ...], z: int) -> Part:
+    """A volume with its own shape, which may differ from that of the first along z alone."""
+    with part.open() as array:
+        shape = tuple(array.shape)
+    if len(shape) != 3 or np.delete(shape, z).tolist() != np.delete(first, z).tolist():
+        raise UserError(
+            f"{part.name} has the shape {shape}; the sections of the {name} must be alike, and the "
+            f"first file has {first}."
+        )
+    return part._replace(shape=shape)
+
+
+def in_memory_array(name: str, array: np.ndarray) -> LazyArray:
+    """A layer of an array (Z, Y, X) that is in memory."""
+    return LazyArray(name, (Part(name, lambda: nullcontext(array), array.shape),), array.dtype)
+
+
+def locations(folder: Path, files: Files) -> list[Location]:
+    """The files of an array in order. Raises `UserError` for a path that has none."""
+    found: list[Location] = []
+    for path in files.paths:
+        matches = find_files(folder, path)
+        if not matches:
+            raise UserError(f"There is no file at {folder / path}: correct 'path' in the card.")
+        found += matches
+    return found
+
+
+def boxes(
+    ranges: Sequence[tuple[int, int]], chunks: Sequence[int], limit: int, long: int = -1
+) -> Iterator[tuple[slice, ...]]:
+    """Cut a box into smaller ones of about `limit` elements, between chunks only.
+
+    They are long along the last axis, then along the axis `long`.
+
+    >>> [[(s.start, s.stop) for s in box] for box in boxes([(3, 9), (0, 10)], [4, 5], 40)]
+    [[(3, 4), (0, 10)], [(4, 8), (0, 10)], [(8, 9), (0, 10)]]
+    """
+    sides = list(chunks)
+    axes = reversed(range(len(sides)))
+    for axis in dict.fromkeys([len(sides) - 1, long % len(sides), *axes]):
+        start, stop = ranges[axis]
+        lengths = [min(side, high - low) for side, (low, high) in zip(sides, ranges, strict=True)]
+        fitting = max(1, limit // math.prod(lengths))
+        sides[axis] *= min(fitting, math.ceil(stop / chunks[axis]) - start // chunks[axis])
+    return product(
+        *(
+            [
+                slice(max(at, start), min(at + side, stop))
+                for at in range(start - start % chunk, stop, side)
+            ]
+            for (start, stop), chunk, side in zip(ranges, chunks, sides, strict=True)
+        )
+    )
+
+
+def copy_block(target: np.ndarray, block: np.ndarray) -> None:
+    """Copy a (z, y, x) array into another, quickly too where its axes are stored in another order.
+
+    NumPy alone takes up to ten times as long over that, because it jumps through the memory of
+    one of the two. Here the axes are turned tile by tile inside the processor's cache, and what
+    goes to the target are long rows.
+    """
+    last = int(np.argmin(block.strides))
+    if last == 2:
+        target[...] = block
+        return
+    sides = [_TILE, _TILE, _TILE]
+    sides[1 - last] = 1
+    rows = range(0, block.shape[1 - last], _ROWS)
+    for few in ((slice(None),) * (1 - last) + (slice(row, row + _ROWS),) for row in rows):
+        part = block[few]
+        turned = np.empty(part.shape, target.dtype)
+        for tile in boxes([(0, size) for size in part.shape], sides, 1):
+            turned[tile] = part[tile].copy("K")
+        target[few] = turned
+
+
+def _ahead(blocks: Iterator[T]) -> Iterator[T]:
+    """The same blocks; the next is read while one is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, blocks, None)
+        while (block := coming.result()) is not None:
+            coming = pool.submit(next, blocks, None)
+            yield block
+
+
+def array_files(folder: Path, files: Files) -> list[Path]:
+    """The files on disk that hold an array: an archive itself, and all files of a Zarr folder.
+
+    Raises `UserError` for a path that has none.
+    """
+    found = []
+    for location in locations(folder, files):
+        path = location if isinstance(location, Path) else Path(str(location.root.filename))
+        found += sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [path for path in dict.fromkeys(found) if path.is_file()]

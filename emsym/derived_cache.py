@@ -1,0 +1,63 @@
+"""What is made from data or from nothing, once per machine: phantoms, derived labels.
+
+Whoever needs it first makes it, others wait; all of them share its memory.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from emsym.paths import data_dir
+
+Arrays = dict[str, np.ndarray]
+
+
+def made_once(deciding: str, make: Callable[[], Arrays]) -> Arrays:
+    """The arrays that `make` gives, from this machine's folder of them where it has been called.
+
+    `deciding` is a digest of everything that they follow from, beside the code in ``emsym/data``
+    and the libraries that it uses. They are mapped into memory; what is written to them stays in
+    this process. Where the folder cannot be written they are made in memory.
+    """
+    from filelock import FileLock
+
+    name = hashlib.sha256(f"{deciding} {_code()}".encode()).hexdigest()[:32]
+    folder = data_dir() / "made" / name
+    try:
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            # the system frees it when its holder dies
+            with FileLock(folder.with_suffix(".lock")):
+                if not folder.is_dir():
+                    _keep(make(), folder)
+        return {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
+    except OSError:  # a full disk, or a folder that is not ours
+        return make()
+
+
+@cache
+def _code() -> str:
+    digest = hashlib.sha256()
+    # what makes phantoms and reads labels; where a file lies does not matter, as names are not read
+    for path in sorted((Path(__file__).parent / "data").rglob("*.py")):
+        digest.update(path.read_bytes())
+    libraries = [f"{name} {version(name)}" for name in ("numpy", "scipy", "scikit-image")]
+    return " ".join([digest.hexdigest(), *libraries])
+
+
+def _keep(arrays: Arrays, folder: Path) -> None:
+    partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
+    try:
+        for name, array in arrays.items():
+            np.save(partial / f"{name}.npy", array)
+        partial.chmod(0o755)
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise

@@ -1,0 +1,65 @@
+"""What a record says of the machine and the software it was made with."""
+
+import importlib.metadata
+import platform
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+PACKAGES = (
+    "captum",
+    "emsym",
+    "numpy",
+    "quantus",
+    "scikit-image",
+    "segmentation-models-pytorch",
+    "timm",
+    "torch",
+)
+
+
+@cache
+def environment() -> dict[str, str | int | bool | None]:
+    """Versions, processor, and emsym's git commit where it runs from a checkout."""
+    commit = _git("rev-parse", "HEAD")
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "commit": commit,
+        "dirty": None if commit is None else bool(_git("status", "--porcelain")),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def peak_memory_mb() -> float | None:
+    """The largest resident memory of this process so far, in MB; None where it is not known."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _git(*words: str) -> str | None:
+    """Git's answer about the checkout that this package lies in; None for an installed one."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,134 @@
+"""What an output folder holds: the records of local runs and the submissions of others, as one."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from emsym.errors import UserError
+from emsym.images import equalise
+from emsym.leaderboard.board import Board
+from emsym.leaderboard.render.page import CellExample
+from emsym.leaderboard.results import Joined, Results, of_store
+from emsym.protocol import list_protocols
+from emsym.submission.read import Submission, read_submissions
+from emsym.submission.validate import validate
+
+Arrays = dict[str, np.ndarray]
+
+PAIRS = 3
+"""Of data set and architecture that examples are shown of."""
+
+
+OWN = "emsym"
+"""The submission that ships with emsym: no other takes the place of its cells, however named."""
+
+
+class Stored:
+    """A folder of results, whose submissions are sound.
+
+    Of a cell that is there twice the local one counts, else emsym's own, else the first by name.
+    """
+
+    def __init__(self, output: Path) -> None:
+        """Read the rows of all cells.
+
+        Raises `UserError` where none is finished, and where a submission is not sound. One of a
+        protocol that does not ship with emsym cannot be checked, which is a warning, and so are
+        cells whose values differ between submissions.
+        """
+        self._examples = output / "examples"
+        found = read_submissions(output / "submissions")
+        self.submissions = sorted(found, key=lambda each: each.name != OWN)
+        for submission in self.submissions:
+            if submission.manifest.protocol.name in list_protocols():
+                validate(submission.folder)
+            else:
+                warnings.warn(
+                    f"The submission {submission.folder} is of a protocol that does not ship with "
+                    "emsym: `emsym-bench validate --protocol FILE` checks it.",
+                    stacklevel=2,
+                )
+        _tell_conflicts(self.submissions)
+        self.results: Results = Joined([of_store(output / "records"), *self.submissions])
+        if not (self.results.cells["status"] == "done").any():
+            raise UserError(
+                f"There are no finished records in {output / 'records'}, and no submissions in "
+                f"{output / 'submissions'}: make some with `emsym-bench run --all`, or name their "
+                "folder with --output."
+            )
+
+    @property
+    def credits(self) -> list[tuple[str, str]]:
+        """(name, who made it and under which licence) of every submission."""
+        return [
+            (
+                each.name,
+                f"{each.sheet.title}. {', '.join(each.sheet.authors)}; {each.sheet.licence}; code: "
+                f"{each.sheet.code}",
+            )
+            for each in self.submissions
+        ]
+
+    def example(self, key: str) -> Arrays | None:
+        """What was kept of a cell to look at, as `emsym.run.example` gives it."""
+        path = self._examples / f"{key}.npz"
+        if path.is_file():
+            with np.load(path, allow_pickle=False) as kept:
+                return dict(kept)
+        found = (submission.example(key) for submission in self.submissions)
+        return next((arrays for arrays in found if arrays is not None), None)
+
+
+def _tell_conflicts(submissions: Sequence[Submission]) -> None:
+    """Warn of cells that several submissions have with other values."""
+    seen: dict[str, tuple[str, pd.Series]] = {}
+    for submission in submissions:
+        cells = submission.cells.set_index("key")[submission.score_names]
+        other = [
+            key for key in cells.index if key in seen and not cells.loc[key].equals(seen[key][1])
+        ]
+        if other:
+            first = seen[other[0]][0]
+            warnings.warn(
+                f"{len(other)} cells of the submission '{submission.name}' are in '{first}', too, "
+                f"with other values: those of '{first}' count.",
+                stacklevel=3,
+            )
+        for key in cells.index.difference(list(seen)):
+            seen[key] = submission.name, cells.loc[key]
+
+
+def examples(board: Board, look: Callable[[str], Arrays | None]) -> list[CellExample]:
+    """Pictures of one section of some cells: the baseline's, and those of the least biased.
+
+    Of the lowest seed that was kept, over the first pair of each of some data sets.
+    """
+    best = [name for name in board.order if name in board.ranked and name != board.baseline]
+    names = [name for name in (board.baseline, *best[:1]) if name is not None]
+    pairs = {dataset: (dataset, architecture) for dataset, architecture in reversed(board.pairs)}
+    found = []
+    for dataset, architecture in sorted(pairs.values(), key=board.pairs.index)[:PAIRS]:
+        cells = board.done.query("dataset == @dataset and architecture == @architecture")
+        for name in names:
+            keys = cells[cells["init"] == name].sort_values("seed")["key"]
+            kept = next((arrays for key in keys if (arrays := look(key)) is not None), None)
+            if kept is not None:
+                found.append(_example(f"{name} on {dataset}, {architecture}", kept))
+    return found
+
+
+def _example(what: str, kept: Arrays) -> CellExample:
+    offsets = range(-(len(kept["image"]) // 2), len(kept["image"]) // 2 + 1)
+    slices = [f"z{offset:+d}".replace("-", "−") if offset else "z" for offset in offsets]
+    pictures = {name: each / 255 for name, each in zip(slices, kept["image"], strict=True)}
+    pictures["label"] = kept["truth"].astype(float)
+    pictures["probability"] = kept["probability"] / 255
+    maps = equalise(kept["attribution"].astype(float))
+    pictures |= {f"|A| {name}": each for name, each in zip(slices, maps, strict=True)}
+    section = int(kept["section"])
+    return CellExample(
+        f"{what}: section {section}; |A| histogram-equalised over its slices", pictures
+    )

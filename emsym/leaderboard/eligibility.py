@@ -1,0 +1,161 @@
+"""Which rows may stand side by side, and which scores are shown of them."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from emsym.leaderboard.bootstrap import PAIR
+
+BOARD = ["protocol", "weights", "identity"]
+"""What a leaderboard is of: a protocol, and the pretrained weights that its networks start from."""
+
+VERSION = ["version", "digest", "slices", "scoring_version", "scoring_plugins"]
+"""What its rows must share beside, or they stand apart."""
+
+SOURCES = {"dataset": "data", "architecture": "architecture_source", "init": "init_source"}
+"""The digests of what a name stood for when its cell was run."""
+
+CELL = [*PAIR, "init", "seed"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A column of the leaderboard: a record's score, what it is called and which way is better."""
+
+    key: str
+    title: str
+    better: Literal["high", "low", None]
+    bounds: tuple[float, float] = (0, 1)
+    digits: int = 3
+    glance: bool = False
+    """Whether it is among the few that a narrow terminal and the picture show."""
+    absolute: bool = False
+    """Whether it is |value| of a cell that counts: the sign is a fact of the weights."""
+
+
+def headline(prefix: str, threshold: str) -> list[Score]:
+    """The columns that are shown, for one ``attribution/target`` and the headline threshold."""
+    return [
+        Score(
+            f"{prefix}/model_asymmetry", "model asym.", "low", (0, 1), glance=True, absolute=True
+        ),
+        Score(f"dice@{threshold}", "Dice", "high", glance=True),
+        Score("flip_error", "flip error", "low", digits=4, glance=True),
+        Score(f"iou@{threshold}", "IoU", "high"),
+        Score("arand_2d", "ARAND 2D", "low"),
+        Score("arand_3d", "ARAND 3D", "low"),
+        Score(f"{prefix}/neighbour_asymmetry", "neighbour asym.", None, (-1, 1)),
+        Score(f"{prefix}/imbalance", "imbalance", None),
+        Score(f"{prefix}/faithfulness-estimate", "faithfulness", "high", (-1, 1), 2),
+    ]
+
+
+@dataclass(frozen=True)
+class Field:
+    """The cells that compete on one leaderboard, and those of its protocol that may not."""
+
+    cells: pd.DataFrame
+    """Done or failed, each once."""
+    apart: pd.DataFrame
+    """`submission`, `init`, `cells`, `reason`: rows of cells that stand apart."""
+
+
+def fields(cells: pd.DataFrame) -> list[Field]:
+    """The leaderboards that there are cells of: one for each protocol and weights.
+
+    Of a protocol's versions the newest competes; of several digests or scorings of it, the one with
+    the most cells. A cell that several submissions have counts once, as it is in the first.
+    """
+    if not len(cells):
+        return []
+    cells = cells.assign(scoring_plugins=cells["scoring_plugins"].fillna(""))
+    made = [_field(part) for _, part in cells.groupby(BOARD, sort=True)]
+    return [field for field in made if (field.cells["status"] == "done").any()]
+
+
+def _field(cells: pd.DataFrame) -> Field:
+    done = cells[cells["status"] == "done"]
+    if not len(done):
+        return Field(cells, _apart([]))
+    versions = done.groupby(VERSION, sort=False).size().reset_index(name="count")
+    order = versions["version"].map(_natural)
+    best = max(versions.index, key=lambda row: (order[row], versions.loc[row, "count"], -row))
+    chosen = versions.loc[best, VERSION]
+    same = (cells[VERSION] == chosen).all(axis=1)
+    left = []
+    for _, part in cells[~same].groupby(VERSION, sort=False):
+        left.append((part, _reason(part.iloc[0], chosen)))
+    ours = mark_changed_sources(cells[same])
+    # a cell that is done comes before one that failed, whoever ran it
+    ours = ours.sort_values("status", key=lambda each: each != "done", kind="stable")
+    again = ours.duplicated(CELL)
+    if again.any():
+        first = ours[~again].set_index(CELL)["submission"]
+        owners = first.reindex(pd.MultiIndex.from_frame(ours.loc[again, CELL])).to_numpy()
+        for owner, part in ours[again].groupby(owners, sort=False):
+            left.append((part, f"the same cells as in {owner}, where they count"))
+    return Field(ours[~again].sort_values(CELL, kind="stable"), _apart(left))
+
+
+def _natural(version: str) -> list[tuple[int, int | str]]:
+    """So that version 10 is newer than version 9."""
+    parts = re.split(r"(\d+)", str(version))
+    return [(1, int(part)) if part.isdigit() else (0, part) for part in parts if part]
+
+
+def _reason(row: pd.Series, chosen: pd.Series) -> str:
+    if row["version"] != chosen["version"]:
+        return f"version {row['version']} of the protocol, not {chosen['version']}"
+    if row["digest"] != chosen["digest"]:
+        return f"another text of version {row['version']}, digest {str(row['digest'])[:8]}"
+    if row["scoring_version"] != chosen["scoring_version"]:
+        return f"scored by version {row['scoring_version']}, not {chosen['scoring_version']}"
+    if row["slices"] != chosen["slices"]:
+        return f"stacks of {row['slices']} slices, not {chosen['slices']}"
+    return f"scored with other plug-ins: {row['scoring_plugins'] or 'none'}"
+
+
+def _apart(left: list[tuple[pd.DataFrame, str]]) -> pd.DataFrame:
+    rows = [
+        (submission, init, len(part), reason)
+        for cells, reason in left
+        for (submission, init), part in cells.groupby(["submission", "init"], sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["submission", "init", "cells", "reason"])
+
+
+def mark_changed_sources(cells: pd.DataFrame) -> pd.DataFrame:
+    """With a digest's beginning in the names that have stood for several things.
+
+    So cells from before and after a change of a plug-in or a card are never averaged.
+    """
+    changed = {}
+    for name, source in SOURCES.items():
+        several = cells.groupby(name)[source].transform("nunique", dropna=False) > 1
+        marked = cells[name] + " #" + cells[source].fillna("emsym").astype(str).str[:6]
+        changed[name] = cells[name].where(~several, marked)
+    return cells.assign(**changed)
+
+
+def largest_complete(has: pd.DataFrame) -> pd.DataFrame:
+    """The rows and columns of a Boolean table that make its largest part without a gap.
+
+    Rows are taken in the order of how much they have, so it is the largest of those; of equal ones
+    that with more rows. So one row that lacks much does not take from all others what they share.
+
+    >>> table = pd.DataFrame([[1, 1, 1], [1, 1, 0], [0, 0, 1]], list("abc"), list("xyz")) == 1
+    >>> found = largest_complete(table)
+    >>> list(found.index), list(found.columns)
+    (['a', 'b'], ['x', 'y'])
+    """
+    order = np.argsort(-has.sum(axis=1).to_numpy(), kind="stable")
+    together = np.logical_and.accumulate(has.to_numpy()[order], axis=0)
+    areas = together.sum(1) * np.arange(1, len(order) + 1)
+    if not len(areas) or not areas.max():
+        return has.iloc[:0, :0]
+    count = len(areas) - int(np.argmax(areas[::-1]))
+    rows = np.sort(order[:count])
+    return has.iloc[rows, np.flatnonzero(together[count - 1])]

@@ -1,0 +1,1 @@
+"""Renderings of the leaderboard: Markdown, a page, CSV, a figure, a terminal."""

@@ -1,0 +1,77 @@
+"""All renderings of the leaderboard, written to one folder from one set of tables."""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from emsym.files import replacing, write_atomically
+from emsym.leaderboard.board import boards
+from emsym.leaderboard.collection import Arrays, examples
+from emsym.leaderboard.render.csv_tables import tidy, wide
+from emsym.leaderboard.render.figure import draw_figure
+from emsym.leaderboard.render.markdown import markdown
+from emsym.leaderboard.render.page import page
+from emsym.leaderboard.results import Results
+
+MARKDOWN = "leaderboard.md"
+TEXTS = (MARKDOWN, "index.html", "leaderboard.csv", "cells.csv")
+ExampleOf = Callable[[str], Arrays | None]
+_PICTURE = re.compile(r"^!\[[^\]]*\]\(([\w.+-]+-[0-9a-f]{8}\.png)\)$", re.MULTILINE)
+
+
+def write_leaderboard(
+    results: Results,
+    folder: Path,
+    look: ExampleOf = lambda key: None,
+    credits: Sequence[tuple[str, str]] = (),
+) -> list[Path]:
+    """Write the leaderboard's files and return their paths.
+
+    ``leaderboard.md`` with its pictures, ``index.html``, ``leaderboard.csv`` (a line per cell and
+    score) and ``cells.csv`` (a line per cell). `look` finds a cell's example, and `credits` says
+    who made the submissions. Pictures of the leaderboard that was there before are removed. Raises
+    `UserError` where a file cannot be written.
+    """
+    found = boards(results)
+    before = _pictures(folder)
+    for board in found:
+        write_atomically(folder / f"{board.stem}.png", draw_figure(board))
+    shown = [each for board in found for each in examples(board, look)]
+    paths = [folder / name for name in TEXTS]
+    write_atomically(paths[0], markdown(found, credits))
+    write_atomically(paths[1], page(found, shown, credits))
+    _stream(paths[2], tidy(results.cells))
+    _stream(paths[3], wide(results.cells))
+    for name in before - _pictures(folder):
+        (folder / name).unlink(missing_ok=True)
+    return paths
+
+
+def outdated(
+    results: Results,
+    folder: Path,
+    look: ExampleOf = lambda key: None,
+    credits: Sequence[tuple[str, str]] = (),
+) -> list[str]:
+    """The names of the leaderboard's texts in a folder that are not what these results give."""
+    with tempfile.TemporaryDirectory() as fresh:
+        write_leaderboard(results, Path(fresh), look, credits)
+        return [
+            name
+            for name in TEXTS
+            if not (folder / name).is_file()
+            or (folder / name).read_bytes() != (Path(fresh) / name).read_bytes()
+        ]
+
+
+def _pictures(folder: Path) -> set[str]:
+    """The pictures that a folder's ``leaderboard.md`` shows."""
+    path = folder / MARKDOWN
+    return set(_PICTURE.findall(path.read_text(encoding="utf-8"))) if path.is_file() else set()
+
+
+def _stream(path: Path, pieces: Iterator[str]) -> None:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        for piece in pieces:
+            file.write(piece)

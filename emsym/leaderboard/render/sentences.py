@@ -1,0 +1,265 @@
+"""What a leaderboard says in words and numbers, the same in all renderings."""
+
+from collections.abc import Callable, Iterable
+
+import pandas as pd
+
+from emsym.leaderboard.board import MARGIN, Board
+from emsym.models.pretrained.weights import ORIGINS
+from emsym.wording import MISSING, interval, number
+
+ALPHA = 0.05
+_BIBTEX = """\
+@misc{molnar2025,
+  author = {Molnár and Szabó and Horváth},
+  year   = {2025},
+  eprint = {2505.14105},
+  archiveprefix = {arXiv},
+  note   = {The bias that emsym measures, and uniform channel initialisation}
+}
+
+@software{emsym,
+  author = {{The emsym authors}},
+  title  = {emsym: does a 2.5D network treat the slices on either side alike?},
+  note   = {Leaderboard of %s}
+}
+"""
+
+
+def place(first: float, last: float) -> str:
+    """The ranks that a row may have.
+
+    >>> place(1, 3), place(2, 2)
+    ('1–3', '2')
+    """
+    if pd.isna(first):
+        return MISSING
+    return f"{first:.0f}" if first == last else f"{first:.0f}–{last:.0f}"
+
+
+def chance(p: float) -> str:
+    """A p-value.
+
+    >>> chance(0.0004), chance(0.0312)
+    ('< .001', '.031')
+    """
+    if pd.isna(p):
+        return MISSING
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def _chance(p: float) -> str:
+    told = chance(p)
+    return told if told.startswith("<") else f"= {told}"
+
+
+def shares(values: Iterable[float]) -> str:
+    """Slice shares, from before to after.
+
+    >>> shares([0.3, 0.6, 1.0])
+    '.30 / .60 / 1.00'
+    """
+    return " / ".join(number(value, 2).removeprefix("0") for value in values)
+
+
+def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
+    """What a reader who chooses a strategy should know first, each a sentence or two."""
+    first = board.scores[0]
+    table = board.columns[first.key].summary
+    where = f"{len(board.shared)} of {len(board.pairs)} pairs of data set and architecture"
+    if not board.ranked:
+        return ["No two strategies share a cell yet, so that nothing is ranked."]
+    told = [*_best(board, code), _ahead(board, table, code)]
+    if board.baseline is not None:
+        told += _what_it_costs(board, code)
+    least = int(board.seeds.loc[board.shared].min())
+    few = {
+        1: "One seed gives no interval, and tells nothing apart.",
+        2: "Two seeds a pair are few: expect these numbers to move as there are more.",
+    }
+    count = len(board.ranked)
+    both = f"all {count} ranked strategies have" if count > 1 else "the one ranked strategy has"
+    told.append(f"Ranked over the {where} that {both}.")
+    if least in few:
+        told.append(few[least])
+    return told
+
+
+def _less_biased(board: Board) -> list[str]:
+    """The strategies that are shown to be less biased than the baseline."""
+    bias = board.column("model asym.")
+    if bias is None or "p_holm" not in bias.summary:
+        return []
+    table = bias.summary.reindex(board.order)
+    return list(table.index[(table["less"] < 0) & (table["p_holm"] < ALPHA)])
+
+
+def _best(board: Board, code: Callable[[str], str]) -> list[str]:
+    """Which strategies to take, where some are shown to be less biased at no loss."""
+    fine = [n for n in _less_biased(board) if board.verdict.get(n) == "non-inferior"]
+    if not fine or board.baseline is None:
+        return []
+    table = board.columns[board.scores[0].key].summary.loc[fine]
+    # in one group of ties as long as no two of them are told apart by their ranks
+    tied = len(fine) > 1 and table["first"].max() <= table["last"].min()
+    more = "; nothing tells these apart" if tied else ""
+    named = ", ".join(map(code, fine))
+    base = code(board.baseline)
+    return [f"Less biased than {base} at no loss of Dice beyond {MARGIN}: {named}{more}."]
+
+
+def measured_on(board: Board) -> str:
+    """What the numbers are of, which no reader should overlook: data and weights."""
+    named = "; ".join(f"{row.dataset}, {row.modality}" for row in data_sets(board).itertuples())
+    return f"Measured on {named}. Weights: {dict(facts(board))['Weights']}."
+
+
+def _ahead(board: Board, table: pd.DataFrame, code: Callable[[str], str]) -> str:
+    first = board.scores[0]
+    if first.better is None or len(table) < 2:
+        return f"{len(table)} strategy is ranked." if len(table) == 1 else "Nothing is ranked."
+    what = "Least biased" if first.title == "model asym." else f"Best {first.title}"
+    best = next(name for name in board.order if name in table.index)
+    mean, low, high = table.loc[best, ["mean", "low", "high"]]
+    value = interval(mean, low, high, first.digits)
+    if table.loc[best, "last"] == 1:
+        return f"{what}: {code(best)}, {first.title} {value}, beyond doubt."
+    place_ = place(table.loc[best, "first"], table.loc[best, "last"])
+    return (
+        f"{what} on average: {code(best)}, {first.title} {value}; its rank may be any of {place_}."
+    )
+
+
+def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
+    bias, dice = board.column("model asym."), board.column("Dice")
+    base, told = board.baseline, []
+    best = next((name for name in board.order if name != base and name in board.ranked), None)
+    if best is None or base is None:
+        return []
+    if bias is not None and "cut" in bias.summary:
+        row = bias.summary.loc[best]
+        cut = interval(row["cut"], row["cut_low"], row["cut_high"], 0)
+        known = not pd.isna(row["p_holm"])
+        p = f" (p {_chance(row['p_holm'])}, corrected for all strategies)" if known else ""
+        told.append(f"Against {code(base)}, {code(best)} has {cut} % less model asymmetry{p}.")
+    if dice is not None:
+        row = dice.summary.loc[best]
+        less = interval(row["less"], row["less_low"], row["less_high"], 3)
+        verdict = board.verdict[best]
+        means = {
+            "non-inferior": f"so no more than the margin of {MARGIN} is lost",
+            "inferior": f"a loss of more than the margin of {MARGIN}",
+            "inconclusive": f"which does not settle whether more than the margin of {MARGIN} is "
+            "lost",
+        }
+        told.append(f"Its Dice differs by {less}: {verdict}, {means[verdict]}.")
+        fine = [name for name in board.order if board.verdict.get(name) == "non-inferior"]
+        if fine:
+            told.append(f"Dice non-inferior to {code(base)}: {', '.join(map(code, fine))}.")
+    if bias is not None and "p_holm" in bias.summary and bias.summary["p_holm"].notna().any():
+        better = _less_biased(board)
+        named = ", ".join(map(code, better)) if better else "none"
+        table = bias.summary.reindex([*better, base])
+        overlap = table.loc[better, "last"] >= table.loc[base, "first"]
+        open_ = bool(better) and bool(overlap.any())
+        told.append(
+            f"Shown to be less biased than {code(base)}, at p < .05 corrected for all strategies: "
+            f"{named}."
+            + (" Ranks claim more, of all pairs of rows at once, and leave this open." * open_)
+        )
+    return told
+
+
+def facts(board: Board) -> list[tuple[str, str]]:
+    """What a reader must know before comparing: (word, text)."""
+    first, done = board.first, board.done
+    origin = ORIGINS.get(first["weights"], "as published with timm")
+    if str(first["identity"]).startswith("sha256:"):
+        origin = f"a local file, {first['identity'][:19]}…"
+    gains = {"copy": "copied, not rescaled", "preserve": "rescaled where a name ends in -preserve"}
+    seeds = sorted(done["seed"].unique())
+    processors = (
+        [str(p) for p in done["processor"].dropna().unique()] if "processor" in done else []
+    )
+    attribution, _, target = board.headline.partition("/")
+    random = "; random uses none" if (done["init"] == "random").any() else ""
+    how = "seeds, then sections" if board.by_sections else "seeds alone: there are too many cells"
+    return [
+        ("Protocol", f"{first['protocol']}, version {first['version']}, digest {first['digest']}"),
+        ("Weights", f"{first['weights']}: {origin}{random}"),
+        (
+            "Stacks",
+            f"{first['slices']} slices; filters "
+            + " and ".join(text for gain, text in gains.items() if (done["gain"] == gain).any()),
+        ),
+        ("Masks", f"of probability > {board.threshold}: Dice, IoU and ARAND"),
+        ("Attribution", f"{attribution} of the {target} logits"),
+        ("Cells", f"{len(done)}, seeds {', '.join(map(str, seeds))}"),
+        ("Intervals", f"95 %, hierarchical paired bootstrap over {how}"),
+        *([("Made on", "; ".join(processors))] if processors else []),
+    ]
+
+
+def data_sets(board: Board) -> pd.DataFrame:
+    """The data sets: name, modality, licence, citation and the digest of what was read."""
+    names = ["dataset", "modality", "licence", "citation", "data"]
+    found = board.done.reindex(columns=names)[names].fillna("")
+    return found.drop_duplicates().reset_index(drop=True)
+
+
+def bibtex(board: Board) -> str:
+    """What to cite: the finding, this benchmark, and every data set as its card says."""
+    entries = [_BIBTEX % _braced(f"{board.title}, digest {board.first['digest']}")]
+    for number_, row in enumerate(data_sets(board).itertuples(), 1):
+        if row.citation:
+            entries.append(
+                f"@misc{{dataset{number_},\n  title = {{Data set {_braced(row.dataset)}}},\n"
+                f"  note  = {{{_braced(row.citation)}}}\n}}\n"
+            )
+    return "\n".join(entries)
+
+
+def _braced(text: object) -> str:
+    """A text that cannot end the braces it stands in."""
+    return " ".join(str(text).replace("\\", "").replace("{", "(").replace("}", ")").split())
+
+
+def gaps(board: Board) -> list[str]:
+    """What is missing or failed, and so not ranked: a sentence each, of names as they are."""
+    told = []
+    for name in board.names:
+        if board.has[name] < board.needed:
+            ranked = "ranked over the others" if name in board.ranked else "not ranked"
+            told.append(f"{name}: {board.has[name]} of {board.needed} cells, {ranked}")
+    failed = board.cells[board.cells["status"] != "done"]
+    for row in failed.head(20).itertuples():
+        where = f"{row.dataset} · {row.architecture} · {row.init} · seed {row.seed}"
+        told.append(f"failed: {where}: {str(row.error)[:300]}")
+    if len(failed) > 20:
+        told.append(f"… and {len(failed) - 20} more failed")
+    return told
+
+
+METHOD = {
+    "model asym.": "|model asymmetry|, the network's own preference for the slices on one side, "
+    "0 … 1; exactly 0 for a mirror-symmetric network. The CSV files hold it with its sign.",
+    "flip error": "how far the predicted probability moves when the stack is reversed, 0 … 1.",
+    "neighbour asym.": "negative when the slices before the centre count more, positive when those "
+    "after it do.",
+    "imbalance": "0 when all slices count alike (the centre may deserve more).",
+    "Dice, IoU": "pooled over the test sections.",
+    "ARAND": "adapted Rand error of the instances.",
+    "faithfulness": "correlation of what the attribution names with what matters, −1 … 1.",
+    "share": "each slice's part of the attribution.",
+    "rank": "the ranks that a row may have at 95 % for all rows together, by t-tests of all pairs "
+    "of rows with Holm's correction: rows that share a rank are tied.",
+    "intervals": "95 %, by a hierarchical paired bootstrap: seeds, then blocks of "
+    "neighbouring sections, are drawn alike for all strategies; the mean ± Student's t × "
+    "the draws' standard deviation (emsym.leaderboard.bootstrap).",
+    "average rank": "over the pairs of data set and architecture, 1 the best.",
+    "Dice − rgb": f"non-inferior: the whole interval lies above −{MARGIN}; inferior: all of it "
+    "below; else inconclusive.",
+    "front": "no other strategy has as much Dice at as little asymmetry; the per cent say in how "
+    "many of the bootstrap's draws.",
+}
+"""What the columns mean."""

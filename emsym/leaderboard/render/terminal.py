@@ -1,0 +1,77 @@
+"""The leaderboard in a terminal."""
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from emsym import wording
+from emsym.leaderboard.board import Board
+from emsym.leaderboard.render import sentences
+
+WIDE = 130
+"""Characters of a terminal that intervals fit in; without them, a row fits in 80."""
+SHORT = 14
+"""Of names beside which slice shares fit in 80 characters, too."""
+
+
+def print_boards(boards: list[Board], console: Console) -> None:
+    """Print each leaderboard's summary, as wide as the terminal allows."""
+    for board in boards:
+        console.print(f"\n[bold]Leaderboard: {escape(board.title)}[/bold]", highlight=False)
+        for word, text in sentences.facts(board):
+            console.print(f"[dim]{word}: {escape(text)}[/dim]", highlight=False)
+        console.print(_table(board, console.width >= WIDE))
+        for told in [*sentences.gaps(board)[:10]]:
+            console.print(escape(told), highlight=False)
+        for row in board.apart.head(10).itertuples():
+            told = f"apart: {row.init} of {row.submission}, {row.cells} cells: {row.reason}"
+            console.print(escape(told), highlight=False)
+        for told in (
+            sentences.measured_on(board),
+            *sentences.conclusions(board, str),
+        ):  # last: it is what stays on the screen
+            console.print(escape(told), highlight=False)
+
+
+def _table(board: Board, wide: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    lead = board.columns[board.scores[0].key]
+    table.add_column("rank", justify="right", no_wrap=True, min_width=4)
+    # folded, as the end of a name may be what tells it from another
+    table.add_column("init", overflow="fold", max_width=40 if wide else 24)
+    shown = [column for column in board.columns.values() if column.score.glance]
+    for column in shown:
+        table.add_column(column.score.title, justify="right", no_wrap=True)
+    less = board.baseline is not None and board.column("Dice") is not None
+    if less:
+        table.add_column(f"Dice − {board.baseline}", no_wrap=True)
+    with_shares = bool(board.shares) and (wide or max(map(len, board.order)) <= SHORT)
+    if with_shares:
+        ends = [wording.slice_name(board.shares[0]), wording.slice_name(board.shares[-1])]
+        title = f"share {ends[0]} … {ends[1]}" if wide else f"{ends[0]} … {ends[1]}"
+        table.add_column(title, justify="right", no_wrap=True)
+    means = board.share_means(board.shared)
+    for name in board.order:
+        ranked = name in board.ranked
+        rank = wording.MISSING
+        if ranked and lead.score.better is not None:
+            rank = sentences.place(*lead.summary.loc[name, ["first", "last"]])
+        cells = [rank, escape(name)]
+        for column in shown:
+            cells.append(wording.MISSING)
+            if ranked:
+                mean, low, high = column.summary.loc[name, ["mean", "low", "high"]]
+                digits = column.score.digits
+                cells[-1] = (
+                    wording.interval(mean, low, high, digits)
+                    if wide
+                    else wording.number(mean, digits)
+                )
+        if less:
+            cells.append(board.verdict.get(name, wording.MISSING))
+        if with_shares:
+            told = sentences.shares(means.loc[name])
+            cells.append(told if wide else told.replace(" ", ""))
+        table.add_row(*cells)
+    return table

@@ -1,1 +1,0 @@
-"""Submissions: results that came from elsewhere, packed, read, checked and run again."""

@@ -1,0 +1,1 @@
+"""Pretrained weights: where they come from, and how their files are read."""

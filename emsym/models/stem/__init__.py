@@ -1,0 +1,1 @@
+"""The stem: what reads the raw stack is found, filled, repaired and measured."""

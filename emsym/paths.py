@@ -1,0 +1,48 @@
+"""The folders of emsym: its cards, its protocols, and what it keeps on this machine."""
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+
+from emsym.errors import UserError
+
+_PACKAGE = Path(__file__).parent
+
+
+def cards_folder() -> Path:
+    """The dataset cards: inside an installed package, or ``datasets/`` of a checkout."""
+    return _first(_PACKAGE / "_datasets", _PACKAGE.parent / "datasets")
+
+
+def protocols_folder() -> Path:
+    """The protocols: inside an installed package, or ``benchmark/protocols/`` of a checkout."""
+    return _first(_PACKAGE / "_protocols", _PACKAGE.parent / "benchmark" / "protocols")
+
+
+def _first(*folders: Path) -> Path:
+    return next((folder for folder in folders if folder.is_dir()), folders[-1])
+
+
+def find_toml(kind: str, name_or_path: str, shipped: Path, folder: Path = Path()) -> Path:
+    """The file of a name that ships with emsym in `shipped`, or a path relative to `folder`.
+
+    Raises `UserError`, with the nearest name, where the name is unknown.
+    """
+    if name_or_path.endswith(".toml"):
+        return folder / name_or_path
+    known = sorted(path.stem for path in shipped.glob("*.toml"))
+    if name_or_path not in known:
+        near = get_close_matches(name_or_path, known, n=1, cutoff=0.4)
+        hint = f"did you mean '{near[0]}'?" if near else f"`emsym-bench list {kind}s` shows them."
+        raise UserError(f"There is no {kind} '{name_or_path}'; {hint}")
+    return shipped / f"{name_or_path}.toml"
+
+
+def data_dir() -> Path:
+    """Where what emsym fetches or makes once per machine is kept: ``EMSYM_DATA_DIR``, or the
+    user's cache."""
+    if folder := os.environ.get("EMSYM_DATA_DIR"):
+        return Path(folder).expanduser()
+    import pooch  # takes a tenth of a second
+
+    return Path(pooch.os_cache("emsym"))

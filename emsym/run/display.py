@@ -1,0 +1,168 @@
+"""How far a run is: a live table of its workers with the time left, or a line now and then."""
+
+import logging
+import threading
+import time
+from collections.abc import Collection
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from emsym.errors import UserError
+from emsym.run.executors.local import Note
+from emsym.wording import duration
+
+EVERY = 15.0
+"""Seconds between two lines where there is no terminal."""
+SHOWN = 32
+"""Workers in the table at the most."""
+
+
+class RunDisplay:
+    """A live table on a terminal, plain lines elsewhere, and every event in a log file."""
+
+    def __init__(self, console: Console, log: Path | None = None, stored: int = 0) -> None:
+        """Nothing is shown yet; so many cells were stored before.
+
+        Raises `UserError` where the log cannot be written.
+        """
+        self._console, self._stored = console, stored
+        self._log = _logger(log)
+        self._lock = threading.Lock()
+        self._name = ""
+        self._costs = self._paid = 0.0
+        self._total = self._done = self._failed = 0
+        self._start = self._said = time.monotonic()
+        self._workers: dict[str, tuple[Note, float]] = {}
+        self._live = Live(
+            console=console,
+            get_renderable=self._table,
+            refresh_per_second=4,
+            transient=True,
+            auto_refresh=console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        """Start the display."""
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        """End the display and leave the terminal as it was."""
+        self._live.stop()
+        for handler in self._log.handlers:
+            handler.close()
+        self._log.handlers.clear()
+
+    def phase(self, name: str, costs: Collection[float]) -> None:
+        """Pieces of work begin, which take about so long, in any unit."""
+        with self._lock:
+            self._name, self._total, self._costs = name, len(costs), sum(costs)
+            self._done = self._failed = 0
+            self._paid = 0.0
+            self._start = self._said = time.monotonic()
+        self._log.info("%s: %d", name, len(costs))
+        if not self._console.is_terminal:
+            self._print(f"{name}: 0 of {len(costs)}")
+
+    def advance(self, what: str, cost: float, error: str | None = None) -> None:
+        """One of them ended."""
+        with self._lock:
+            self._done += 1
+            self._paid += cost
+            self._failed += error is not None
+        if error is None:
+            self._log.info("done: %s", what)
+        else:
+            self._log.error("failed: %s: %s", what, error)
+        now = time.monotonic()
+        is_last = self._done == self._total
+        if not self._console.is_terminal and (is_last or now - self._said >= EVERY):
+            self._said = now
+            self._print(f"{self._name}: {self._summary()} ({what})")
+
+    def say(self, text: str) -> None:
+        """One sentence for the user."""
+        self._log.info("%s", text)
+        self._print(text)
+
+    def note(self, note: Note) -> None:
+        """What a worker is at; called from any thread."""
+        with self._lock:
+            before, since = self._workers.get(note.worker, (Note("", None), 0.0))
+            if note.task is None:
+                self._workers.pop(note.worker, None)
+                return
+            changed = before.task != note.task
+            self._workers[note.worker] = note, time.monotonic() if changed else since
+        if changed:
+            self._log.info("worker %s: %s", note.worker, note.task)
+
+    def _summary(self) -> str:
+        took = time.monotonic() - self._start
+        told = f"{self._done} of {self._total}"
+        if self._failed:
+            told += f", {self._failed} failed"
+        told += f" after {duration(took)}"
+        if self._paid and self._done < self._total:
+            left = took / self._paid * (self._costs - self._paid)
+            told += f", about {duration(left)} left"
+        return told
+
+    def _table(self) -> RenderableType:
+        with self._lock:
+            if not self._name:
+                return Text("")
+            head = Table.grid(padding=(0, 1))
+            bar = ProgressBar(total=max(self._costs, 1e-9), completed=self._paid, width=24)
+            stored = f" · {self._stored} stored before" if self._stored else ""
+            head.add_row(self._name, bar, self._summary() + stored)
+            if not self._workers:
+                return head
+            table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim", expand=True)
+            table.add_column("worker", no_wrap=True)
+            table.add_column("cell", ratio=1, no_wrap=True, overflow="ellipsis")
+            table.add_column("at", no_wrap=True, min_width=18)
+            table.add_column("for", justify="right", no_wrap=True)
+            table.add_column("memory", justify="right", no_wrap=True)
+            now = time.monotonic()
+            for note, since in list(self._workers.values())[:SHOWN]:
+                memory = f"{note.memory / 1e9:.1f} GB" if note.memory else ""
+                memory += f" + GPU {note.gpu / 1e9:.1f} GB" if note.gpu else ""
+                cells = (note.worker, note.task or "", note.phase, duration(now - since), memory)
+                table.add_row(*map(Text, cells))
+            more = len(self._workers) - SHOWN
+            return Group(head, table, *([Text(f"and {more} more workers")] if more > 0 else []))
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _logger(path: Path | None) -> logging.Logger:
+    """A logger of this run's own, which writes to a file or nowhere."""
+    logger = logging.Logger("emsym.run", logging.INFO)
+    logger.addHandler(logging.NullHandler())  # without any, Python prints errors
+    if path is None:
+        return logger
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"The log {path} cannot be written: {error.strerror}.") from error
+    handler.handleError = lambda record: None  # type: ignore[method-assign] # as of a full disk
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    return logger

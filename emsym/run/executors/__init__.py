@@ -1,0 +1,1 @@
+"""Executors: where cells are run, on this machine or on a cluster."""

@@ -1,0 +1,323 @@
+"""Dask clusters: cells on many machines, their records back to the one process that stores them.
+
+A worker of Dask's runs each cell in a process of its own, as `emsym.run.executors.local` does, so
+that what ends a cell ends neither the worker nor another cell. When a worker dies its cells are run
+elsewhere.
+"""
+
+import logging
+import os
+import platform
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from emsym.data.cards import Card
+from emsym.errors import UserError, first_line
+from emsym.files import read_toml
+from emsym.paths import cards_folder
+from emsym.protocol import Strict
+from emsym.run.executors.base import Pool, Setup
+from emsym.run.executors.local import LocalExecutor, Note
+from emsym.run.job import Job
+
+if TYPE_CHECKING:
+    from distributed import Client, Worker
+
+PATIENCE = 20.0
+"""Seconds in which a scheduler must answer."""
+QUEUE = 24 * 3600.0
+"""Seconds that workers may wait in a job queue."""
+NOTE_EVERY = 2.0
+"""Seconds between two notes of a worker: all of them go through the scheduler."""
+TOPIC = "emsym-notes"
+ALIKE = ("emsym", "torch", "timm", "segmentation-models-pytorch", "captum", "quantus", "numpy")
+"""Packages that must have the same version everywhere: they decide the numbers."""
+
+SUBMIT = {
+    "slurm": "sbatch",
+    "pbs": "qsub",
+    "sge": "qsub",
+    "lsf": "bsub",
+    "htcondor": "condor_submit",
+    "oar": "oarsub",
+    "moab": "msub",
+}
+
+Option = str | int | float | bool | list[str]
+
+
+class Queue(Strict):
+    """A TOML file that says how workers are asked for of a job queue.
+
+    `options` are the arguments of the class of dask-jobqueue, such as ``queue``, ``account``,
+    ``cores``, ``memory``, ``walltime`` and ``job_extra_directives``.
+    """
+
+    system: Literal["slurm", "pbs", "sge", "lsf", "htcondor", "oar", "moab", "local"]
+    """``local`` starts the jobs on this machine, to try the file."""
+    options: Annotated[dict[str, Option], Field(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a worker must know of a run."""
+
+    threads: int
+    memory: int | None
+    plugins: tuple[tuple[str, bytes], ...]
+    cards: Path
+    """Where the run's machine has the cards that ship with emsym."""
+    offline: bool
+
+
+@contextmanager
+def connect(setup: Setup) -> Iterator[Pool]:
+    """The pool of a scheduler's workers.
+
+    Raises `UserError` where it cannot be reached, has no workers, or workers differ from here in
+    what decides the numbers.
+    """
+    if (setup.scheduler is None) == (setup.cluster is None):
+        raise UserError(
+            "--executor dask needs either --scheduler tcp://… of one that runs, or --cluster with "
+            "a TOML file that says how to ask a job queue for workers."
+        )
+    try:
+        import distributed
+    except ImportError as error:
+        raise UserError(
+            "--executor dask needs Dask: python -m pip install 'emsym[cluster]'."
+        ) from error
+    # what they tell of a lost scheduler, `check` tells in one sentence
+    for name in ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    if setup.cluster is None:
+        with _client(setup.scheduler) as client:
+            yield from _pool(client, setup, PATIENCE)
+    else:
+        with _cluster(setup.cluster) as cluster, distributed.Client(cluster) as client:
+            cluster.scale(jobs=setup.workers)
+            yield from _pool(client, setup, QUEUE)
+
+
+@contextmanager
+def _client(address: str | None) -> "Iterator[Client]":
+    from distributed import Client
+
+    made: Future[Client] = Future()
+
+    def ask() -> None:
+        try:
+            made.set_result(Client(address, timeout=PATIENCE))
+        except BaseException as error:  # whatever answers there may say anything
+            made.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        client = made.result(PATIENCE + 5)  # a port that is silent is waited for without end
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        why = first_line(error) if str(error) else "no answer"
+        raise UserError(
+            f"The scheduler at {address} cannot be reached ({why}): is it running, and is the "
+            "address the one that it printed, such as tcp://host:8786?"
+        ) from error
+    with client:
+        yield client
+
+
+@contextmanager
+def _cluster(path: Path) -> Iterator[Any]:
+    asked = read_toml(path, Queue)
+    try:
+        import dask_jobqueue
+        from dask_jobqueue.local import LocalCluster
+    except ImportError as error:
+        raise UserError(
+            "--cluster needs dask-jobqueue: python -m pip install 'emsym[cluster]'."
+        ) from error
+    command = SUBMIT.get(asked.system)
+    if command is not None and shutil.which(command) is None:
+        raise UserError(
+            f"{path}: there is no `{command}` on this machine, with which {asked.system} takes "
+            "jobs: run this where jobs are submitted."
+        )
+    kinds: dict[str, Any] = {
+        "slurm": dask_jobqueue.SLURMCluster,
+        "pbs": dask_jobqueue.PBSCluster,
+        "sge": dask_jobqueue.SGECluster,
+        "lsf": dask_jobqueue.LSFCluster,
+        "htcondor": dask_jobqueue.HTCondorCluster,
+        "oar": dask_jobqueue.OARCluster,
+        "moab": dask_jobqueue.MoabCluster,
+        "local": LocalCluster,
+    }
+    try:
+        cluster = kinds[asked.system](**asked.options)
+    except (TypeError, ValueError, RuntimeError, OSError) as error:
+        raise UserError(f"{path}: {asked.system} says: {first_line(error)}.") from error
+    with cluster:
+        yield cluster
+
+
+def _pool(client: "Client", setup: Setup, patience: float) -> Iterator[Pool]:
+    address = client.scheduler.address if client.scheduler else ""
+    try:
+        client.wait_for_workers(1, timeout=patience)
+    except TimeoutError as error:
+        raise UserError(
+            f"The scheduler at {address} has no workers: start some with `dask worker {address}`, "
+            "in an environment in which emsym is installed."
+        ) from error
+    require_alike(versions(), _versions_of_workers(client))
+    spec = Spec(
+        setup.threads,
+        setup.memory,
+        tuple((path.name, path.read_bytes()) for path in setup.plugins),
+        cards_folder(),
+        bool(os.environ.get("HF_HUB_OFFLINE")),
+    )
+    client.subscribe_topic(TOPIC, lambda event: setup.notice(Note(**event[1])))
+
+    def check() -> None:
+        if client.status != "running":
+            raise UserError(
+                f"The scheduler at {address} is gone: every finished record is kept. Start it and "
+                "its workers again, and run the same command."
+            )
+
+    def stop() -> None:
+        client.run(end_workers, on_error="ignore")
+
+    places = sum(client.nthreads().values())
+    try:
+        yield Pool(ClusterExecutor(client, spec), max(places, setup.workers), stop, check)
+    except BaseException:
+        if client.status == "running":
+            stop()
+        raise
+
+
+class ClusterExecutor(Executor):
+    """Submits to a Dask cluster what its workers run in processes of their own."""
+
+    def __init__(self, client: "Client", spec: Spec) -> None:
+        """`client` is connected."""
+        self._executor = client.get_executor(pure=False)
+        self._spec = spec
+
+    def submit(self, fn: Callable, /, *args: Any, **kwargs: Any) -> Future:
+        """Schedule ``fn(*args, **kwargs)``, which must be picklable."""
+        future: Future = self._executor.submit(isolated, self._spec, fn, args, kwargs)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more tasks."""
+        self._executor.shutdown(wait=wait)
+
+
+def versions() -> dict[str, str]:
+    """What decides the numbers, on this machine."""
+    found = {"Python": ".".join(platform.python_version_tuple()[:2])}
+    for name in ALIKE:
+        try:
+            # torch's build for another processor or GPU is the same version
+            found[name] = version(name).partition("+")[0]
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def require_alike(here: dict[str, str], workers: dict[str, dict[str, str]]) -> None:
+    """Raise `UserError`, which names both sides, where a worker has other versions than `here`."""
+    for address, there in workers.items():
+        differing = [
+            f"{name} {there.get(name)} instead of {ours}"
+            for name, ours in here.items()
+            if there.get(name) != ours
+        ]
+        if differing:
+            raise UserError(
+                f"The worker {address} has {', '.join(differing)} here: install the same versions "
+                "on both, or their records cannot stand side by side."
+            )
+
+
+def _versions_of_workers(client: "Client") -> dict[str, dict[str, str]]:
+    found = client.run(versions, on_error="return")
+    for address, answer in found.items():
+        if isinstance(answer, BaseException):
+            raise UserError(
+                f"The worker {address} cannot run emsym ({first_line(answer)}): install emsym "
+                f"{version('emsym')} in its environment."
+            ) from answer
+    return dict(found)
+
+
+_alone = threading.Lock()
+_kept: dict[Spec, LocalExecutor] = {}
+
+
+def isolated(spec: Spec, fn: Callable, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Inside a worker of Dask's: run a function in a process of its own."""
+    from distributed import get_worker
+
+    with _alone:
+        if spec not in _kept:
+            _end_all()
+            _kept[spec] = _executor(spec, get_worker())
+        executor = _kept[spec]
+    return executor.submit(fn, *(_at_home(arg, spec) for arg in args), **kwargs).result()
+
+
+def end_workers() -> None:
+    """Inside a worker of Dask's: end what runs."""
+    with _alone:
+        _end_all()
+
+
+def _end_all() -> None:
+    for executor in _kept.values():
+        executor.stop()
+    _kept.clear()
+
+
+def _executor(spec: Spec, worker: "Worker") -> LocalExecutor:
+    if spec.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    threads = worker.state.nthreads
+    allowed = worker.memory_manager.memory_limit
+    memory = spec.memory or (int(allowed) // threads if allowed else None)
+    said: dict[str, tuple[str | None, float]] = {}
+
+    def notice(note: Note) -> None:
+        task, at = said.get(note.worker, ("", 0.0))
+        now = time.monotonic()
+        if note.task != task or now - at > NOTE_EVERY:
+            said[note.worker] = note.task, now
+            named = f"{worker.name}:{note.worker}" if threads > 1 else str(worker.name)
+            worker.log_event(TOPIC, asdict(replace(note, worker=named)))
+
+    return LocalExecutor(
+        threads, plugins=spec.plugins, memory=memory, threads=spec.threads, notice=notice
+    )
+
+
+def _at_home(arg: Any, spec: Spec) -> Any:
+    """A card that ships with emsym, as it lies on this machine."""
+    if isinstance(arg, Job):
+        return replace(arg, card=_at_home(arg.card, spec))
+    if isinstance(arg, Card) and arg.folder == spec.cards:
+        return arg.placed(cards_folder())
+    return arg

@@ -1,0 +1,19 @@
+"""How many cells run at once: as many as the GPUs take, or as cores and memory allow."""
+
+from emsym.run.executors import tasks
+from emsym.run.executors.capacity import CELL, USABLE, cores, memory
+from emsym.run.executors.devices import Devices, may_have_gpu
+from emsym.run.executors.local import LocalExecutor
+
+
+def cell_slots(devices: Devices, threads: int) -> int:
+    """How many cells of `threads` threads may run at once.
+
+    As many as the GPUs take, or as cores and memory allow. Raises `UserError` for a device that
+    does not exist.
+    """
+    if devices.kind in ("cuda", "mps") or (devices.kind == "auto" and may_have_gpu()):
+        with LocalExecutor(1) as asked:  # torch is not imported here
+            if found := asked.submit(tasks.gpu_slots, devices).result():
+                return int(found)
+    return max(1, min(cores() // threads, int(USABLE * memory() / CELL)))

@@ -1,0 +1,147 @@
+"""Jobs: the cells of a protocol with their keys and all that a worker needs to run them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from emsym.data.cards import Card, load_card
+from emsym.data.fetching.availability import locate
+from emsym.data.fetching.data_digest import data_digest
+from emsym.models.architectures import ARCHITECTURES
+from emsym.models.inits import init_source, parse_init
+from emsym.models.pretrained.weights import LoadedWeights, weights_identity
+from emsym.protocol import Cell, Protocol, cell_key, dataset_name
+from emsym.run.store.record import DatasetStamp, ProtocolStamp, Record, WeightsStamp
+from emsym.scores.attribution.methods import ATTRIBUTIONS
+from emsym.scores.faithfulness.metrics import METRICS
+from emsym.version import SCORING_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A cell with everything that its worker needs; it can be sent to another process."""
+
+    cell: Cell
+    key: str
+    protocol: Protocol
+    card: Card
+    data_digest: str
+    data_source: str
+    weights: str
+    """``pretext``, ``imagenet`` or an absolute path."""
+    weights_identity: str
+    init_source: str | None
+    architecture_source: str | None
+    scoring_sources: dict[str, str]
+
+    def __str__(self) -> str:
+        return str(self.cell)
+
+    def record(self, loaded: LoadedWeights | None = None, **results: object) -> Record:
+        """The cell's record with these results; `status`, and `error` or the scores.
+
+        `loaded` is what the network was given, where it was given weights.
+        """
+        return Record.model_validate(
+            {
+                "key": self.key,
+                "protocol": ProtocolStamp(
+                    name=self.protocol.name,
+                    version=self.protocol.version,
+                    digest=self.protocol.digest,
+                ),
+                "dataset": DatasetStamp(
+                    name=self.card.name,
+                    digest=self.data_digest,
+                    source=self.data_source,
+                    modality=self.card.modality,
+                    licence=self.card.licence,
+                    citation=self.card.citation,
+                ),
+                "architecture": self.cell.architecture,
+                "init": self.cell.init,
+                "init_source": self.init_source,
+                "gain": parse_init(self.cell.init).strategy.gain,
+                "architecture_source": self.architecture_source,
+                "seed": self.cell.seed,
+                "slices": self.protocol.slices,
+                "weights": WeightsStamp(
+                    origin=Path(self.weights).name,
+                    identity=self.weights_identity,
+                    tag=loaded.tag if loaded else None,
+                    digest=loaded.digest if loaded else None,
+                ),
+                "scoring_version": SCORING_VERSION,
+                "scoring_sources": self.scoring_sources,
+                **results,
+            }
+        )
+
+
+def cards(protocol: Protocol) -> dict[str, Card]:
+    """The data sets of a protocol by the names that its cells use.
+
+    Raises `UserError` for an unknown one, and for a card of which no task was chosen.
+    """
+    found = {dataset_name(entry): load_card(entry, protocol.folder) for entry in protocol.datasets}
+    for card in found.values():
+        _ = card.task  # a network learns one
+    return found
+
+
+def jobs(protocol: Protocol) -> list[Job]:
+    """All cells of a protocol with their keys. Nothing is trained, and torch is not imported.
+
+    Raises `UserError` for a name that is not registered and for files that are not there.
+    """
+    chosen = cards(protocol)
+    data = {name: data_digest(card) for name, card in chosen.items()}
+    places = {name: locate(card) for name, card in chosen.items()}
+    inits = {name: init_source(name) for name in protocol.inits}
+    architectures = {name: ARCHITECTURES.source_digest(name) for name in protocol.architectures}
+    scoring = scoring_sources(protocol)
+    whole = protocol.digest
+    identity = weights_identity(protocol.weights, protocol.folder)
+    weights = protocol.weights
+    if identity != weights:  # a file, which a worker must find from anywhere
+        weights = str((protocol.folder / weights).resolve())
+
+    def job(cell: Cell) -> Job:
+        sources = (inits[cell.init], architectures[cell.architecture])
+        key = cell_key(
+            whole,
+            cell,
+            data=data[cell.dataset],
+            weights=identity,
+            init=sources[0],
+            architecture=sources[1],
+            scoring=scoring,
+            scoring_version=SCORING_VERSION,
+        )
+        card, place = chosen[cell.dataset], places[cell.dataset]
+        return Job(
+            cell,
+            key,
+            protocol,
+            card,
+            data[cell.dataset],
+            place.source if place else "",
+            weights,
+            identity,
+            *sources,
+            scoring,
+        )
+
+    return [job(cell) for cell in protocol.cells()]
+
+
+def scoring_sources(protocol: Protocol) -> dict[str, str]:
+    """SHA-256 of the source of each attribution method and metric that a plug-in brought.
+
+    By what it is and its name, as ``metric my-own``. Raises `UserError` for an unknown name.
+    """
+    scoring = protocol.scoring
+    found = {
+        **{f"attribution {n}": ATTRIBUTIONS.source_digest(n) for n in scoring.maps},
+        **{f"metric {n}": METRICS.source_digest(n) for n in scoring.faithfulness.metrics},
+    }
+    return {name: digest for name, digest in found.items() if digest}

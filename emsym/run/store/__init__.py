@@ -1,0 +1,1 @@
+"""The store: a folder of records, which several runs may share."""

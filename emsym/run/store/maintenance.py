@@ -1,0 +1,123 @@
+"""A store looked after: every record read, stores put together, what is left over removed."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emsym.files import write_atomically
+from emsym.run.store.claims import PREFIX, is_stale
+from emsym.run.store.record import Record
+from emsym.run.store.store import DAMAGED, DONE, FAILED, Store
+
+OLD = 3600.0
+"""Seconds after which a file that was being written belongs to nobody."""
+
+
+@dataclass
+class StoreCheck:
+    """What reading every record of a store found."""
+
+    done: int = 0
+    failed: int = 0
+    damaged: list[Path] = field(default_factory=list)
+    """Where damaged records lay before they were set aside."""
+
+
+def check_store(
+    store: Store, tell: Callable[[int, int], object] = lambda done, total: None
+) -> StoreCheck:
+    """Read every record whole; damaged ones are set aside, so that their cells are run again."""
+    found = StoreCheck()
+    contents = store.contents()
+    for path in contents.damaged:
+        store.set_aside(path, "it is cut short")
+        found.damaged.append(path)
+    keys = [*sorted(contents.done), *sorted(contents.failed)]
+    for number, key in enumerate(keys, 1):
+        is_done = key in contents.done
+        record = store.load(key) if is_done else store.failure(key)
+        if record is None:
+            found.damaged.append(store.path(key, "done" if is_done else "failed"))
+        elif is_done:
+            found.done += 1
+        else:
+            found.failed += 1
+        tell(number, len(keys))
+    return found
+
+
+@dataclass
+class StoreMerge:
+    """What became of the records of other stores."""
+
+    taken: int = 0
+    had: int = 0
+    """That this store holds, too, with the same numbers."""
+    differing: list[str] = field(default_factory=list)
+    """Keys of records whose numbers differ from those that this store holds and keeps."""
+
+
+def merge_stores(store: Store, others: Iterable[Store]) -> StoreMerge:
+    """Copy the records of other stores into this one, whose own are kept.
+
+    A failed cell is taken where this store knows nothing of it.
+    """
+    found = StoreMerge()
+    store.check()
+    for other in others:
+        theirs = other.contents()
+        ours = store.contents(look=False)
+        for key in sorted(theirs.done):
+            record = other.load(key, set_aside=False)
+            if record is None:
+                continue
+            if key not in ours.done:
+                store.save(record)
+                found.taken += 1
+            elif (mine := store.load(key)) is not None and _numbers(mine) != _numbers(record):
+                found.differing.append(key)
+            else:
+                found.had += 1
+        for key in sorted(theirs.failed - ours.done - ours.failed):
+            if (record := other.failure(key)) is not None:
+                store.save(record)
+                found.taken += 1
+    return found
+
+
+def _numbers(record: Record) -> tuple[object, ...]:
+    return record.scores, record.images, record.curve
+
+
+def leftovers(store: Store, keys: Collection[str] | None = None) -> list[Path]:
+    """The files of a store that nobody needs.
+
+    Damaged records that were set aside, files that a run which died was writing, claims of runs
+    that died, records of failures of cells that are finished by now; and with `keys`, all records
+    that have none of these.
+    """
+    if not store.folder.is_dir():
+        return []
+    now = _now(store)
+    done = store.contents().done  # which refuses what a newer emsym wrote
+
+    def is_litter(path: Path) -> bool:
+        name, key = path.name, path.name.partition(".")[0]
+        if name.endswith(".partial") or name.startswith(".writable-"):
+            return now - path.stat().st_mtime > OLD
+        if name.startswith(PREFIX):
+            return is_stale(path, now)
+        if name.endswith(DAMAGED) or (name.endswith(FAILED) and key in done):
+            return True
+        return keys is not None and name.endswith(DONE) and key not in keys
+
+    return [path for path in sorted(store.folder.iterdir()) if is_litter(path)]
+
+
+def _now(store: Store) -> float:
+    """The time by the clock that stamps the store's files."""
+    probe = store.folder / ".time"
+    write_atomically(probe, "")
+    now = probe.stat().st_mtime
+    probe.unlink(missing_ok=True)
+    return now

@@ -1,0 +1,98 @@
+"""The record of one cell: every score per image, how it came about, and what it cost."""
+
+from typing import Final, Literal
+
+from pydantic import ConfigDict
+
+from emsym.protocol import Strict
+
+Column = list[float | None]
+
+SCHEMA_VERSION: Final = 1
+
+
+class ProtocolStamp(Strict):
+    """Which protocol a record belongs to."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class DatasetStamp(Strict):
+    """Which data a record was made from, under which licence."""
+
+    name: str
+    digest: str
+    source: str
+    """The mirror that the data came from, by its name in the card."""
+    modality: str
+    licence: str
+    citation: str
+
+
+class WeightsStamp(Strict):
+    """Where the pretrained weights came from, and what they are."""
+
+    origin: str
+    identity: str
+    """Of a file, its SHA-256; of what is made or published, its name."""
+    tag: str | None = None
+    """What was loaded, such as ``resnet50.a1_in1k``; None where nothing was, as for `random`."""
+    digest: str | None = None
+    """SHA-256 of the tensors that were loaded."""
+
+
+class OverTrainingResult(Strict):
+    """The symmetry scores of some test sections while the network was trained."""
+
+    steps: list[int] = []
+    """How many were taken before each look; 0 is before fine-tuning."""
+    sections: list[int]
+    images: dict[str, list[Column]] = {}
+    """Of each score, look by look, one value per section, None where it is missing."""
+
+
+class Record(Strict):
+    """The JSON result of one cell.
+
+    `images` has a column per score with one value per test image, None where it is missing, and
+    with what the pooled scores are pooled from: the pixels ``tp@t``, ``fp@t`` and ``fn@t`` at a
+    threshold t, true positives, false positives and false negatives;
+    `scores` has the value of the cell, pooled over or averaged over images, and `missing` says
+    how many images had none, where any. Keys of attribution scores are
+    ``attribution/target/score``, such as ``saliency/true-foreground/model_asymmetry``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    schema_version: Literal[1] = SCHEMA_VERSION  # stays the first field: a store looks for it there
+    key: str
+    status: Literal["done", "failed"]
+    error: str | None = None
+    protocol: ProtocolStamp
+    dataset: DatasetStamp
+    architecture: str
+    init: str
+    init_source: str | None
+    """SHA-256 of a plug-in's source; None for a strategy of emsym's."""
+    gain: Literal["copy", "preserve"] = "copy"
+    """Whether the strategy's filters were taken as they are, or scaled to their pretrained norm."""
+    architecture_source: str | None
+    seed: int
+    slices: int
+    weights: WeightsStamp
+    scoring_version: int
+    scoring_sources: dict[str, str] = {}
+    """SHA-256 of the source of each attribution method and metric that a plug-in brought."""
+    scores: dict[str, float | None] = {}
+    missing: dict[str, int] = {}
+    images: dict[str, Column] = {}
+    curve: list[float] = []
+    """The training loss of every step."""
+    over_training: OverTrainingResult | None = None
+    seconds: dict[str, float] = {}
+    """Wall time of each phase."""
+    peak_memory_mb: float | None = None
+    """Of the process that ran the cell, up to its end."""
+    environment: dict[str, str | int | bool | None] = {}

@@ -1,0 +1,70 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from emsym.errors import UserError
+from emsym.run import display
+from emsym.run.display import RunDisplay
+from emsym.run.executors.local import Note
+
+
+def test_without_a_terminal_there_are_plain_lines_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    out = io.StringIO()
+    with RunDisplay(Console(file=out, width=60)) as told:
+        told.phase("cells", [1.0] * 3)
+        told.advance("first", 1.0)
+        monkeypatch.setattr(display, "EVERY", 0.0)
+        told.advance("second", 1.0, error="it broke")
+        told.note(Note("1", "third", "training 1/5"))
+        told.say("a [word] of warning")
+        told.advance("third", 1.0)
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "cells: 0 of 3"
+    assert lines[1].startswith("cells: 2 of 3, 1 failed after 0 s, about ")
+    assert lines[1].endswith(" left (second)")
+    assert lines[2] == "a [word] of warning"
+    assert lines[3] == "cells: 3 of 3, 1 failed after 0 s (third)"
+    assert len(lines) == 4
+
+
+def test_on_a_terminal_there_is_a_table_of_the_workers() -> None:
+    console = Console(file=io.StringIO(), width=90, force_terminal=True)
+    told = RunDisplay(console)
+    told.phase("cells", [3.0, 1.0])
+    told.note(Note("1", "phantom · unet · rgb · seed 0", "training 40/100", 1_250_000_000))
+    told.note(Note("2", "phantom · [b]unet[/b] · rgb · seed 1", "symmetry"))
+    told.note(Note("2", None))
+    told.note(Note("3", "phantom · [b]unet[/b] · rgb · seed 1", "symmetry"))
+    told.advance("x", 3.0)
+    with console.capture() as captured:
+        console.print(told._table())
+    shown = captured.get()
+    assert "1 of 2 after 0 s, about 0 s left" in shown
+    assert "phantom · unet · rgb · seed 0" in shown
+    assert "training 40/100" in shown
+    assert "1.2 GB" in shown
+    assert "[b]unet[/b]" in shown, "names are not markup"
+    assert len([line for line in shown.splitlines() if "phantom" in line]) == 2
+
+
+def test_a_log_tells_every_event(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "log.txt"
+    with RunDisplay(Console(file=io.StringIO()), path) as told:
+        told.phase("cells", [1.0])
+        told.note(Note("1", "a", "starting"))
+        told.note(Note("1", "a", "training 3/5"))
+        told.note(Note("1", None))
+        told.advance("a", 1.0, error="it broke")
+    lines = [line.partition(" INFO ")[2] or line for line in path.read_text().splitlines()]
+    assert lines[:2] == ["cells: 1", "worker 1: a"]
+    assert lines[2].endswith("ERROR failed: a: it broke")
+    assert len(lines) == 3
+
+
+def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be written: Is a directory"):
+        RunDisplay(Console(), tmp_path)

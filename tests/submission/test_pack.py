@@ -1,0 +1,224 @@
+"""From a store to a submission, and from there to the frames of a leaderboard."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from emsym.errors import UserError
+from emsym.leaderboard.results import FACTS
+from emsym.protocol import Protocol, load_protocol
+from emsym.run.job import Job, jobs
+from emsym.run.store.record import Record
+from emsym.run.store.store import Store
+from emsym.submission.layout import check_name
+from emsym.submission.pack import pack
+from emsym.submission.read import Submission, read_submissions
+from emsym.submission.validate import validate
+
+Make = Callable[[Job], Record]
+Keep = Callable[[Path, Record], None]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_what_was_packed_is_what_the_records_say(store: Path, submission: Path) -> None:
+    found = Submission(submission)
+    cells = found.cells.set_index("key")
+    assert list(found.cells.columns[: len(FACTS)]) == FACTS
+    for record in Store(store / "records").records():
+        row = cells.loc[record.key]
+        for name, value in record.scores.items():
+            assert row[name] == value, "in full precision"
+        told = (row["dataset"], row["architecture"], row["init"], row["seed"], row["data"])
+        assert told == (
+            record.dataset.name,
+            record.architecture,
+            record.init,
+            record.seed,
+            record.dataset.digest,
+        )
+        assert (row["submission"], row["status"], row["device"]) == ("ours-1", "done", "cpu")
+        assert row["minutes"] == pytest.approx(1.75 / 60)
+        for name in ("arand_2d", "dice@0.5", "tp@0.5", "saliency/foreground/slice_share[+1]"):
+            values = found.per_image([record.key], name)
+            assert values["section"].tolist() == record.images["section"]
+            expected = [np.nan if v is None else v for v in record.images[name]]
+            assert values["value"].tolist() == pytest.approx(expected, rel=1e-6, nan_ok=True)
+        looks = found.over_training([record.key])
+        name = "saliency/foreground/model_asymmetry"
+        expected = [np.mean(column) for column in record.over_training.images[name]]
+        assert looks[looks["score"] == name]["step"].tolist() == [0, 2]
+        assert looks[looks["score"] == name]["value"].tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_sections_are_asked_for_in_the_order_of_keys(submission: Path) -> None:
+    found = Submission(submission)
+    keys = found.cells["key"].tolist()[::-1][:2]
+    assert found.per_image(keys, "flip_error")["key"].tolist() == [k for k in keys for _ in "abc"]
+    assert found.per_image(["0" * 32], "flip_error").empty
+    assert found.per_image(keys, "no-such-score").dtypes["value"] == np.float64
+
+
+def test_the_same_store_gives_the_same_bytes(
+    store: Path, protocol: Protocol, submission: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "elsewhere" / "ours-1"
+    pack(store, protocol, again)
+    first, second = contents(submission), contents(again)
+    del first["submission.toml"], second["submission.toml"]
+    assert first == second
+
+
+def test_packing_again_keeps_what_the_author_wrote(
+    store: Path, protocol: Protocol, submission: Path
+) -> None:
+    before = contents(submission)
+    (submission / "plugins").mkdir()
+    (submission / "plugins" / "old.py").write_text("")
+    pack(store, protocol, submission)
+    assert contents(submission) == before
+    assert [path.name for path in submission.parent.iterdir()] == ["ours-1"]
+
+
+def test_examples_are_of_the_lowest_seed(store: Path, submission: Path) -> None:
+    found = Submission(submission)
+    shown = found.cells[[found.example(key) is not None for key in found.cells["key"]]]
+    assert shown["seed"].tolist() == [0, 0]
+    kept = found.example(shown["key"].iloc[0])
+    assert kept is not None
+    with np.load(store / "examples" / f"{shown['key'].iloc[0]}.npz") as there:
+        assert {name: kept[name].tolist() for name in kept} == {
+            name: there[name].tolist() for name in there
+        }
+
+
+def test_a_folder_of_something_else_is_never_replaced(
+    store: Path, protocol: Protocol, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    with pytest.raises(UserError, match="is no file of a submission"):
+        pack(store, protocol, mine)
+    assert (mine / "thesis.tex").read_text() == "years of work"
+
+
+def test_failed_and_missing_cells_are_told(
+    tiny: Path, store: Path, protocol: Protocol, fill_in: Callable
+) -> None:
+    first, second, *_ = jobs(protocol)
+    for job in (first, second):
+        Store(store / "records").path(job.key).unlink()
+    Store(store / "records").save(
+        first.record(status="failed", error="<b>bad</b>\nline", environment={}, seconds={})
+    )
+    folder = tiny.parent / "holes"
+    pack(store, protocol, folder)
+    fill_in(folder)
+    report = validate(folder, str(tiny))
+    assert report.counts == {"done": 2, "failed": 1, "missing": 1}
+    assert "1 cell is failed" in report.notes
+    assert "1 cell is missing" in report.notes
+    cells = report.submission.cells.set_index("key")
+    assert len(cells) == 3
+    assert cells.loc[first.key, "error"] == "‹b›bad‹/b› line"
+    assert np.isnan(cells.loc[first.key, "dice@0.5"])
+
+
+def test_a_store_without_the_protocol_is_a_sentence(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no finished records of the protocol 'quick'"):
+        pack(store, load_protocol("quick"), tmp_path / "x")
+
+
+def test_records_without_counts_are_not_packed(
+    store: Path, protocol: Protocol, made_up: Make, tmp_path: Path
+) -> None:
+    record = made_up(jobs(protocol)[0])
+    images = {name: column for name, column in record.images.items() if name[:3] != "tp@"}
+    Store(store / "records").save(record.model_copy(update={"images": images}))
+    with pytest.raises(UserError, match="before pixels were counted"):
+        pack(store, protocol, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_two_records_of_one_cell_are_a_sentence(
+    store: Path, protocol: Protocol, made_up: Make, keep: Keep, tmp_path: Path
+) -> None:
+    record = made_up(jobs(protocol)[0])
+    keep(store, record.model_copy(update={"key": "0" * 32, "init_source": "0" * 64}))
+    with pytest.raises(UserError, match="two records of tiny-a"):
+        pack(store, protocol, tmp_path / "x")
+
+
+def test_of_two_versions_of_a_plug_in_the_one_that_is_given_counts(
+    store: Path,
+    protocol: Protocol,
+    made_up: Make,
+    keep: Keep,
+    fill_in: Callable[[Path], None],
+    tmp_path: Path,
+) -> None:
+    record = made_up(jobs(protocol)[0])
+    for version in ("1", "2"):
+        plugin = tmp_path / f"mine-{version}.py"
+        plugin.write_text(version)
+        source = hashlib.sha256(plugin.read_bytes()).hexdigest()
+        changes = {"key": version * 32, "init_source": source, "init": "mine"}
+        keep(store, record.model_copy(update=changes))
+    for version in ("1", "2"):
+        pack(store, protocol, tmp_path / "x", [tmp_path / f"mine-{version}.py"])
+        fill_in(tmp_path / "x")
+        packed = Submission(tmp_path / "x")
+        assert [row.key for row in packed.rows if row.init == "mine" and row.key] == [version * 32]
+        assert [path.name for path in packed.plugins()] == [f"mine-{version}.py"]
+    failed = {**changes, "status": "failed", "error": "no", "scores": {}, "images": {}}
+    (store / "records" / f"{'2' * 32}.json").unlink()
+    Store(store / "records").save(record.model_copy(update={**failed, "over_training": None}))
+    pack(store, protocol, tmp_path / "x", [tmp_path / "mine-2.py"])
+    packed = Submission(tmp_path / "x")
+    assert [row.status for row in packed.rows if row.key == "2" * 32] == ["failed"]
+    assert b"1" * 32 not in packed.group("tiny-a", record.architecture).get("keys", "S32", None)
+    shutil.move(tmp_path / "x" / "plugins" / "mine-2.py", tmp_path / "x" / "plugins" / "old.py")
+    pack(store, protocol, tmp_path / "x", [tmp_path / "mine-2.py"])
+    assert [p.name for p in Submission(tmp_path / "x").plugins()] == ["mine-2.py"], "not twice"
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "X", ".x", "x" * 41, "x\n", "a b", "<b>"])
+def test_a_name_that_is_no_folders_is_a_sentence(name: str) -> None:
+    with pytest.raises(UserError, match="cannot be called"):
+        check_name(name)
+
+
+def test_all_submissions_are_read_by_name(submission: Path) -> None:
+    (submission.parent / "README.md").write_text("how to submit")
+    (submission.parent / ".other.partial").mkdir()
+    assert [each.name for each in read_submissions(submission.parent)] == ["ours-1"]
+    assert read_submissions(submission.parent / "none") == []
+
+
+def test_a_submission_and_the_store_agree_frame_by_frame(submission: Path) -> None:
+    found = Submission(submission)
+    table = found.cells
+    scores = [name for name in table if name not in FACTS]
+    assert (table[scores].dtypes == np.float64).all()
+    means = found.per_image(table["key"].tolist(), "flip_error").groupby("key")["value"].mean()
+    pd.testing.assert_series_equal(
+        means.sort_index(),
+        table.set_index("key")["flip_error"].sort_index(),
+        check_names=False,
+        rtol=1e-6,
+    )
+
+
+def test_the_manifest_is_plain_json(submission: Path) -> None:
+    found = json.loads((submission / "manifest.json").read_text())
+    assert found["format"] == 1
+    assert found["environments"][0]["processor"] == "A & B"
