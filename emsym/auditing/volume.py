@@ -1,7 +1,6 @@
 """The volume of an audit: which sections are looked at, and how they are normalised."""
 
 import math
-import re
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from emsym.auditing.result import DataResult
 from emsym.data.cards import Files, list_cards, load_card
+from emsym.data.reading.file_key import split_file_key
 from emsym.data.reading.lazy_array import LazyArray, in_memory_array, open_lazy_array
 from emsym.data.reading.readers import READERS, find_files
 from emsym.data.stacks import Normalisation, evenly
@@ -21,7 +21,6 @@ from emsym.errors import UserError
 from emsym.protocol import split_task
 
 VolumeSource = np.ndarray | str | Path
-_KEYED = re.compile(r"(?P<path>.+\.(?:h5|hdf5|hdf|zarr|zarr\.zip)):(?P<key>[^:\\]+)")
 
 
 @dataclass(frozen=True)
@@ -191,8 +190,7 @@ def _layer(name: str, given: VolumeSource) -> LazyArray:
             f"The {name} is a file, a pattern, a folder or a NumPy array (Z, Y, X), and not a "
             f"{type(given).__name__}."
         )
-    match = _KEYED.fullmatch(str(given))
-    path, key = (match["path"], match["key"]) if match else (str(given), None)
+    path, key = split_file_key(str(given))
     if not find_files(Path(), path):
         near = get_close_matches(path, list_cards(), n=1, cutoff=0.6)
         hint = f"did you mean the dataset '{near[0]}'?" if near else "check the path."

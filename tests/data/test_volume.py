@@ -10,23 +10,13 @@ import h5py
 import numpy as np
 import pytest
 import tifffile
-import zarr
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
-from emsym.data.cards import Card, Files, load_card
+from emsym.data.cards import Card, load_card
 from emsym.data.labels import boundaries
 from emsym.data.phantoms import generate
 from emsym.data.reading import lazy_array
-from emsym.data.reading.lazy_array import (
-    array_files,
-    boxes,
-    copy_block,
-    in_memory_array,
-    open_lazy_array,
-)
-from emsym.data.reading.readers import Rows
+from emsym.data.reading.rows import Rows
 from emsym.data.volume import check_split, check_volume, open_volume
 from emsym.errors import UserError
 
@@ -160,71 +150,12 @@ def test_any_order_of_the_axes_is_brought_to_zyx(tmp_path, monkeypatch, axes, wr
     assert part.image.flags.c_contiguous
 
 
-@st.composite
-def cut_volumes(draw):
-    """An array, cut along z, the order of the axes, and a range of sections."""
-    shape = [draw(st.integers(2, 9)), *(draw(st.integers(1, 6)) for _ in "yx")]
-    cuts = draw(st.sets(st.integers(1, shape[0] - 1), max_size=3))
-    start = draw(st.integers(0, shape[0] - 1))
-    stop = draw(st.integers(start + 1, shape[0]))
-    array = np.arange(np.prod(shape), dtype=np.int64).reshape(shape)
-    return array, sorted(cuts), draw(st.sampled_from(AXES)), start, stop
-
-
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(case=cut_volumes(), block=st.sampled_from([8, 100, 1 << 20]))
-def test_volumes_follow_each_other_along_z(tmp_path, monkeypatch, case, block):
-    array, cuts, axes, start, stop = case
-    monkeypatch.setattr(lazy_array, "_READ", block)
-    order = ["zyx".index(axis) for axis in axes]
-    names = []
-    for number, part in enumerate(np.split(array, cuts)):
-        names.append(npy(tmp_path / f"part{number}", part.transpose(order).copy()))
-    layer = open_lazy_array("image", tmp_path, Files(path=tuple(names), axes=axes))
-    assert layer.shape == array.shape
-    found = np.full((stop - start, *array.shape[1:]), -1)
-    for box, piece in layer.blocks(start, stop):
-        assert (found[box] == -1).all()
-        found[box] = piece
-    np.testing.assert_array_equal(found, array[start:stop])
-
-
 @pytest.mark.parametrize("axes", ["zyx", "zxy"])
 def test_sections_of_two_patterns_follow_each_other(tmp_path, axes):
     turned = IMAGE if axes == "zyx" else IMAGE.transpose(0, 2, 1)
     path = [png_series(tmp_path / "b", turned[:5]), zip_of_png(tmp_path / "a", turned[5:])]
     volume = open_volume(make(tmp_path, {"image": {"path": path, "axes": axes}}))
     np.testing.assert_array_equal(volume.read(1, 11).image, IMAGE[1:11])
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9), st.integers(1, 7)), min_size=1),
-    st.integers(1, 200),
-    st.integers(0, 3),
-)
-def test_boxes_tile_the_whole_between_chunks(sides, limit, long):
-    sides = sides[:4]
-    ranges = [(start, start + length) for start, length, _ in sides]
-    seen = np.zeros([stop for _, stop in ranges], int)
-    for box in boxes(ranges, [chunk for _, _, chunk in sides], limit, long):
-        seen[box] += 1
-        for side, (low, high), (_, _, chunk) in zip(box, ranges, sides, strict=True):
-            assert side.start % chunk == 0 or side.start == low
-            assert side.stop % chunk == 0 or side.stop == high
-    inside = tuple(slice(*ends) for ends in ranges)
-    assert (seen[inside] == 1).all()
-    assert seen.sum() == seen[inside].size
-
-
-@pytest.mark.parametrize("axes", AXES)
-def test_putting_is_assigning(axes):
-    shape = (3, 300, 270) if axes[-1] != "z" else (270, 9, 300)
-    array = np.arange(np.prod(shape)).reshape(shape)
-    order = ["zyx".index(axis) for axis in axes]
-    block = array.transpose(order).copy().transpose(np.argsort(order))
-    target = np.zeros(array.shape, np.float32)
-    copy_block(target, block)
-    np.testing.assert_array_equal(target, array)
 
 
 @pytest.mark.parametrize(
@@ -352,25 +283,6 @@ def test_of_a_series_just_the_sections_asked_for_are_opened(tmp_path, monkeypatc
             (tmp_path / "image" / f"s{z}.png").write_bytes(b"")
             (tmp_path / "labels" / f"s{z}.png").unlink()
     np.testing.assert_array_equal(volume.read(3, 5).image, IMAGE[3:5])
-
-
-def test_each_chunk_is_read_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(lazy_array, "_READ", 1)
-    asked = []
-
-    class Chunked:
-        shape, dtype, chunks = SHAPE, IMAGE.dtype, (5, 16, 9)
-
-        def __getitem__(self, box):
-            asked.append(box)
-            return IMAGE[box]
-
-    for box, block in in_memory_array("image", Chunked()).blocks(3, 7):
-        np.testing.assert_array_equal(block, IMAGE[3:7][box])
-    chunks = [
-        tuple(side.start // n for side, n in zip(box, (5, 16, 9), strict=True)) for box in asked
-    ]
-    assert len(chunks) == len(set(chunks)) == 2 * 3 * 4
 
 
 MEASURE = """
@@ -573,18 +485,6 @@ def test_damaged_file_is_named(tmp_path):
 def test_hdf5_without_the_key_lists_what_is_there(tmp_path):
     image = hdf5(tmp_path / "image", IMAGE) | {"key": "grey"}
     assert "no data set at the key 'grey', but raw" in refusal(make(tmp_path, {"image": image}))
-
-
-def test_paths_are_files_on_disk(tmp_path):
-    png_series(tmp_path / "b", IMAGE)
-    zip_of_png(tmp_path / "a", IMAGE)
-    zarr.create_array(str(tmp_path / "c.zarr"), data=IMAGE, chunks=(6, 40, 36))
-    found = array_files(tmp_path, Files(path=("b/*.png", "a.zip/data/*.png", "c.zarr")))
-    names = [path.relative_to(tmp_path).as_posix() for path in found]
-    assert names[:13] == [f"b/s{z}.png" for z in range(12)] + ["a.zip"]
-    assert sorted(names[13:]) == ["c.zarr/c/0/0/0", "c.zarr/c/1/0/0", "c.zarr/zarr.json"]
-    with pytest.raises(UserError, match="no file at"):
-        array_files(tmp_path, Files(path=("b/*.png", "d/*.png")))
 
 
 # --- refusing: splits -----------------------------------------------------------------------------

@@ -14,12 +14,12 @@ import pydantic
 
 from emsym.data.cards import Card, Files
 from emsym.data.inspecting.foreground_fraction import fractions
+from emsym.data.reading.file_key import split_file_key
 from emsym.data.reading.lazy_array import LazyArray, open_lazy_array
 from emsym.data.reading.readers import find_files
 from emsym.errors import UserError
 from emsym.files import validation_message, write_atomically
 
-_KEYED = re.compile(r"(?P<path>.+\.(?:h5|hdf5|hdf|zarr)):(?P<key>[^:\\]+)")
 _NM = {"nm": 1.0, **dict.fromkeys(("micron", "microns", "um", "µm", "μm", "\\u00B5m"), 1000.0)}
 _FEW = 16
 """With more values than that, labels are ids."""
@@ -109,8 +109,7 @@ instances = "foreground"
 
 def _files(given: str, folder: Path) -> Files:
     """A path as given on the command line, made relative to the card's folder."""
-    match = _KEYED.fullmatch(given)
-    path, key = (match["path"], match["key"]) if match else (given, None)
+    path, key = split_file_key(given)
     try:
         relative = os.path.relpath(Path(path).absolute(), folder)
     except ValueError:  # another drive

@@ -1,0 +1,53 @@
+"""The registry of readers, by the suffixes of the files that they open."""
+
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from emsym.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Location = Path | zipfile.Path
+"""A file, a Zarr folder, or a member of a zip archive."""
+
+
+class Array(Protocol):
+    """What a reader yields: slicing it by a tuple of slices reads just that, as a NumPy array.
+
+    Where it is stored in pieces that are best read whole, its `chunks` tell their shape.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def dtype(self) -> "np.dtype": ...  # noqa: D102
+    def __getitem__(self, box: Any, /) -> Any: ...
+
+
+Reader = Callable[[Path | IO[bytes], str | None], AbstractContextManager[Array]]
+"""Opens a path, or an open archive member, at the `key` of `emsym.data.cards.Files`."""
+
+READERS: Registry[Reader] = Registry("reader", group="emsym.readers")
+
+
+def register_reader(
+    *suffixes: str,
+) -> Callable[[Callable[..., Iterator[Array]]], Callable[..., Iterator[Array]]]:
+    """Register a generator function that opens a file, yields the array and closes the file.
+
+    It may raise whatever it likes: `open_array` makes a sentence of it. Suffixes are in lower case
+    with their dot, and the longest that fits a name counts. Raises `UserError` for one that is
+    taken.
+    """
+
+    def register(read: Callable[..., Iterator[Array]]) -> Callable[..., Iterator[Array]]:
+        for suffix in suffixes:
+            summary = (read.__doc__ or "").partition("\n")[0]
+            READERS.add(suffix, contextmanager(read), summary=summary, depth=2)
+        return read
+
+    return register
