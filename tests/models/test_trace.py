@@ -13,6 +13,8 @@ from torch import nn
 from emsym.models.trace import trace
 from emsym.models.watch import Constant
 
+pytestmark = pytest.mark.numerical
+
 
 class Net(nn.Module):
     """A convolution of what `run` makes of the stack; `keeps` are attributes and buffers."""

@@ -14,6 +14,8 @@ from emsym.run.plan import Job, jobs
 from emsym.run.record import Record
 from emsym.scores.logits import DenseLogits
 
+pytestmark = pytest.mark.numerical
+
 TIMINGS = {"seconds", "peak_memory_mb"}
 KEYS = ("-1", "+0", "+1")
 

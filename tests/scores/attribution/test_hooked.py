@@ -15,7 +15,7 @@ from emsym.scores.attribution.gradients import attribute
 from emsym.scores.attribution.hooked import deeplift, guided_backprop, lrp
 from emsym.scores.logits import DenseLogits
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]
 
 
 def stacks(count=2, size=32, seed=0):

@@ -11,7 +11,7 @@ from emsym.scores.attribution.hooked import deeplift, guided_backprop
 from emsym.scores.attribution.lean import Lean
 from emsym.scores.logits import DenseLogits
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(autouse=True)

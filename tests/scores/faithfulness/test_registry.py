@@ -20,6 +20,8 @@ from emsym.scores.faithfulness import (
 )
 from emsym.scores.logits import DenseLogits
 
+pytestmark = pytest.mark.numerical
+
 PLUGIN = '''
 from emsym.scores.faithfulness import register_metric
 

@@ -13,6 +13,8 @@ from emsym.scores.faithfulness import METRICS, faithfulness, list_metrics, shari
 from emsym.scores.faithfulness.sharing import Totals, scores
 from emsym.scores.logits import DenseLogits
 
+pytestmark = pytest.mark.numerical
+
 SIZE, STEPS = 32, 4
 PLAIN = Path(__file__).parents[3] / "benchmark/speed/plain_faithfulness.py"
 

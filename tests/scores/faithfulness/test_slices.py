@@ -6,6 +6,8 @@ import pytest
 from emsym.scores.faithfulness import METRICS
 from emsym.scores.faithfulness.slices import ranked
 
+pytestmark = pytest.mark.numerical
+
 X = np.ones((3, 4, 4), np.float32)
 
 
