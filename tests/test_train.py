@@ -10,6 +10,8 @@ from emsym.models.architectures import create_model
 from emsym.protocol import Recipe
 from emsym.train import loss, train
 
+pytestmark = pytest.mark.numerical
+
 
 def recipe(steps=30, **changes):
     settings = {"steps": steps, "batch_size": 4, "patch": 32, "learning_rate": 1e-2}

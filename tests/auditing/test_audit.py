@@ -30,7 +30,7 @@ from emsym.protocol import SHAPLEY
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.measure import measure
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]
 
 
 class Weighted(nn.Module):

@@ -27,7 +27,7 @@ from emsym.plugins import load_plugin
 NAME = "unet-tu-test_resnet"
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]
 
 
 def network(classes: int = 1) -> nn.Module:

@@ -30,6 +30,8 @@ from emsym.auditing.result import (
 )
 from emsym.errors import UserError
 
+pytestmark = pytest.mark.numerical
+
 _VOID = {"meta", "img", "br", "link", "input", "hr"}
 _SCORES = (
     "share",

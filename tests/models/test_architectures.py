@@ -20,6 +20,8 @@ from emsym.models.encoders import DECODERS
 from emsym.models.inits import list_inits
 from emsym.models.pretrained.weights import load_weights
 
+pytestmark = pytest.mark.numerical
+
 NAME = "unet-tu-test_resnet"
 STEM = "encoder.model.conv1.0.weight"
 

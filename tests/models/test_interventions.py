@@ -14,6 +14,8 @@ from emsym.errors import UserError
 from emsym.models.interventions import mirror_tie, mirror_untie, zflip
 from emsym.models.stem.stem import find_stem
 
+pytestmark = pytest.mark.numerical
+
 
 def network(seed=0, norm_first=False):
     torch.manual_seed(seed)

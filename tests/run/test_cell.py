@@ -14,6 +14,8 @@ from emsym.run.job import Job, jobs
 from emsym.run.store.record import Record
 from emsym.scores.dense_logits import DenseLogits
 
+pytestmark = pytest.mark.numerical
+
 TIMINGS = {"seconds", "peak_memory_mb"}
 KEYS = ("-1", "+0", "+1")
 

@@ -10,6 +10,8 @@ from emsym.errors import UserError
 from emsym.models.architectures import create_model
 from emsym.scores.dense_logits import CHUNK, STRIDE, DenseLogits, shared
 
+pytestmark = pytest.mark.numerical
+
 
 @pytest.fixture(autouse=True)
 def _threads():

@@ -12,6 +12,8 @@ from emsym.scores.attribution.methods import ATTRIBUTIONS, register_attribution
 from emsym.scores.dense_logits import CHUNK, DenseLogits
 from emsym.scores.measure import measure
 
+pytestmark = pytest.mark.numerical
+
 METHODS = ("saliency", "input-x-gradient", "smoothgrad", "slice-shapley")
 MAPS = METHODS[:-1]
 
@@ -58,13 +60,17 @@ def columns(model, x, truth=None, targets=("all",), attributions=METHODS, **sett
 def test_network_that_looks_at_one_slice_alone():
     found = columns(Weighted(1.0, 0.0, 0.0), stacks())
     for name in METHODS:
+        # a map has zeros there; T, a sum of 40² logits, may round them another way for other stacks
+        # of a pass, by some ε of its largest terms, and its share is a part of less than them
+        room = 1e-5 if name == "slice-shapley" else 0
         for s, share in (("-1", 1), ("+0", 0), ("+1", 0)):
-            np.testing.assert_array_equal(found[f"{name}/all/slice_share[{s}]"], share)
-        np.testing.assert_array_equal(found[f"{name}/all/neighbour_asymmetry"], -1)
-        np.testing.assert_array_equal(found[f"{name}/all/model_asymmetry"], -1)
-        np.testing.assert_array_equal(found[f"{name}/all/data_asymmetry"], 0)
-    assert (found["slice-shapley/all/slice_shapley[-1]"] != 0).all()
-    np.testing.assert_allclose(found["slice-shapley/all/slice_shapley[+1]"], 0, atol=1e-9)
+            np.testing.assert_allclose(found[f"{name}/all/slice_share[{s}]"], share, 0, room)
+        np.testing.assert_allclose(found[f"{name}/all/neighbour_asymmetry"], -1, 0, room)
+        np.testing.assert_allclose(found[f"{name}/all/model_asymmetry"], -1, 0, room)
+        np.testing.assert_allclose(found[f"{name}/all/data_asymmetry"], 0, 0, room)
+    values = {s: found[f"slice-shapley/all/slice_shapley[{s}]"] for s in ("-1", "+1")}
+    assert (np.abs(values["+1"]) <= 1e-5 * np.abs(values["-1"])).all()
+    assert (values["-1"] != 0).all()
     for name in MAPS:
         np.testing.assert_array_equal(found[f"{name}/all/mirror_distance"], 1)
 

@@ -10,7 +10,7 @@ from emsym.scores import randomisation
 from emsym.scores.attribution.methods import ATTRIBUTIONS, register_attribution
 from emsym.scores.dense_logits import DenseLogits
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]
 
 
 def edges(dense, x, mask):

@@ -13,6 +13,8 @@ from sklearn.metrics import f1_score, jaccard_score
 
 from emsym.scores.segmentation import Counts, arand, arand_2d, arand_3d, components, pooled
 
+pytestmark = pytest.mark.numerical
+
 MASKS = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=3, max_side=6))
 
 

@@ -14,7 +14,7 @@ from emsym.models.architectures import create_model
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.shapley import shapley_values, slice_shapley, totals
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]
 
 
 class Gives(nn.Module):

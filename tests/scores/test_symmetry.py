@@ -21,6 +21,8 @@ from emsym.scores.symmetry import (
     symmetry,
 )
 
+pytestmark = pytest.mark.numerical
+
 SLICES = st.sampled_from([1, 3, 5, 7])
 VALUES = st.floats(-10, 10, width=32).map(lambda value: value if abs(value) > 1e-6 else 0.0)
 

@@ -110,16 +110,26 @@ def _brought(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor, T
     Of a pooling, the change up to the larger of both maxima is brought by the maximum of x, the
     rest by that of the reference, as captum has it. Where a value is that of the reference, it is
     the gradient.
+
+    What ReLUs and poolings give are their inputs or 0, whose differences are exact where they are
+    small. Of a smooth activation, such a difference is mostly rounding, and dividing it by another
+    one as small would keep nothing else: so it is taken in double precision.
     """
     made, gradient = _with_gradient(module, x)
     base, at_base = _with_gradient(module, reference)
     if isinstance(module, nn.MaxPool2d):
         top = made.maximum(base)
         brought = gradient * _spread(top - base, x) + at_base * _spread(made - top, x)
-    else:
+    elif isinstance(module, nn.ReLU):
         brought = made - base
+    else:
+        fine = x.dtype if x.device.type == "mps" else torch.float64  # which MPS does not have
+        x, reference = x.to(fine), reference.to(fine)
+        with torch.no_grad():
+            brought = module(x) - module(reference)
     apart = x - reference
-    return made, torch.where(apart.abs() < _SAME, gradient, brought / apart)
+    multiplier = torch.where(apart.abs() < _SAME, gradient, brought / apart)
+    return made, multiplier.to(made.dtype)
 
 
 def _with_gradient(module: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -393,6 +393,7 @@ SCRIPTED = {
 }
 scripted = pytest.mark.parametrize("build", SCRIPTED.values(), ids=SCRIPTED)
 pytestmark = [
+    pytest.mark.numerical,
     pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning"),
     pytest.mark.filterwarnings("ignore:.*quantiz"),
     pytest.mark.filterwarnings("ignore:.*num_features:UserWarning"),

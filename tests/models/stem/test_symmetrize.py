@@ -14,6 +14,8 @@ from emsym.errors import UserError
 from emsym.models.inits import INITS, register_init
 from emsym.models.stem.symmetrize import Changes, symmetrize
 
+pytestmark = pytest.mark.numerical
+
 REAL = Path(__file__).parents[3] / "../shared/weights/mobilenetv2_100.safetensors"
 
 

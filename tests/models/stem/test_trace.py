@@ -13,6 +13,8 @@ from torch import nn
 from emsym.models.stem.slice_tracer import Constant
 from emsym.models.stem.trace import trace
 
+pytestmark = pytest.mark.numerical
+
 
 class Net(nn.Module):
     """A convolution of what `run` makes of the stack; `keeps` are attributes and buffers."""

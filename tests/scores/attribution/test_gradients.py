@@ -14,7 +14,7 @@ from emsym.models.architectures import create_model
 from emsym.scores.attribution import gradients
 from emsym.scores.dense_logits import DenseLogits
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]
 
 NAMES = list(gradients.METHODS)
 

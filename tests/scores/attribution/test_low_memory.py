@@ -11,7 +11,7 @@ from emsym.scores.attribution.backward_rules import deeplift, guided_backprop
 from emsym.scores.attribution.low_memory import Lean
 from emsym.scores.dense_logits import DenseLogits
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from emsym.scores.attribution.methods import ATTRIBUTIONS, list_attributions, re
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.symmetry import symmetry
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]
 
 METHODS = [
     "saliency",
@@ -124,7 +124,8 @@ def test_swapping_the_neighbours_in_a_network_turns_its_asymmetry_round(method):
         for dense in (there, swapped)
     ]
     assert np.abs(found[0]).min() > 1e-3
-    np.testing.assert_allclose(found[1], -found[0], atol=1e-5)
+    # a ReLU at 0, which rounding opens in one of them, changes one gradient of 32² or 25 × 32²
+    np.testing.assert_allclose(found[1], -found[0], atol=1e-4)
 
 
 @every

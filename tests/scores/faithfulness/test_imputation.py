@@ -8,6 +8,8 @@ from scipy.ndimage import gaussian_filter
 from emsym.scores.faithfulness.imputation import impute
 from emsym.scores.faithfulness.metrics import METRICS
 
+pytestmark = pytest.mark.numerical
+
 
 def section(slices=1, size=40, seed=0):
     x = np.random.default_rng(seed).standard_normal((slices, size, size))

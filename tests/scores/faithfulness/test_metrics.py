@@ -20,6 +20,8 @@ from emsym.scores.faithfulness.metrics import (
     register_metric,
 )
 
+pytestmark = pytest.mark.numerical
+
 PLUGIN = '''
 from emsym.scores.faithfulness import register_metric
 

@@ -8,6 +8,8 @@ from scipy.stats import pearsonr, spearmanr
 
 from emsym.scores.faithfulness.metrics import METRICS, list_metrics
 
+pytestmark = pytest.mark.numerical
+
 STEPS = 4
 SHAPES = [(3, 12, 12), (1, 12, 12), (5, 10, 15), (3, 11, 13)]
 """The last two are divided neither by their steps nor by their squares."""

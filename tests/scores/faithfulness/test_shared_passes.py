@@ -14,6 +14,8 @@ from emsym.scores.faithfulness import shared_passes
 from emsym.scores.faithfulness.metrics import METRICS, faithfulness, list_metrics
 from emsym.scores.faithfulness.shared_passes import Totals, scores
 
+pytestmark = pytest.mark.numerical
+
 SIZE, STEPS = 32, 4
 PLAIN = Path(__file__).parents[3] / "benchmark/speed/plain_faithfulness.py"
 

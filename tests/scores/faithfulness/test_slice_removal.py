@@ -6,6 +6,8 @@ import pytest
 from emsym.scores.faithfulness.metrics import METRICS
 from emsym.scores.faithfulness.slice_removal import ranked
 
+pytestmark = pytest.mark.numerical
+
 X = np.ones((3, 4, 4), np.float32)
 
 
