@@ -56,7 +56,7 @@ CODE = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from emsym.data.made import made_once
+from emsym.derived_cache import made_once
 
 def make():
     with Path(sys.argv[1]).open("a") as file:

@@ -29,9 +29,9 @@ import torch
 from emsym import create_model
 from emsym.errors import UserError
 from emsym.scores.attribution import gradients, occlusion
-from emsym.scores.faithfulness import faithfulness, list_metrics
-from emsym.scores.logits import DenseLogits
-from emsym.scores.measure import look
+from emsym.scores.dense_logits import DenseLogits
+from emsym.scores.faithfulness.metrics import faithfulness, list_metrics
+from emsym.scores.measure import measure
 
 network, name, size, few, threads = *sys.argv[1:3], *map(int, sys.argv[3:])
 torch.set_num_threads(threads)
@@ -56,7 +56,7 @@ try:
         mask = torch.ones(1, size, size, dtype=torch.bool)
         faithfulness(dense, x, mask, {"x": x}, [name], 2)
     else:
-        list(look(dense, One(), ["all", "foreground"], [name]))
+        list(measure(dense, One(), ["all", "foreground"], [name]))
 except UserError as error:
     sys.exit(str(error))
 with open("/proc/self/status") as status:  # getrusage would count what the parent had, too

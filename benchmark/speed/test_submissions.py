@@ -31,7 +31,7 @@ READ = """
 import re, sys, time
 import pandas as pd
 from pathlib import Path
-from emsym.leaderboard.submission.read import read_submissions
+from emsym.submission.read import read_submissions
 start = time.process_time()
 folder = Path(sys.argv[1])
 if sys.argv[2] == "emsym":

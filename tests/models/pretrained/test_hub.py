@@ -38,7 +38,7 @@ CHILD = """
 import json, sys, time
 import segmentation_models_pytorch as smp, timm, torch, huggingface_hub
 from emsym.errors import UserError
-from emsym.models.weights import load_weights
+from emsym.models.pretrained.weights import load_weights
 for encoder, weights in json.loads(sys.argv[1]):
     network = smp.create_model("unet", encoder, encoder_weights=None)
     began = time.monotonic()

@@ -101,7 +101,7 @@ PROCESS = """
 import os, sys, time, torch
 from pathlib import Path
 from emsym.errors import UserError
-from emsym.models import pretext
+from emsym.models.pretrained import pretext
 
 def train(encoder):
     with open("trained", "a") as file:

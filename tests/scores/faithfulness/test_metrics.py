@@ -23,7 +23,7 @@ from emsym.scores.faithfulness.metrics import (
 pytestmark = pytest.mark.numerical
 
 PLUGIN = '''
-from emsym.scores.faithfulness import register_metric
+from emsym import register_metric
 
 @register_metric("brightness", better="low")
 def brightness(total, x, attribution, steps):
