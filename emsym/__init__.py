@@ -10,6 +10,7 @@ from emsym.models.architectures import create_model, list_architectures, registe
 from emsym.models.inits import list_inits, register_init
 from emsym.models.stem.symmetrize import mirror_untie, symmetrize
 from emsym.scores.attribution.methods import list_attributions, register_attribution
+from emsym.scores.catalogue import ScoredSections, list_scores, register_score
 from emsym.scores.faithfulness.metrics import list_metrics, register_metric
 from emsym.version import SCORING_VERSION, __version__
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SCORING_VERSION",
+    "ScoredSections",
     "UserError",
     "__version__",
     "audit",
@@ -26,11 +28,13 @@ __all__ = [
     "list_attributions",
     "list_inits",
     "list_metrics",
+    "list_scores",
     "mirror_untie",
     "register_architecture",
     "register_attribution",
     "register_init",
     "register_metric",
+    "register_score",
     "symmetrize",
 ]
 

@@ -93,6 +93,8 @@ class Scoring(Strict):
     values of up to seven slices. The first is the headline."""
     faithfulness: Faithfulness = Faithfulness()
     over_training: OverTrainingSchema | None = None
+    scores: tuple[str, ...] = ()
+    """Scores of plug-ins that are computed, too: `emsym-bench list scores`."""
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -154,8 +156,8 @@ class Protocol(Strict):
 
     @model_validator(mode="after")
     def _no_repeats(self) -> Self:
-        for key in ("datasets", "architectures", "inits", "seeds", "attributions"):
-            values = getattr(self.scoring if key == "attributions" else self, key)
+        for key in ("datasets", "architectures", "inits", "seeds", "attributions", "scores"):
+            values = getattr(self.scoring if key in ("attributions", "scores") else self, key)
             if key == "datasets":
                 values = [dataset_name(entry) for entry in values]
             if len(set(values)) < len(values):
@@ -189,6 +191,8 @@ class Protocol(Strict):
         deciding = self.model_dump(
             include={"name", "version", "slices", "border", "recipe", "scoring"}
         )
+        if not self.scoring.scores:  # protocols from before there were any keep their digest
+            del deciding["scoring"]["scores"]
         return json_digest(deciding)
 
     def allowed(self, device: str, score: str, value: float) -> float:

@@ -144,6 +144,11 @@ class Registry(Generic[T]):
         with self._lock:
             return fnmatch.filter(sorted({*self._entries, *self._found()}), pattern)
 
+    def own_names(self) -> list[str]:
+        """The names of what came with emsym, in the order in which it was registered."""
+        with self._lock:
+            return [name for name, entry in self._entries.items() if entry.own]
+
     def summary(self, name: str) -> str:
         """One line about it; for an entry point, without importing it, where it would come from."""
         with self._lock:

@@ -1,6 +1,7 @@
 """Numbers, intervals, durations and slices in words, the same everywhere."""
 
-import pandas as pd
+import math
+from collections.abc import Iterable
 
 
 def duration(seconds: float) -> str:
@@ -29,7 +30,7 @@ def number(value: float | None, digits: int) -> str:
     >>> number(-0.1234, 3), number(-0.0001, 3), number(float("nan"), 3)
     ('−0.123', '0.000', '–')
     """
-    if value is None or pd.isna(value):
+    if value is None or math.isnan(value):
         return MISSING
     told = f"{value:.{digits}f}"
     if float(told) == 0:
@@ -43,7 +44,7 @@ def bounds(low: float, high: float, digits: int) -> str:
     >>> bounds(0.1, 0.25, 2), bounds(-0.1, 0.25, 2)
     ('0.10–0.25', '−0.10 to 0.25')
     """
-    if pd.isna(low) or pd.isna(high):
+    if math.isnan(low) or math.isnan(high):
         return ""
     ends = number(low, digits), number(high, digits)
     return (" to " if "−" in "".join(ends) else "–").join(ends)
@@ -59,8 +60,39 @@ def interval(mean: float, low: float, high: float, digits: int) -> str:
     return f"{number(mean, digits)} ({within})" if within else number(mean, digits)
 
 
+def p_value(p: float) -> str:
+    """A p-value, to three decimals.
+
+    >>> p_value(0.0004), p_value(0.0312)
+    ('< .001', '.031')
+    """
+    if math.isnan(p):
+        return MISSING
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
+def rank_range(first: float, last: float) -> str:
+    """The ranks that a row may have; – where it has none.
+
+    >>> rank_range(1, 3), rank_range(2, 2)
+    ('1–3', '2')
+    """
+    if math.isnan(first):
+        return MISSING
+    return f"{first:.0f}" if first == last else f"{first:.0f}–{last:.0f}"
+
+
+def shares(values: Iterable[float]) -> str:
+    """Slice shares, from before to after.
+
+    >>> shares([0.3, 0.6, 1.0])
+    '.30 / .60 / 1.00'
+    """
+    return " / ".join(number(value, 2).removeprefix("0") for value in values)
+
+
 def slice_name(share: str) -> str:
-    """Of a share's name, the slice's.
+    """The slice that a share's key names.
 
     >>> slice_name("saliency/all/slice_share[-1]"), slice_name("a/all/slice_share[+0]")
     ('z−1', 'z')

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from emsym.protocol import load_protocol
+
 BENCH = Path(sys.executable).with_name("emsym-bench")
 NETWORK = "linknet-tu-test_efficientnet"
 
@@ -237,6 +239,58 @@ def test_methods_and_metrics_of_a_file_are_scored_under_their_names(
     for what in ("attributions", "metrics"):
         listed = bench("list", what, "local-*", "--plugin", tmp_path / "scores.py", cwd=tmp_path)
         assert listed.stdout.startswith("local-m")
+
+
+OWN_SCORE = '''
+import numpy as np
+
+from emsym import ScoredSections, register_score
+
+@register_score("sureness", title="sure | ness", better="high", bounds=(0, 1), digits=2)
+def sureness(sections: ScoredSections) -> np.ndarray:
+    """How far the probability is from the threshold."""
+    n, slices, height, width = sections.x.shape
+    assert sections.truth.dtype == bool
+    assert sections.attributions["saliency", "true-foreground"].shape == sections.x.shape
+    assert sections.masks["true-foreground"].shape == sections.mirrored.shape
+    values = np.abs(sections.probability - sections.threshold).mean((1, 2))
+    values[0] = np.nan
+    return values
+'''
+
+
+def test_a_score_of_a_file_lands_in_record_tables_page_and_submission(
+    tiny: Path, tmp_path: Path
+) -> None:
+    plain = load_protocol(str(tiny)).digest
+    (tmp_path / "own.py").write_text(OWN_SCORE)
+    tiny.write_text(f'{tiny.read_text()}scores = ["sureness"]\n')
+    assert load_protocol(str(tiny)).digest != plain
+    words = ("run", "--protocol", tiny, "--seed", 0, "--plugin", tmp_path / "own.py")
+    done = bench(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(p.read_text()) for p in (tmp_path / "results/records").glob("*.json")]
+    own = hashlib.sha256((tmp_path / "own.py").read_bytes()).hexdigest()
+    for record in found:
+        values = record["images"]["plugin/sureness"]
+        assert values[0] is None
+        assert record["missing"]["plugin/sureness"] >= 1
+        known = [value for value in values if value is not None]
+        assert record["scores"]["plugin/sureness"] == pytest.approx(sum(known) / len(known))
+        assert record["scoring_sources"] == {"score sureness": own}
+    results = tmp_path / "results"
+    assert "plugin/sureness" in (results / "leaderboard.csv").read_text()
+    assert "plugin/sureness" in (results / "cells.csv").read_text().splitlines()[0]
+    assert "sure \\\\| ness ↑" in (results / "leaderboard.md").read_text()
+    assert "How far the probability is" in (results / "leaderboard.md").read_text()
+    page = (results / "index.html").read_text()
+    assert "sure | ness ↑" in page
+    assert "How far the probability is" in page
+    listed = bench("list", "scores", "sure*", "--plugin", tmp_path / "own.py", cwd=tmp_path)
+    assert listed.stdout == "sureness  How far the probability is from the threshold.\n"
+    unknown = bench(*words[:5], cwd=tmp_path)
+    assert unknown.returncode == 2
+    assert "There is no score 'sureness'" in unknown.stderr
 
 
 # --- bad ones -------------------------------------------------------------------------------------

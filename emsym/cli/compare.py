@@ -29,7 +29,6 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
     from emsym.leaderboard.collection import Stored
     from emsym.leaderboard.compare import compare as compared
     from emsym.leaderboard.compare import plot as drawn
-    from emsym.leaderboard.render import sentences
 
     found = compared(Stored(output).results, one, other)
     console = Console()
@@ -42,11 +41,11 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
     for each in found.differences:
         row, digits = each.row, each.score.digits
         texts = [
-            each.score.title,
+            escape(each.score.title),
             wording.number(row["one"], digits),
             wording.number(row["other"], digits),
             wording.interval(row["mean"], row["low"], row["high"], digits),
-            sentences.chance(row["p"]),
+            wording.p_value(row["p"]),
             wording.number(row["effect"], 2),
             f"{100 * row['wins']:.0f} %",
         ]

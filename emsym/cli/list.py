@@ -18,6 +18,7 @@ KINDS = (
     "interventions",
     "attributions",
     "metrics",
+    "scores",
     "executors",
     "protocols",
 )
@@ -61,6 +62,7 @@ def _named(what: str, pattern: str | None) -> list[tuple[str, str]]:
     from emsym.registry import Registry
     from emsym.run.executors.registry import EXECUTORS
     from emsym.scores.attribution.methods import ATTRIBUTIONS
+    from emsym.scores.catalogue import SCORES
     from emsym.scores.faithfulness.metrics import METRICS
 
     if what == "datasets":
@@ -76,6 +78,7 @@ def _named(what: str, pattern: str | None) -> list[tuple[str, str]]:
     registries: dict[str, Registry] = {
         "attributions": ATTRIBUTIONS,
         "metrics": METRICS,
+        "scores": SCORES,
         "executors": EXECUTORS,
         "inits": INITS,
     }

@@ -18,7 +18,7 @@ from emsym.leaderboard.bootstrap import (
     rank_intervals,
     ratio_intervals,
 )
-from emsym.leaderboard.eligibility import Field, Score, fields, headline, largest_complete
+from emsym.leaderboard.eligibility import Field, fields, largest_complete, shown_scores
 from emsym.leaderboard.results import FACTS, Results
 from emsym.leaderboard.statistics import (
     against,
@@ -29,10 +29,8 @@ from emsym.leaderboard.statistics import (
     tie_groups,
 )
 from emsym.protocol import json_digest
-
-BASELINE = "rgb"
-MARGIN = 0.01
-"""Of Dice: how much less than the baseline's is still no loss."""
+from emsym.scores.catalogue import MARGIN
+from emsym.scores.score import BASELINE, Score
 
 SECTIONS = 5_000
 """Up to so many cells, sections are drawn, too; beyond, reading them all takes too long."""
@@ -45,6 +43,7 @@ NUMBERS = 10_000_000
 class Column:
     """What all cells say of one score. Strategies of which it has no value are NaN."""
 
+    key: str
     score: Score
     summary: pd.DataFrame
     """Of ranked strategies over the shared pairs: `mean`, `low`, `high`; where one way is better,
@@ -101,10 +100,9 @@ class Board:
         return next((name[5:] for name in self.done if name.startswith("dice@")), "0.5")
 
     @cached_property
-    def scores(self) -> list[Score]:
-        """The columns that have a value, in order."""
-        shown = headline(self.headline, self.threshold)
-        return [score for score in shown if score.key in self.done]
+    def scores(self) -> dict[str, Score]:
+        """The scores that have a value, by their keys, in the order of the columns."""
+        return shown_scores(self.headline, self.threshold, self.done)
 
     @cached_property
     def shares(self) -> list[str]:
@@ -190,24 +188,29 @@ class Board:
     @cached_property
     def columns(self) -> dict[str, Column]:
         """What there is of each score, by its key."""
-        return {score.key: self._column(score) for score in self.scores}
+        return {key: self._column(key, score) for key, score in self.scores.items()}
+
+    @property
+    def lead(self) -> Column:
+        """The first score's column, which strategies are ordered by."""
+        return self.columns[next(iter(self.scores))]
 
     @cached_property
     def order(self) -> list[str]:
         """The strategies as they are shown: by the first score, then those that are not ranked."""
-        first = self.scores[0]
-        means = self.columns[first.key].summary["mean"]
-        ranked = means.sort_values(ascending=first.better != "high", kind="stable").index
+        means = self.lead.summary["mean"]
+        rises = self.lead.score.better != "high"
+        ranked = means.sort_values(ascending=rises, kind="stable").index
         return [*ranked, *(name for name in self.names if name not in ranked)]
 
-    def column(self, title: str) -> Column | None:
-        """The column of that title, where there is one."""
-        return next((c for c in self.columns.values() if c.score.title == title), None)
+    def column(self, name: str) -> Column | None:
+        """The column of a score, by the name in the catalogue; None where no cell has it."""
+        return next((c for c in self.columns.values() if c.score.name == name), None)
 
     @cached_property
     def front(self) -> pd.DataFrame:
         """Dice against model asymmetry: `front` (bool) and `support`, its part of the draws."""
-        dice, bias = self.column("Dice"), self.column("model asym.")
+        dice, bias = self.column("dice"), self.column("model_asymmetry")
         if dice is None or bias is None:
             return pd.DataFrame({"front": False, "support": np.nan}, self.ranked)
         return pd.DataFrame(
@@ -222,7 +225,7 @@ class Board:
     @cached_property
     def verdict(self) -> pd.Series:
         """Of each ranked strategy but the baseline: is its Dice non-inferior at the margin?"""
-        dice = self.column("Dice")
+        dice = self.column("dice")
         if dice is None or self.baseline is None:
             return pd.Series(dtype=str)
         bounds = dice.summary[["less_low", "less_high"]].drop(index=self.baseline)
@@ -246,12 +249,13 @@ class Board:
 
     def over_training(self) -> pd.DataFrame:
         """The model asymmetry's size while networks were trained: index step, a column per init."""
-        score = next((each for each in self.scores if each.title == "model asym."), None)
-        if score is None or not self.by_sections:
+        named = (key for key, score in self.scores.items() if score.name == "model_asymmetry")
+        key = next(named, None)
+        if key is None or not self.by_sections:
             return pd.DataFrame()
         cells = self._entered_cells()
         found = self._results.over_training(list(cells["key"]))
-        found = found[found["score"] == score.key].merge(cells[["key", *PAIR, "init"]], on="key")
+        found = found[found["score"] == key].merge(cells[["key", *PAIR, "init"]], on="key")
         found = found[pd.MultiIndex.from_frame(found[PAIR]).isin(self.shared)]
         if not len(found):
             return pd.DataFrame()
@@ -267,12 +271,12 @@ class Board:
         columns = self.entered.columns.get_indexer(pd.MultiIndex.from_frame(cells[UNIT]))
         return self.entered.to_numpy()[rows, columns] & (columns >= 0)
 
-    def _column(self, score: Score) -> Column:
+    def _column(self, key: str, score: Score) -> Column:
         cells = self._entered_cells()
-        wide = cells.pivot(index=UNIT, columns="init", values=score.key)
+        wide = cells.pivot(index=UNIT, columns="init", values=key)
         # units in the order of the pairs, and strategies in that of the records
         wide = wide.reindex(index=self.entered.columns[self.entered.any()], columns=self.names)
-        sections = self.sections(cells, score) if self.by_sections else None
+        sections = self.sections(cells, key) if self.by_sections else None
         size = max(1, len(self.pairs) * len(self.names))
         found = bootstrap(
             wide,
@@ -283,12 +287,13 @@ class Board:
         )
         shared = found.take(self.shared, self.ranked)
         values = wide.abs() if score.absolute else wide
-        pairs = pair_intervals(found, score.bounds)
+        pairs = pair_intervals(found, score.compared_bounds)
         errors, freedom = (pairs[name].unstack("init") for name in ("error", "freedom"))
         rows = found.point.index
         return Column(
+            key,
             score,
-            self._summary(score, shared, values),
+            self._summary(key, score, shared, values),
             pairs[["mean", "low", "high"]],
             errors.loc[rows],
             freedom.loc[rows],
@@ -297,9 +302,9 @@ class Board:
             shared.drawn.mean(1, dtype=float),
         )
 
-    def sections(self, cells: pd.DataFrame, score: Score) -> pd.DataFrame | None:
-        """Of some cells, a score of each section as `bootstrap` wants it; None where unknown."""
-        long = self._results.per_image(list(cells["key"]), score.key)
+    def sections(self, cells: pd.DataFrame, key: str) -> pd.DataFrame | None:
+        """A score of each section of some cells as `bootstrap` wants it; None where unknown."""
+        long = self._results.per_image(list(cells["key"]), key)
         if not len(long):
             return None
         long = long.drop_duplicates(["key", "section"]).merge(
@@ -308,21 +313,22 @@ class Board:
         wide = long.pivot(index=[*UNIT, "section"], columns="init", values="value")
         return wide.reindex(columns=self.names)
 
-    def _summary(self, score: Score, found: Draws, values: pd.DataFrame) -> pd.DataFrame:
-        table = intervals(found, score.bounds)[["mean", "low", "high"]]
+    def _summary(self, key: str, score: Score, found: Draws, values: pd.DataFrame) -> pd.DataFrame:
+        bounds = score.compared_bounds
+        table = intervals(found, bounds)[["mean", "low", "high"]]
         if score.better is not None:
             table = table.join(rank_ranges(found, score.better))
             table["group"] = tie_groups(table[["first", "last"]])
-        if score is self.scores[0] and score.better is not None:
+        if key == next(iter(self.scores)) and score.better is not None:
             ranks = rank_intervals(found, score.better).add_prefix("rank_")
             table = table.join(ranks.rename(columns={"rank_mean": "rank"}))
         if self.baseline is not None:
             shared = values.index.droplevel("seed").isin(self.shared)
-            width = score.bounds[1] - score.bounds[0]
+            width = bounds[1] - bounds[0]
             rows = against(self.baseline, values.loc[shared, self.ranked], found, width)
             names = {"mean": "less", "low": "less_low", "high": "less_high"}
             table = table.join(rows.rename(columns=names))
-            if score.better == "low" and score.bounds[0] == 0:
+            if score.better == "low" and bounds[0] == 0:
                 cut = ratio_intervals(found, self.baseline).drop(index=self.baseline)
                 table = table.join(cut.add_prefix("cut_").rename(columns={"cut_mean": "cut"}))
         return table

@@ -9,9 +9,10 @@ import pandas as pd
 from emsym.errors import UserError, first_names
 from emsym.leaderboard.board import Board, boards
 from emsym.leaderboard.bootstrap import UNIT, bootstrap, pair_intervals
-from emsym.leaderboard.eligibility import BOARD, CELL, VERSION, Score, headline
+from emsym.leaderboard.eligibility import BOARD, CELL, VERSION, shown_scores
 from emsym.leaderboard.results import Results
 from emsym.leaderboard.statistics import against
+from emsym.scores.score import Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,9 +65,9 @@ def compare(results: Results, one: str, other: str) -> Comparison:
         raise UserError(f"'{one}' and '{other}' share no cell, so that nothing compares them.")
     where = f"{board.title}: {_count(len(cells) // 2)} of each"
     differences = []
-    for score in board.scores:
-        sections = board.sections(cells, score) if board.by_sections else None
-        wide = cells.pivot(index=UNIT, columns="init", values=score.key)[[one, other]]
+    for key, score in board.scores.items():
+        sections = board.sections(cells, key) if board.by_sections else None
+        wide = cells.pivot(index=UNIT, columns="init", values=key)[[one, other]]
         block = int(board.first["slices"])
         differences.append(_difference(score, wide, sections, block))
     return Comparison(one, other, where, differences)
@@ -96,9 +97,9 @@ def _submissions(results: Results, one: str, other: str) -> Comparison:
     shares = [name.rpartition("/")[0] for name in both if "/slice_share[" in name]
     prefix = next((s for s in shares if s.endswith("/true-foreground")), "saliency/true-foreground")
     differences = []
-    for score in headline(prefix, thresholds[0]):
-        if score.key in both and both[score.key].notna().any():
-            wide = both.pivot(index=UNIT, columns="submission", values=score.key)[[one, other]]
+    for key, score in shown_scores(prefix, thresholds[0], both).items():
+        if both[key].notna().any():
+            wide = both.pivot(index=UNIT, columns="submission", values=key)[[one, other]]
             differences.append(_difference(score, wide, None, 1))
     where = f"{first['protocol']}, version {first['version']}: {_count(len(both) // 2)} of each"
     return Comparison(one, other, f"{where}, of {first_names(strategies)}", differences)
@@ -114,7 +115,8 @@ def _difference(
     found = bootstrap(wide, sections, absolute=score.absolute, block=block)
     one, other = wide.columns
     values = wide.abs() if score.absolute else wide
-    most = score.bounds[1] - score.bounds[0]
+    low, high = score.compared_bounds
+    most = high - low
     row = against(one, values, found, most).loc[other]
     means, pairs = found.point.mean(), pair_intervals(found.less(one), (-most, most))
     row = pd.concat([pd.Series({"one": means[one], "other": means[other]}), row])

@@ -1,13 +1,15 @@
 """Which rows may stand side by side, and which scores are shown of them."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from emsym.leaderboard.bootstrap import PAIR
+from emsym.scores.catalogue import PLUGIN, score_of
+from emsym.scores.score import Score
 
 BOARD = ["protocol", "weights", "identity"]
 """What a leaderboard is of: a protocol, and the pretrained weights that its networks start from."""
@@ -21,36 +23,24 @@ SOURCES = {"dataset": "data", "architecture": "architecture_source", "init": "in
 CELL = [*PAIR, "init", "seed"]
 
 
-@dataclass(frozen=True)
-class Score:
-    """A column of the leaderboard: a record's score, what it is called and which way is better."""
-
-    key: str
-    title: str
-    better: Literal["high", "low", None]
-    bounds: tuple[float, float] = (0, 1)
-    digits: int = 3
-    glance: bool = False
-    """Whether it is among the few that a narrow terminal and the picture show."""
-    absolute: bool = False
-    """Whether it is |value| of a cell that counts: the sign is a fact of the weights."""
+HEADLINE = (
+    *("model_asymmetry", "dice", "flip_error", "iou", "arand_2d", "arand_3d"),
+    *("neighbour_asymmetry", "imbalance", "faithfulness-estimate"),
+)
+"""The scores that a leaderboard shows, in order; those of plug-ins follow."""
 
 
-def headline(prefix: str, threshold: str) -> list[Score]:
-    """The columns that are shown, for one ``attribution/target`` and the headline threshold."""
-    return [
-        Score(
-            f"{prefix}/model_asymmetry", "model asym.", "low", (0, 1), glance=True, absolute=True
-        ),
-        Score(f"dice@{threshold}", "Dice", "high", glance=True),
-        Score("flip_error", "flip error", "low", digits=4, glance=True),
-        Score(f"iou@{threshold}", "IoU", "high"),
-        Score("arand_2d", "ARAND 2D", "low"),
-        Score("arand_3d", "ARAND 3D", "low"),
-        Score(f"{prefix}/neighbour_asymmetry", "neighbour asym.", None, (-1, 1)),
-        Score(f"{prefix}/imbalance", "imbalance", None),
-        Score(f"{prefix}/faithfulness-estimate", "faithfulness", "high", (-1, 1), 2),
-    ]
+def shown_scores(prefix: str, threshold: str, known: Iterable[str]) -> dict[str, Score]:
+    """Return the scores that are shown, by their keys: of those that are `known`.
+
+    They are of one ``attribution/target``, `prefix`, and of the headline's threshold.
+    """
+    attribution, _, target = prefix.rpartition("/")
+    where = {"attribution": attribution, "map": attribution, "target": target}
+    headline = [score_of(name).key.format(threshold=threshold, **where) for name in HEADLINE]
+    there = dict.fromkeys(known)
+    plugins = sorted(key for key in there if key.startswith(PLUGIN))
+    return {key: score_of(key) for key in (*headline, *plugins) if key in there}
 
 
 @dataclass(frozen=True)

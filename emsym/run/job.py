@@ -12,6 +12,7 @@ from emsym.models.pretrained.weights import LoadedWeights, weights_identity
 from emsym.protocol import Cell, Protocol, cell_key, dataset_name
 from emsym.run.store.record import DatasetStamp, ProtocolStamp, Record, WeightsStamp
 from emsym.scores.attribution.methods import ATTRIBUTIONS
+from emsym.scores.catalogue import SCORES, plugin_score
 from emsym.scores.faithfulness.metrics import METRICS
 from emsym.version import SCORING_VERSION
 
@@ -135,13 +136,16 @@ def jobs(protocol: Protocol) -> list[Job]:
 
 
 def scoring_sources(protocol: Protocol) -> dict[str, str]:
-    """SHA-256 of the source of each attribution method and metric that a plug-in brought.
+    """SHA-256 of the source of each attribution method, metric and score that a plug-in brought.
 
     By what it is and its name, as ``metric my-own``. Raises `UserError` for an unknown name.
     """
     scoring = protocol.scoring
+    for name in scoring.scores:
+        plugin_score(name)
     found = {
         **{f"attribution {n}": ATTRIBUTIONS.source_digest(n) for n in scoring.maps},
         **{f"metric {n}": METRICS.source_digest(n) for n in scoring.faithfulness.metrics},
+        **{f"score {n}": SCORES.source_digest(n) for n in scoring.scores},
     }
     return {name: digest for name, digest in found.items() if digest}

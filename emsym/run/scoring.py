@@ -16,6 +16,7 @@ from emsym.scores import segmentation
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.faithfulness.metrics import faithfulness
 from emsym.scores.measure import Measurement, measure
+from emsym.scores.plugin_scores import plugin_scores
 
 
 class ScoresOverTraining:
@@ -85,6 +86,7 @@ def score_model(
                 several += [segmentation.Counts.of(ours, theirs) for ours, theirs in pairs]
             predicted.append(found.predicted)
             scores.extend(found.columns)
+            scores.extend(plugin_scores(found, scoring.scores, scoring.thresholds[0]))
             faithful.keep(found)
     for threshold, several in counts.items():
         whole = segmentation.pooled(several)

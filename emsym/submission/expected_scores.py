@@ -1,69 +1,67 @@
-"""Which scores a cell of a protocol has, and between which bounds each lies."""
+"""The scores that a cell of a protocol has, by the keys of the catalogue."""
 
-import math
-import re
-
-import numpy as np
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
+from string import Formatter
 
 from emsym.protocol import SHAPLEY, Protocol
-from emsym.scores.symmetry import by_slice, symmetry
+from emsym.scores.catalogue import PLUGIN, SCORES
+from emsym.scores.score import Score
 
-POOLED_ALONE = ("arand_3d",)
-"""Scores of a whole test volume, which no values of single sections give."""
 COUNTS = ("tp", "fp", "fn")
 
-_BOUNDS = [
-    (re.compile(r"(dice|iou)@.*|arand_[23]d|flip_error|flip_dice"), (0.0, 1.0)),
-    (re.compile(r".*/(slice_share\[.*\]|imbalance|mirror_distance)"), (0.0, 1.0)),
-    (re.compile(r".*/(neighbour|model|data)_asymmetry"), (-1.0, 1.0)),
-    (re.compile(r".*/pixels|(tp|fp|fn)@.*"), (0.0, math.inf)),
-    (re.compile(r".*/faithfulness-(estimate|correlation)"), (-1.0, 1.0)),
-]
 
-
-def score_bounds(score: str) -> tuple[float, float]:
-    """Between what a score can lie.
-
-    >>> bounds("saliency/foreground/model_asymmetry"), bounds("slice-shapley/all/slice_shapley[+0]")
-    ((-1.0, 1.0), (-inf, inf))
-    """
-    return next((range_ for of, range_ in _BOUNDS if of.fullmatch(score)), (-math.inf, math.inf))
+def pooled_alone() -> list[str]:
+    """The scores of a whole test volume, which no values of single sections give."""
+    return [score.key for score in _own() if score.pooling == "volume"]
 
 
 def image_scores(protocol: Protocol) -> set[str]:
     """The scores that a cell has of each test section."""
     scoring = protocol.scoring
-    faithful = scoring.faithfulness
-    targets = dict.fromkeys((*scoring.targets, faithful.target))
+    targets = tuple(dict.fromkeys((*scoring.targets, scoring.faithfulness.target)))
+    own = [score for score in _own() if score.pooling in ("mean", "counts")]
+    metrics = [f"{{map}}/{{target}}/{name}" for name in scoring.faithfulness.metrics]
     return {
-        *(f"{score}@{t}" for score in ("dice", "iou") for t in scoring.thresholds),
-        "arand_2d",
-        *_symmetry(protocol, tuple(targets)),
-        *(f"{m}/{faithful.target}/{metric}" for m in scoring.maps for metric in faithful.metrics),
+        *_keys((score.key for score in own), protocol, targets),
+        *_keys(metrics, protocol, (scoring.faithfulness.target,)),
+        *(PLUGIN + name for name in scoring.scores),
     }
 
 
 def counts(protocol: Protocol) -> set[str]:
     """The counts of pixels of each test section that pooled scores come from."""
-    return {f"{count}@{t}" for count in COUNTS for t in protocol.scoring.thresholds}
+    return _keys((SCORES.get(name).key for name in COUNTS), protocol, ())
 
 
 def look_scores(protocol: Protocol) -> set[str]:
     """The scores of each look while a cell is trained; none where the protocol takes none."""
-    scoring = protocol.scoring
-    return _symmetry(protocol, scoring.targets) if scoring.over_training else set()
+    if not protocol.scoring.over_training:
+        return set()
+    looked = (score.key for score in _own() if score.over_training)
+    return _keys(looked, protocol, protocol.scoring.targets)
 
 
-def _symmetry(protocol: Protocol, targets: tuple[str, ...]) -> set[str]:
-    slices = protocol.slices
-    one = np.ones((1, slices, 1, 1))
-    both = list(symmetry(one, one).columns())
-    by_method = {name: [*both, "mirror_distance"] for name in protocol.scoring.maps}
-    if SHAPLEY in protocol.scoring.attributions:
-        by_method[SHAPLEY] = [*by_slice("slice_shapley", one[:, :, 0, 0]), *both]
-    return {
-        "flip_error",
-        "flip_dice",
-        *(f"{target}/pixels" for target in targets),
-        *(f"{m}/{t}/{score}" for m, names in by_method.items() for t in targets for score in names),
+def _own() -> list[Score]:
+    """The scores that every cell has."""
+    scores = [SCORES.get(name) for name in SCORES.own_names()]
+    return [score for score in scores if score.compute is None]
+
+
+def _keys(patterns: Iterable[str], protocol: Protocol, targets: Sequence[str]) -> set[str]:
+    """The keys that patterns of the catalogue stand for."""
+    scoring, half = protocol.scoring, protocol.slices // 2
+    values: Mapping[str, Sequence[object]] = {
+        "attribution": scoring.attributions,
+        "map": scoring.maps,
+        "shapley": [name for name in scoring.attributions if name == SHAPLEY],
+        "target": targets,
+        "threshold": scoring.thresholds,
+        "slice": [f"{offset:+d}" for offset in range(-half, half + 1)],
     }
+    keys = set()
+    for pattern in patterns:
+        names = [name for _, name, _, _ in Formatter().parse(pattern) if name]
+        for combination in product(*(values[name] for name in names)):
+            keys.add(pattern.format(**dict(zip(names, combination, strict=True))))
+    return keys

@@ -4,13 +4,12 @@ import numpy as np
 
 from emsym.errors import UserError, first_names
 from emsym.protocol import Protocol
+from emsym.scores.catalogue import score_of
 from emsym.submission.expected_scores import (
     COUNTS,
-    POOLED_ALONE,
     counts,
     image_scores,
     look_scores,
-    score_bounds,
 )
 from emsym.submission.layout import CELLS
 from emsym.submission.read import IMAGES, LOOKS
@@ -47,7 +46,7 @@ def check_values(
     _check_shares(group, images)
     for name, claimed in scores.items():
         _check_bounds(group, name, claimed)
-        if name not in POOLED_ALONE:
+        if score_of(name).pooling != "volume":
             _check_claim(group, keys, name, claimed, images)
     _check_looks(group, cells, protocol)
     return len(section)
@@ -67,7 +66,7 @@ def _check_names(group: Arrays, protocol: Protocol) -> None:
 
 
 def _check_bounds(group: Arrays, name: str, values: np.ndarray) -> None:
-    low, high = score_bounds(name)
+    low, high = score_of(name).bounds
     slack = 1e-6  # of rounding: a share of one may come out a hair above it
     if np.isinf(values).any():
         raise UserError(f"{group.path}: a value of {name} is not finite.")
@@ -118,8 +117,8 @@ def _check_claim(
     claimed: np.ndarray,
     images: dict[str, np.ndarray],
 ) -> None:
-    score, _, threshold = name.partition("@")
-    if score in ("dice", "iou"):
+    if score_of(name).pooling == "counts":
+        score, _, threshold = name.partition("@")
         tp, fp, fn = (images[f"{c}@{threshold}"].sum(1, dtype=float) for c in COUNTS)
         found = (_dice if score == "dice" else _iou)(tp, fp, fn)
         largest = np.ones(len(keys))

@@ -17,9 +17,10 @@ from emsym.models.pretrained.weights import weights_identity
 from emsym.protocol import Cell, Protocol, cell_key, dataset_name, list_protocols, load_protocol
 from emsym.registry import Registry
 from emsym.scores.attribution.methods import ATTRIBUTIONS
+from emsym.scores.catalogue import SCORES
 from emsym.scores.faithfulness.metrics import METRICS
 from emsym.submission import layout
-from emsym.submission.expected_scores import POOLED_ALONE, image_scores
+from emsym.submission.expected_scores import image_scores, pooled_alone
 from emsym.submission.pack import cells_of
 from emsym.submission.read import Submission
 from emsym.submission.recompute import check_values
@@ -110,12 +111,13 @@ def _check_shared(report: Validation) -> None:
 
 
 def _check_sources(report: Validation) -> None:
-    """Methods and metrics of plug-ins have a source, emsym's own have none."""
+    """Methods, metrics and scores of plug-ins have a source, emsym's own have none."""
     scoring, given = report.protocol.scoring, dict(report.submission.manifest.scoring_sources)
     path = report.submission.files[layout.MANIFEST]
     kinds: list[tuple[str, Registry, tuple[str, ...]]] = [
         ("attribution", ATTRIBUTIONS, scoring.maps),
         ("metric", METRICS, scoring.faithfulness.metrics),
+        ("score", SCORES, scoring.scores),
     ]
     for kind, registry, names in kinds:
         for name in names:
@@ -224,7 +226,7 @@ def _check_complete(report: Validation) -> None:
 def _check_scores(report: Validation) -> None:
     submission, protocol = report.submission, report.protocol
     path = submission.files[layout.CELLS]
-    expected = image_scores(protocol) | set(POOLED_ALONE)
+    expected = image_scores(protocol) | set(pooled_alone())
     if odd := sorted(expected ^ set(submission.score_names)):
         what = "lacks" if odd[0] in expected else "has no use for"
         raise UserError(f"{path} {what} the score {odd[0]}.")
@@ -246,7 +248,7 @@ def _check_scores(report: Validation) -> None:
     if odd := sorted(n for n in submission.files if n.startswith("images/") and n not in files):
         raise UserError(f"{submission.folder / odd[0]} is of no cell of the submission.")
     report.notes.append(
-        f"{', '.join(POOLED_ALONE)} is of a whole volume and was not computed again"
+        f"{', '.join(pooled_alone())} is of a whole volume and was not computed again"
     )
 
 

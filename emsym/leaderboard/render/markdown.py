@@ -9,8 +9,11 @@ from tabulate import tabulate
 
 from emsym import wording
 from emsym.leaderboard.board import Board, Column
-from emsym.leaderboard.eligibility import Score
 from emsym.leaderboard.render import sentences
+from emsym.scores.score import Score
+
+Columns = list[tuple[str, list[str]]]
+"""A table: the head of each column, and its texts."""
 
 
 def markdown(boards: list[Board], credits: Sequence[tuple[str, str]] = ()) -> str:
@@ -21,9 +24,9 @@ def markdown(boards: list[Board], credits: Sequence[tuple[str, str]] = ()) -> st
     if credits:
         parts.append("## Submissions")
         parts.append("\n".join(f"- {_code(name)}: {_text(told)}" for name, told in credits))
-    parts.append(
-        _folded("What the columns mean", [f"- **{w}**: {t}" for w, t in sentences.METHOD.items()])
-    )
+    plugins = [(_text(t), _text(meaning)) for t, meaning in sentences.plugin_meanings(boards)]
+    meanings = [f"- **{w}**: {t}" for w, t in (*sentences.METHOD.items(), *plugins)]
+    parts.append(_folded("What the columns mean", meanings))
     return "\n\n".join(parts) + "\n"
 
 
@@ -65,29 +68,39 @@ def _board(board: Board) -> list[str]:
     return found
 
 
-def _summary(board: Board) -> pd.DataFrame:
-    lead = board.columns[board.scores[0].key]
-    rows = []
-    for name in board.order:
-        row = {"rank": wording.MISSING, "strategy": _code(name)}
-        ranked = name in board.ranked
-        if ranked and lead.score.better is not None:
-            row["rank"] = sentences.place(*lead.summary.loc[name, ["first", "last"]])
-        for column in board.columns.values():
-            if not column.score.glance:
-                continue
-            row[_title(column.score)] = _value(column, name)
-            if "cut" in column.summary and column is lead:
-                title = f"less than {board.baseline}, %"
-                row[title] = _interval(column, name, "cut", "cut_low", "cut_high", digits=0)
-            if column.score.title == "Dice" and board.baseline is not None:
-                row[f"Dice − {board.baseline}"] = _verdict(board, column.summary, name)
-        if lead.score.better is not None:
-            row["average rank"] = _interval(lead, name, "rank", "rank_low", "rank_high", digits=1)
-        row["front"] = _front(board, name)
-        row["cells"] = f"{board.has[name]} of {board.needed}"
-        rows.append(row)
-    return pd.DataFrame(rows)
+def _summary(board: Board) -> Columns:
+    lead, baseline = board.lead, board.baseline
+    columns = [
+        ("rank", [_rank(lead, name) for name in board.order]),
+        ("strategy", [_code(name) for name in board.order]),
+    ]
+    for column in board.columns.values():
+        if not column.score.glance:
+            continue
+        columns.append((_title(column.score), [_value(column, name) for name in board.order]))
+        if "cut" in column.summary and column is lead:
+            cuts = [
+                _interval(column, name, "cut", "cut_low", "cut_high", digits=0)
+                for name in board.order
+            ]
+            columns.append((f"less than {baseline}, %", cuts))
+        if column.score.name == "dice" and baseline is not None:
+            verdicts = [_verdict(board, column.summary, name) for name in board.order]
+            columns.append((f"{column.score.title} − {baseline}", verdicts))
+    if lead.score.better is not None:
+        ranks = [
+            _interval(lead, name, "rank", "rank_low", "rank_high", digits=1) for name in board.order
+        ]
+        columns.append(("average rank", ranks))
+    columns.append(("front", [_front(board, name) for name in board.order]))
+    cells = [f"{board.has[name]} of {board.needed}" for name in board.order]
+    return [*columns, ("cells", cells)]
+
+
+def _rank(lead: Column, name: str) -> str:
+    if name not in lead.summary.index or lead.score.better is None:
+        return wording.MISSING
+    return wording.rank_range(*lead.summary.loc[name, ["first", "last"]])
 
 
 def _verdict(board: Board, summary: pd.DataFrame, name: str) -> str:
@@ -107,57 +120,56 @@ def _front(board: Board, name: str) -> str:
     return ("yes" if row["front"] else "no") + (f",{support}" if support else "")
 
 
-def _scores(board: Board) -> pd.DataFrame:
-    rows = {"strategy": [_code(name) for name in board.order]}
+def _scores(board: Board) -> Columns:
+    columns = [("strategy", [_code(name) for name in board.order])]
     for column in board.columns.values():
-        rows[_title(column.score)] = [_value(column, name) for name in board.order]
+        columns.append((_title(column.score), [_value(column, name) for name in board.order]))
     if board.shares:
         means = board.share_means(board.shared)
-        title = (
-            f"share {wording.slice_name(board.shares[0])} … {wording.slice_name(board.shares[-1])}"
-        )
-        rows[title] = [sentences.shares(means.loc[name]) for name in board.order]
-    return pd.DataFrame(rows)
+        ends = [wording.slice_name(board.shares[at]) for at in (0, -1)]
+        texts = [wording.shares(means.loc[name]) for name in board.order]
+        columns.append((f"share {ends[0]} … {ends[1]}", texts))
+    return columns
 
 
-def _against(board: Board) -> list[pd.DataFrame]:
-    tables = []
-    for column in board.columns.values():
-        if column.score.better is None:
-            continue
-        digits, rows = column.score.digits, []
-        for name in board.order:
-            if name in board.ranked and name != board.baseline:
-                row = column.summary.loc[name]
-                rows.append(
-                    {
-                        f"{column.score.title} − {board.baseline}": _code(name),
-                        "difference": wording.interval(
-                            row["less"], row["less_low"], row["less_high"], digits
-                        ),
-                        "p": sentences.chance(row["p"]),
-                        "p (Holm)": sentences.chance(row["p_holm"]),
-                        "Hedges' g": wording.number(row["effect"], 2),
-                        "cells above": wording.number(100 * row["wins"], 0) + " %",
-                    }
-                )
-        tables.append(pd.DataFrame(rows))
-    return [table for table in tables if len(table)]
+def _against(board: Board) -> list[Columns]:
+    names = [n for n in board.order if n in board.ranked and n != board.baseline]
+    return [
+        _differences(column, names, str(board.baseline))
+        for column in board.columns.values()
+        if column.score.baseline is not None and names
+    ]
 
 
-def _pair(board: Board, pair: tuple[str, str]) -> pd.DataFrame:
+def _differences(column: Column, names: list[str], baseline: str) -> Columns:
+    """One score's differences of these strategies from the baseline."""
+    rows, score = [column.summary.loc[name] for name in names], column.score
+    differences = [
+        wording.interval(row["less"], row["less_low"], row["less_high"], score.digits)
+        for row in rows
+    ]
+    return [
+        (f"{_text(score.title)} − {baseline}", [_code(name) for name in names]),
+        ("difference", differences),
+        ("p", [wording.p_value(row["p"]) for row in rows]),
+        ("p (Holm)", [wording.p_value(row["p_holm"]) for row in rows]),
+        ("Hedges' g", [wording.number(row["effect"], 2) for row in rows]),
+        ("cells above", [wording.number(100 * row["wins"], 0) + " %" for row in rows]),
+    ]
+
+
+def _pair(board: Board, pair: tuple[str, str]) -> Columns:
     present = board.present.loc[pair]
     needed = int(present.max())
-    rows = {
-        "strategy": [_code(name) for name in board.order],
-        "seeds": [f"{present[name]} of {needed}" for name in board.order],
-    }
+    columns = [
+        ("strategy", [_code(name) for name in board.order]),
+        ("seeds", [f"{present[name]} of {needed}" for name in board.order]),
+    ]
     for column in board.columns.values():
-        rows[_title(column.score)] = [
-            wording.interval(*ends, column.score.digits)
-            for ends in column.of_pair(pair, board.order)
-        ]
-    return pd.DataFrame(rows)
+        ends = column.of_pair(pair, board.order)
+        texts = [wording.interval(*each, column.score.digits) for each in ends]
+        columns.append((_title(column.score), texts))
+    return columns
 
 
 def _value(column: Column, name: str) -> str:
@@ -172,7 +184,7 @@ def _interval(column: Column, name: str, *ends: str, digits: int) -> str:
 
 
 def _title(score: Score) -> str:
-    return score.title + {"high": " ↑", "low": " ↓", None: ""}[score.better]
+    return _text(score.title) + {"high": " ↑", "low": " ↓", None: ""}[score.better]
 
 
 def _data_set(row: object) -> str:
@@ -181,9 +193,10 @@ def _data_set(row: object) -> str:
     return f"- **Data**: {_text(told + cite)}"
 
 
-def _grid(rows: pd.DataFrame) -> str:
-    texts = {name.replace("|", "\\|"): list(rows[name]) for name in rows}
-    return tabulate(texts, headers="keys", tablefmt="pipe", disable_numparse=True)
+def _grid(columns: Columns) -> str:
+    heads = [head.replace("|", "\\|") for head, _ in columns]
+    rows = zip(*(texts for _, texts in columns), strict=True)
+    return tabulate(list(rows), headers=heads, tablefmt="pipe", disable_numparse=True)
 
 
 def _folded(title: str, parts: list[str]) -> str:

@@ -99,8 +99,8 @@ function summarise(board, score, part) {
     if (errors.every(e => e !== null)) {
       const {error, freedom} = combine(board, part.pairs, errors.map(e => e ** 2), part.pairs.map(p => score.error[p][k] ** 4 / score.freedom[p][k]));
       const reach = error * quantile(freedom);
-      row.low = Math.max(score.bounds[0], value - reach);
-      row.high = Math.min(score.bounds[1], value + reach);
+      row.low = Math.max(score.bounds[0] ?? -Infinity, value - reach);
+      row.high = Math.min(score.bounds[1] ?? Infinity, value + reach);
     }
     rows.set(k, row);
   }
@@ -150,8 +150,8 @@ function setUp(section, board) {
   const asDrawn = pareto ? [...pareto.childNodes].map(n => n.cloneNode(true)) : [];
   const bars = [...section.querySelectorAll(".bars tr")];
   const barsDrawn = bars.map(bar => [[...bar.querySelectorAll("rect")].map(r => [r.getAttribute("x"), r.getAttribute("width")]), bar.querySelector(".told").textContent]);
-  const lead = board.scores[0], dice = board.scores.find(s => s.title === "Dice");
-  const bias = board.scores.find(s => s.title === "model asym.");
+  const lead = board.scores[0], dice = board.scores.find(s => s.name === "dice");
+  const bias = board.scores.find(s => s.name === "model_asymmetry");
   let sorted = null;
 
   const chosen = kind => new Set([...form.querySelectorAll(`[data-kind=${kind}] input`)].filter(i => i.checked).map(i => i.value));
@@ -279,7 +279,7 @@ function setUp(section, board) {
     };
     for (const [v, label] of ticks(lows - room, highs + room)) pareto.append(make("path", {class: "rule", d: `M${L} ${y(v)}H${W - R}`}), make("text", {class: "tick", x: L - 8, y: y(v) + 4, "text-anchor": "end"}, label));
     for (const [v, label] of ticks(0, right)) pareto.append(make("path", {class: "rule", d: `M${x(v)} ${T}V${H - B}`}), make("text", {class: "tick", x: x(v), y: H - B + 18, "text-anchor": "middle"}, label));
-    pareto.append(make("text", {class: "name", x: (L + W - R) / 2, y: H - 6, "text-anchor": "middle"}, "model asymmetry (less is better)"), make("text", {class: "name", x: 4, y: T - 14}, "Dice"));
+    pareto.append(make("text", {class: "name", x: (L + W - R) / 2, y: H - 6, "text-anchor": "middle"}, `${bias.term} (less is better)`), make("text", {class: "name", x: 4, y: T - 14}, dice.term));
     const labels = new Map(), left = k => x(across.get(k).mean), end = k => left(k) + 9 + 7.5 * board.names[k].length;
     for (const k of [...names].sort((k, l) => up.get(l).mean - up.get(k).mean)) {
       const circles = names.filter(l => l !== k && left(k) < left(l) + 7 && left(l) - 7 < end(k)).map(l => y(up.get(l).mean));
@@ -291,7 +291,7 @@ function setUp(section, board) {
     for (const k of names) {
       const a = across.get(k), u = up.get(k);
       const beaten = names.some(l => up.get(l).mean >= u.mean && across.get(l).mean <= a.mean && (up.get(l).mean > u.mean || across.get(l).mean < a.mean));
-      const text = `${board.names[k]}: model asymmetry ${told(a.mean, 3)} (${within(a.low, a.high, 3)}), Dice ${told(u.mean, 3)} (${within(u.low, u.high, 3)})${beaten ? "" : ", on the front"}`;
+      const text = `${board.names[k]}: ${bias.term} ${told(a.mean, bias.digits)} (${within(a.low, a.high, bias.digits)}), ${dice.term} ${told(u.mean, dice.digits)} (${within(u.low, u.high, dice.digits)})${beaten ? "" : ", on the front"}`;
       const group = make("g", {class: beaten ? "mark" : "mark front", tabindex: 0, role: "img", "aria-label": text, "data-tip": text, "data-number": k});
       const lines = (a.low === null ? "" : `M${x(a.low)} ${y(u.mean)}H${x(a.high)}`) + (u.low === null ? "" : `M${x(a.mean)} ${y(u.low)}V${y(u.high)}`);
       group.append(make("path", {d: lines}), make("circle", {cx: x(a.mean), cy: y(u.mean), r: 6}));

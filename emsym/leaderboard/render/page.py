@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from emsym import wording
-from emsym.leaderboard.board import MARGIN, Board
+from emsym.leaderboard.board import Board
 from emsym.leaderboard.render import sentences, svg_charts
+from emsym.scores.catalogue import MARGIN
 
 Ends = tuple[float, float, float]
 FOLDER = Path(__file__).parent
@@ -71,7 +72,7 @@ def page(
         boards=[_view(board) for board in boards],
         examples=[_example(example) for example in examples],
         credits=credits,
-        method=sentences.METHOD,
+        method=[*sentences.METHOD.items(), *sentences.plugin_meanings(boards)],
         charts=svg_charts,
         MISSING=wording.MISSING,
     )
@@ -119,7 +120,7 @@ def _view(board: Board) -> dict[str, Any]:
 
 def _row(board: Board, name: str) -> dict[str, Any]:
     ranked = name in board.ranked
-    lead = board.columns[board.scores[0].key].summary
+    lead = board.lead.summary
     row: dict[str, Any] = {"name": name, "ranked": ranked}
     row["rank"] = _rank(board, name)
     row["values"] = [
@@ -128,7 +129,7 @@ def _row(board: Board, name: str) -> dict[str, Any]:
     ]
     cut = lead.loc[name] if ranked and "cut" in lead else None
     row["cut"] = None if cut is None else _told(cut["cut"], cut["cut_low"], cut["cut_high"], 0)
-    dice = board.column("Dice")
+    dice = board.column("dice")
     less = dice.summary.loc[name] if ranked and dice is not None and board.baseline else None
     row["less"] = (
         None if less is None else _told(less["less"], less["less_low"], less["less_high"], 3)
@@ -144,10 +145,10 @@ def _row(board: Board, name: str) -> dict[str, Any]:
 
 
 def _rank(board: Board, name: str) -> str:
-    lead = board.columns[board.scores[0].key].summary
+    lead = board.lead.summary
     if name not in lead.index or "first" not in lead:
         return wording.MISSING
-    return sentences.place(lead.loc[name, "first"], lead.loc[name, "last"])
+    return wording.rank_range(lead.loc[name, "first"], lead.loc[name, "last"])
 
 
 def _value(row: pd.Series | None, digits: int) -> dict[str, str] | None:
@@ -181,7 +182,7 @@ def _bars(values: list[float]) -> list[dict[str, Any]]:
 
 
 def _pareto(board: Board) -> dict[str, Any] | None:
-    dice, bias = board.column("Dice"), board.column("model asym.")
+    dice, bias = board.column("dice"), board.column("model_asymmetry")
     if dice is None or bias is None or not board.ranked:
         return None
     ends = ["mean", "low", "high"]
@@ -205,15 +206,15 @@ def _pareto(board: Board) -> dict[str, Any] | None:
                 "across": None if pd.isna(across["low"]) else (x(across["low"]), x(across["high"])),
                 "up": None if pd.isna(up["low"]) else (y(up["low"]), y(up["high"])),
                 "front": bool(front["front"]),
-                "told": f"{name}: model asymmetry "
-                f"{wording.interval(*_ends(across), bias.score.digits)}, Dice "
+                "told": f"{name}: {bias.score.term} "
+                f"{wording.interval(*_ends(across), bias.score.digits)}, {dice.score.term} "
                 f"{wording.interval(*_ends(up), dice.score.digits)}, " + _on_front(front),
             }
         )
     heights = svg_charts.labels({mark["name"]: (mark["x"], mark["y"]) for mark in marks})
     for mark in marks:
         mark["label"] = heights[mark["name"]]
-    return {"marks": marks, "x": x, "y": y}
+    return {"marks": marks, "x": x, "y": y, "across": bias.score.term, "up": dice.score.term}
 
 
 def _on_front(row: pd.Series) -> str:
@@ -239,7 +240,7 @@ def _pair(board: Board, pair: tuple[str, str]) -> dict[str, Any]:
 def _comparisons(board: Board) -> list[dict[str, Any]]:
     found = []
     for column in board.columns.values() if board.baseline is not None else ():
-        if column.score.better is None:
+        if column.score.baseline is None:
             continue
         rows = []
         for name in board.order:
@@ -251,8 +252,8 @@ def _comparisons(board: Board) -> list[dict[str, Any]]:
                         "less": wording.interval(
                             row["less"], row["less_low"], row["less_high"], column.score.digits
                         ),
-                        "p": sentences.chance(row["p"]),
-                        "p_holm": sentences.chance(row["p_holm"]),
+                        "p": wording.p_value(row["p"]),
+                        "p_holm": wording.p_value(row["p_holm"]),
                         "effect": wording.number(row["effect"], 2),
                         "wins": wording.number(100 * row["wins"], 0),
                     }
@@ -311,10 +312,11 @@ def _numbers(board: Board, key: str) -> dict[str, Any]:
     mean = column.pairs["mean"].unstack("init").loc[board.pairs, board.names]
     error = column.errors.loc[board.pairs, board.names]
     found: dict[str, Any] = {
-        "title": score.title,
+        "name": score.name,
+        "term": score.term,
         "better": score.better,
         "digits": score.digits,
-        "bounds": score.bounds,
+        "bounds": [end if math.isfinite(end) else None for end in score.compared_bounds],
         "mean": _rounded(mean.to_numpy(), score.digits + 4),
         "error": _rounded(error.to_numpy()),
         "freedom": _rounded(column.freedom.loc[board.pairs, board.names].to_numpy()),

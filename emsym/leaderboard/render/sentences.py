@@ -1,12 +1,14 @@
 """What a leaderboard says in words and numbers, the same in all renderings."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from emsym.leaderboard.board import MARGIN, Board
+from emsym.leaderboard.board import Board
 from emsym.models.pretrained.weights import ORIGINS
-from emsym.wording import MISSING, interval, number
+from emsym.scores.catalogue import MARGIN, PLUGIN, score_of
+from emsym.scores.score import BASELINE
+from emsym.wording import interval, p_value, rank_range
 
 ALPHA = 0.05
 _BIBTEX = """\
@@ -26,46 +28,14 @@ _BIBTEX = """\
 """
 
 
-def place(first: float, last: float) -> str:
-    """The ranks that a row may have.
-
-    >>> place(1, 3), place(2, 2)
-    ('1–3', '2')
-    """
-    if pd.isna(first):
-        return MISSING
-    return f"{first:.0f}" if first == last else f"{first:.0f}–{last:.0f}"
-
-
-def chance(p: float) -> str:
-    """A p-value.
-
-    >>> chance(0.0004), chance(0.0312)
-    ('< .001', '.031')
-    """
-    if pd.isna(p):
-        return MISSING
-    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
-
-
-def _chance(p: float) -> str:
-    told = chance(p)
-    return told if told.startswith("<") else f"= {told}"
-
-
-def shares(values: Iterable[float]) -> str:
-    """Slice shares, from before to after.
-
-    >>> shares([0.3, 0.6, 1.0])
-    '.30 / .60 / 1.00'
-    """
-    return " / ".join(number(value, 2).removeprefix("0") for value in values)
+def _p_equals(p: float) -> str:
+    text = p_value(p)
+    return text if text.startswith("<") else f"= {text}"
 
 
 def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
     """What a reader who chooses a strategy should know first, each a sentence or two."""
-    first = board.scores[0]
-    table = board.columns[first.key].summary
+    table = board.lead.summary
     where = f"{len(board.shared)} of {len(board.pairs)} pairs of data set and architecture"
     if not board.ranked:
         return ["No two strategies share a cell yet, so that nothing is ranked."]
@@ -87,7 +57,7 @@ def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
 
 def _less_biased(board: Board) -> list[str]:
     """The strategies that are shown to be less biased than the baseline."""
-    bias = board.column("model asym.")
+    bias = board.column("model_asymmetry")
     if bias is None or "p_holm" not in bias.summary:
         return []
     table = bias.summary.reindex(board.order)
@@ -99,7 +69,7 @@ def _best(board: Board, code: Callable[[str], str]) -> list[str]:
     fine = [n for n in _less_biased(board) if board.verdict.get(n) == "non-inferior"]
     if not fine or board.baseline is None:
         return []
-    table = board.columns[board.scores[0].key].summary.loc[fine]
+    table = board.lead.summary.loc[fine]
     # in one group of ties as long as no two of them are told apart by their ranks
     tied = len(fine) > 1 and table["first"].max() <= table["last"].min()
     more = "; nothing tells these apart" if tied else ""
@@ -115,23 +85,23 @@ def measured_on(board: Board) -> str:
 
 
 def _ahead(board: Board, table: pd.DataFrame, code: Callable[[str], str]) -> str:
-    first = board.scores[0]
+    first = board.lead.score
     if first.better is None or len(table) < 2:
         return f"{len(table)} strategy is ranked." if len(table) == 1 else "Nothing is ranked."
-    what = "Least biased" if first.title == "model asym." else f"Best {first.title}"
+    what = "Least biased" if first.name == "model_asymmetry" else f"Best {first.title}"
     best = next(name for name in board.order if name in table.index)
     mean, low, high = table.loc[best, ["mean", "low", "high"]]
     value = interval(mean, low, high, first.digits)
     if table.loc[best, "last"] == 1:
         return f"{what}: {code(best)}, {first.title} {value}, beyond doubt."
-    place_ = place(table.loc[best, "first"], table.loc[best, "last"])
+    ranks = rank_range(table.loc[best, "first"], table.loc[best, "last"])
     return (
-        f"{what} on average: {code(best)}, {first.title} {value}; its rank may be any of {place_}."
+        f"{what} on average: {code(best)}, {first.title} {value}; its rank may be any of {ranks}."
     )
 
 
 def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
-    bias, dice = board.column("model asym."), board.column("Dice")
+    bias, dice = board.column("model_asymmetry"), board.column("dice")
     base, told = board.baseline, []
     best = next((name for name in board.order if name != base and name in board.ranked), None)
     if best is None or base is None:
@@ -140,7 +110,7 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
         row = bias.summary.loc[best]
         cut = interval(row["cut"], row["cut_low"], row["cut_high"], 0)
         known = not pd.isna(row["p_holm"])
-        p = f" (p {_chance(row['p_holm'])}, corrected for all strategies)" if known else ""
+        p = f" (p {_p_equals(row['p_holm'])}, corrected for all strategies)" if known else ""
         told.append(f"Against {code(base)}, {code(best)} has {cut} % less model asymmetry{p}.")
     if dice is not None:
         row = dice.summary.loc[best]
@@ -240,26 +210,48 @@ def gaps(board: Board) -> list[str]:
     return told
 
 
+_EXPLAINED = (
+    *("model_asymmetry", "flip_error", "neighbour_asymmetry", "imbalance"),
+    *("dice", "iou", "arand_2d", "arand_3d", "faithfulness-estimate", "slice_share"),
+)
+
+
+def _meanings() -> dict[str, str]:
+    """The meanings of the scores shown, each under the titles of the scores that share it."""
+    titles: dict[str, list[str]] = {}
+    for score in map(score_of, _EXPLAINED):
+        titles.setdefault(score.meaning, []).append(score.title)
+    return {_shared_words(each) or ", ".join(each): text for text, each in titles.items()}
+
+
+def _shared_words(titles: Sequence[str]) -> str:
+    """The words that all titles have at the same place, as ARAND of ARAND 2D and ARAND 3D."""
+    words = zip(*(title.split() for title in titles), strict=False)
+    return " ".join(same[0] for same in words if len(set(same)) == 1)
+
+
 METHOD = {
-    "model asym.": "|model asymmetry|, the network's own preference for the slices on one side, "
-    "0 … 1; exactly 0 for a mirror-symmetric network. The CSV files hold it with its sign.",
-    "flip error": "how far the predicted probability moves when the stack is reversed, 0 … 1.",
-    "neighbour asym.": "negative when the slices before the centre count more, positive when those "
-    "after it do.",
-    "imbalance": "0 when all slices count alike (the centre may deserve more).",
-    "Dice, IoU": "pooled over the test sections.",
-    "ARAND": "adapted Rand error of the instances.",
-    "faithfulness": "correlation of what the attribution names with what matters, −1 … 1.",
-    "share": "each slice's part of the attribution.",
+    **_meanings(),
     "rank": "the ranks that a row may have at 95 % for all rows together, by t-tests of all pairs "
     "of rows with Holm's correction: rows that share a rank are tied.",
     "intervals": "95 %, by a hierarchical paired bootstrap: seeds, then blocks of "
     "neighbouring sections, are drawn alike for all strategies; the mean ± Student's t × "
     "the draws' standard deviation (emsym.leaderboard.bootstrap).",
     "average rank": "over the pairs of data set and architecture, 1 the best.",
-    "Dice − rgb": f"non-inferior: the whole interval lies above −{MARGIN}; inferior: all of it "
-    "below; else inconclusive.",
+    f"{score_of('dice').title} − {BASELINE}": "non-inferior: the whole interval lies above "
+    f"−{MARGIN}; inferior: all of it below; else inconclusive.",
     "front": "no other strategy has as much Dice at as little asymmetry; the per cent say in how "
     "many of the bootstrap's draws.",
 }
 """What the columns mean."""
+
+
+def plugin_meanings(boards: Sequence[Board]) -> list[tuple[str, str]]:
+    """The titles and meanings of the plug-ins' scores that these leaderboards show."""
+    plugins = {
+        key: score
+        for board in boards
+        for key, score in board.scores.items()
+        if key.startswith(PLUGIN)
+    }
+    return [(score.title, score.meaning) for score in plugins.values()]

@@ -36,16 +36,16 @@ def print_boards(boards: list[Board], console: Console) -> None:
 
 def _table(board: Board, wide: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    lead = board.columns[board.scores[0].key]
+    lead = board.lead
     table.add_column("rank", justify="right", no_wrap=True, min_width=4)
     # folded, as the end of a name may be what tells it from another
     table.add_column("init", overflow="fold", max_width=40 if wide else 24)
     shown = [column for column in board.columns.values() if column.score.glance]
     for column in shown:
         table.add_column(column.score.title, justify="right", no_wrap=True)
-    less = board.baseline is not None and board.column("Dice") is not None
-    if less:
-        table.add_column(f"Dice − {board.baseline}", no_wrap=True)
+    dice = board.column("dice") if board.baseline is not None else None
+    if dice is not None:
+        table.add_column(f"{dice.score.title} − {board.baseline}", no_wrap=True)
     with_shares = bool(board.shares) and (wide or max(map(len, board.order)) <= SHORT)
     if with_shares:
         ends = [wording.slice_name(board.shares[0]), wording.slice_name(board.shares[-1])]
@@ -56,7 +56,7 @@ def _table(board: Board, wide: bool) -> Table:
         ranked = name in board.ranked
         rank = wording.MISSING
         if ranked and lead.score.better is not None:
-            rank = sentences.place(*lead.summary.loc[name, ["first", "last"]])
+            rank = wording.rank_range(*lead.summary.loc[name, ["first", "last"]])
         cells = [rank, escape(name)]
         for column in shown:
             cells.append(wording.MISSING)
@@ -68,10 +68,10 @@ def _table(board: Board, wide: bool) -> Table:
                     if wide
                     else wording.number(mean, digits)
                 )
-        if less:
+        if dice is not None:
             cells.append(board.verdict.get(name, wording.MISSING))
         if with_shares:
-            told = sentences.shares(means.loc[name])
+            told = wording.shares(means.loc[name])
             cells.append(told if wide else told.replace(" ", ""))
         table.add_row(*cells)
     return table

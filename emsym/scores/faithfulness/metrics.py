@@ -19,30 +19,24 @@ offered. Listing the metrics imports neither torch nor quantus.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from emsym.errors import UserError
 from emsym.registry import Registry
+from emsym.scores.score import Better, Score
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
     from emsym.scores.dense_logits import DenseLogits
-    from emsym.scores.faithfulness.shared_passes import Score, Total
+    from emsym.scores.faithfulness.shared_passes import MetricFunction, Total
 
-Better = Literal["high", "low"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A registered metric."""
-
-    score: Score
-    better: Better
-    """Which scores are those of a more faithful attribution."""
+CORRELATION = (-1.0, 1.0)
+PART = (0.0, 1.0)
+UNBOUNDED = (-math.inf, math.inf)
 
 
 REFUSED = {
@@ -58,7 +52,7 @@ REFUSED = {
 """The faithfulness metrics of Quantus 0.6.0 that are not offered, and why."""
 
 
-def _refuse(name: str) -> Metric | None:
+def _refuse(name: str) -> Score | None:
     if name in REFUSED:
         raise UserError(
             f"The metric '{name}' of Quantus 0.6.0 is not offered, as {REFUSED[name]}; "
@@ -67,23 +61,37 @@ def _refuse(name: str) -> Metric | None:
     return None
 
 
-METRICS: Registry[Metric] = Registry("metric", group="emsym.metrics", resolve=_refuse)
+METRICS: Registry[Score] = Registry("metric", group="emsym.metrics", resolve=_refuse)
 
 
-def register_metric(name: str, better: Better = "high") -> Callable[[Score], Score]:
-    """Decorate a metric (T, x (S, H, W), A (S, H, W), steps) → float; see `Score`.
+def register_metric(
+    name: str,
+    better: Better = "high",
+    *,
+    title: str | None = None,
+    bounds: tuple[float, float] = UNBOUNDED,
+    digits: int = 3,
+    meaning: str | None = None,
+) -> Callable[[MetricFunction], MetricFunction]:
+    """Decorate a metric (T, x (S, H, W), A (S, H, W), steps) → float; see `MetricFunction`.
 
-    Raises `UserError` when the name is taken.
+    `better` says which values are those of a more faithful attribution, and `bounds` between which
+    all of them lie. `title` is the head of its column, by default the name, and `meaning` by
+    default the first line of the docstring. Raises `UserError` when the name is taken.
     """
     if not isinstance(name, str):
         raise UserError('A metric is registered by its name: @register_metric("my-name").')
     if better not in ("high", "low"):
         raise UserError(f"Of the metric '{name}' either 'high' or 'low' is better, not {better!r}.")
 
-    def register(score: Score) -> Score:
-        summary = (score.__doc__ or "").strip().split("\n")[0]
-        METRICS.add(name, Metric(score, better), summary=summary, depth=2)
-        return score
+    def register(compute: MetricFunction) -> MetricFunction:
+        summary = (compute.__doc__ or "").strip().split("\n")[0]
+        key = f"{{map}}/{{target}}/{name}"
+        facts = Score(
+            key, title or name, meaning or summary, better, bounds, digits, compute=compute
+        )
+        METRICS.add(name, facts, summary=summary, depth=2)
+        return compute
 
     return register
 
@@ -113,11 +121,17 @@ def faithfulness(
     """
     from emsym.scores.faithfulness import shared_passes
 
-    chosen = {name: METRICS.get(name).score for name in metrics}
+    chosen = {name: _function(name) for name in metrics}
     return shared_passes.scores(dense, x, mask, attributions, chosen, steps)
 
 
-@register_metric("faithfulness-correlation")
+def _function(name: str) -> MetricFunction:
+    compute = METRICS.get(name).compute
+    assert compute is not None
+    return compute
+
+
+@register_metric("faithfulness-correlation", bounds=CORRELATION)
 def faithfulness_correlation(total: Total, x: np.ndarray, a: np.ndarray, steps: int) -> float:
     """r of the summed A of random pixels and T's fall without them. Bhatt et al., 2005.00631.
 
@@ -128,7 +142,13 @@ def faithfulness_correlation(total: Total, x: np.ndarray, a: np.ndarray, steps: 
     return quantus_metrics.faithfulness_correlation(total, x, a, steps)
 
 
-@register_metric("faithfulness-estimate")
+@register_metric(
+    "faithfulness-estimate",
+    title="faithfulness",
+    bounds=CORRELATION,
+    digits=2,
+    meaning="correlation of what the attribution names with what matters, −1 … 1.",
+)
 def faithfulness_estimate(total: Total, x: np.ndarray, a: np.ndarray, steps: int) -> float:
     """r of the summed A of ranked pixels and T's fall without them. Alvarez-Melis, 1806.07538.
 
@@ -140,7 +160,7 @@ def faithfulness_estimate(total: Total, x: np.ndarray, a: np.ndarray, steps: int
     return quantus_metrics.faithfulness_estimate(total, x, a, steps)
 
 
-@register_metric("monotonicity-correlation")
+@register_metric("monotonicity-correlation", bounds=CORRELATION)
 def monotonicity_correlation(total: Total, x: np.ndarray, a: np.ndarray, steps: int) -> float:
     """Rank correlation of summed |A| and T's squared change. Nguyen and Martínez, 2007.07584.
 
@@ -152,7 +172,7 @@ def monotonicity_correlation(total: Total, x: np.ndarray, a: np.ndarray, steps: 
     return quantus_metrics.monotonicity_correlation(total, x, a, steps)
 
 
-@register_metric("sensitivity-n")
+@register_metric("sensitivity-n", bounds=CORRELATION)
 def sensitivity_n(total: Total, x: np.ndarray, a: np.ndarray, steps: int) -> float:
     """r of summed A and T's fall, mean over subsets of n pixels. Ancona et al., 1711.06104.
 
@@ -204,7 +224,7 @@ def selectivity(total: Total, x: np.ndarray, a: np.ndarray, steps: int) -> float
     return quantus_metrics.selectivity(total, x, a, steps)
 
 
-@register_metric("road", better="low")
+@register_metric("road", better="low", bounds=PART)
 def road(total: Total, x: np.ndarray, a: np.ndarray, steps: int) -> float:
     """How long T keeps its sign while the top pixels are blurred away. Rong et al., 2202.00449.
 

@@ -21,7 +21,7 @@ from emsym.scores.dense_logits import ROUNDING, DenseLogits
 Total = Callable[[np.ndarray], np.ndarray]
 """T of stacks of one section: (n, S, H, W) → (n,)."""
 
-Score = Callable[[Total, np.ndarray, np.ndarray, int], float]
+MetricFunction = Callable[[Total, np.ndarray, np.ndarray, int], float]
 """(T, x (S, H, W), A (S, H, W), steps) → the score. It is called twice, and draws random numbers
 from NumPy's global generator, which is seeded the same for every section."""
 
@@ -87,7 +87,7 @@ def scores(
     x: Tensor,
     mask: Tensor,
     attributions: Mapping[str, Tensor],
-    metrics: Mapping[str, Score],
+    metrics: Mapping[str, MetricFunction],
     steps: int,
 ) -> dict[tuple[str, str], np.ndarray]:
     """See `emsym.scores.faithfulness.metrics.faithfulness`; `metrics` are functions by name."""

@@ -71,7 +71,7 @@ def test_quantus_fails_on_the_pixels_of_three_slices():
 
 def road(total, x, a, steps=9):
     np.random.seed(0)  # noqa: NPY002
-    return METRICS.get("road").score(total, x, a, steps)
+    return METRICS.get("road").compute(total, x, a, steps)
 
 
 def test_bright_spots_that_a_network_adds_up():

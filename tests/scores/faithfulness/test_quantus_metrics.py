@@ -17,7 +17,7 @@ SHAPES = [(3, 12, 12), (1, 12, 12), (5, 10, 15), (3, 11, 13)]
 
 def score(name, total, x, a, steps=STEPS):
     np.random.seed(0)  # noqa: NPY002
-    return METRICS.get(name).score(total, x, a, steps)
+    return METRICS.get(name).compute(total, x, a, steps)
 
 
 def arrays(shape, seed=4):

@@ -173,7 +173,7 @@ def test_metric_that_writes_over_what_it_gets_harms_no_other():
         x[:], a[:] = 8, 9
         return value
 
-    metrics = {"careless": careless, "pixel-flipping": METRICS.get("pixel-flipping").score}
+    metrics = {"careless": careless, "pixel-flipping": METRICS.get("pixel-flipping").compute}
     made = scores(DenseLogits(Counted()), x, mask, {"it": a}, metrics, STEPS)
     np.testing.assert_array_equal(made["it", "pixel-flipping"], expected)
     sevens = Counted()(torch.full_like(x, 7))[0, 0][mask[0]].sum()

@@ -13,7 +13,7 @@ X = np.ones((3, 4, 4), np.float32)
 
 def score(total, shares, x=X):
     a = np.ones_like(x) * np.array(shares, np.float32)[:, None, None]
-    return METRICS.get("slice-removal").score(total, x, a, 16)
+    return METRICS.get("slice-removal").compute(total, x, a, 16)
 
 
 def weighted(*weights, offset=0.0):
