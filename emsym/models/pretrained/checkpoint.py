@@ -6,7 +6,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,66 +14,69 @@ from typing import TYPE_CHECKING, Any
 
 from emsym.errors import UserError, first_line, first_names
 from emsym.files import replacing
+from emsym.models.pretrained.inert_pickle import load_with_inert, module_state
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIXES = (".safetensors", ".pt", ".pth")
-NESTED = ("state_dict", "model_state_dict", "model")
-"""Where a state dict may lie in a checkpoint, in the order in which it is looked for."""
+USUAL_KEYS = (
+    *("state_dict", "model_state_dict", "model", "network_weights", "model_state", "net"),
+    *("network", "weights", "params"),
+)
+"""Under which training scripts keep the weights, in the order in which they are looked for."""
+_AVERAGED = re.compile(r"ema|swa|averag", re.IGNORECASE)
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_KERAS = "a Keras network, and emsym reads those of PyTorch"
+_DEPTH = 3
+"""How many dictionaries within each other are searched for a state dict."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file of weights holds: the weights, and where they lie in the whole content."""
+    """The content of a file of weights, and where the weights lie in it."""
 
     path: Path
-    content: dict[str, Any]
-    key: str | None
-    """Under which the content holds the weights; None where it is the weights."""
+    content: Any
+    key: tuple[str, ...]
+    """The keys that lead to the weights; none where the content is the weights."""
+    state: dict[str, Tensor]
+    """The weights by their names."""
+    others: tuple[str, ...] = ()
+    """Where other weights of the file lie, as `--weights-key` takes them."""
+    whole: bool = True
+    """Whether everything in the file was read, and not its tensors and plain values alone."""
 
     @property
-    def state(self) -> dict[str, Tensor]:
-        """The weights by their names."""
-        return self.content if self.key is None else self.content[self.key]
+    def place(self) -> str:
+        """Where the weights lie, as `--weights-key` takes it; "" where they are all."""
+        return ".".join(self.key)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The weights of a file; raises as `read_checkpoint` does."""
+    """Return the weights of a file by their names; raises as `read_checkpoint` does."""
     return read_checkpoint(path).state
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """The content of a .safetensors file or one of `torch.save`; no pickled code is ever run.
+def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
+    """Read a .safetensors file or one of `torch.save`; no pickled code is ever run.
 
-    A state dict may lie in a checkpoint as ``state_dict``, ``model_state_dict`` or ``model``. The
-    tensors are read from the file when they are used, where its format allows.
-    Raises `UserError` where the file holds anything else.
+    The weights may be the content, a pickled module, or lie in dictionaries under any key. `key`
+    (``state_dict_ema``, ``model.encoder``) says which where there are several. Without it plain
+    weights are taken before averaged ones, and a usual key before others. Tensors are read from
+    the file when they are used, where its format allows.
+
+    Raises `UserError` for a file that holds no weights, for one in which they cannot be told from
+    others, and for tensors that are not plain.
     """
     import torch
 
-    content = _read(path)
-    key = None
-    if isinstance(content, dict):
-        key = next((key for key in NESTED if isinstance(content.get(key), dict)), None)
-    state = content if key is None else content[key]
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
-    ):
-        holds = f"a {type(state).__name__}"
-        if isinstance(state, dict):
-            holds = f"a dictionary of {first_names(state)}"
-            others = [name for name, each in state.items() if not isinstance(each, torch.Tensor)]
-            if 0 < len(others) < len(state):
-                raise UserError(
-                    f"{path} holds {first_names(others)} beside tensors, as the state dict of a "
-                    "quantised network does: save one of the network before it was quantised, or "
-                    "of its tensors alone."
-                )
-        raise UserError(
-            f"{path} holds {holds} instead of a state dict, names of tensors and tensors: save one "
-            "with `torch.save(model.state_dict(), path)`."
-        )
+    content, whole = _read(path)
+    candidates = dict(_state_dicts(content))
+    place = _chosen(path, list(candidates), key) if candidates else None
+    if place is None:
+        raise UserError(_no_state_dict(path, content))
+    state = candidates[place]
     size = path.stat().st_size
     for name, value in state.items():
         if value.layout != torch.strided:
@@ -85,43 +88,102 @@ def read_checkpoint(path: Path) -> Checkpoint:
         else:
             continue
         raise UserError(f"The tensor {first_names([name])} of {path} {fault}.")
-    return Checkpoint(path, content, key)
+    others = tuple(".".join(other) for other in candidates if other != place)
+    return Checkpoint(path, content, place, state, others, whole)
 
 
-def _read(path: Path) -> Any:
+def _state_dicts(
+    content: object, before: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
+    """Yield each state dict in a content with the keys that lead to it, the outermost first."""
+    import torch
+
+    if module := module_state(content):
+        yield before, module
+    if not isinstance(content, dict) or (before and not content):
+        return
+    values = content.values()
+    if all(isinstance(name, str) for name in content) and all(
+        isinstance(value, torch.Tensor) for value in values
+    ):
+        yield before, content
+    elif len(before) < _DEPTH:
+        for name, value in content.items():
+            if isinstance(name, str):
+                yield from _state_dicts(value, (*before, name))
+
+
+def _chosen(path: Path, places: list[tuple[str, ...]], key: str | None) -> tuple[str, ...] | None:
+    """Return the place that is meant; None where none can hold the weights of a network."""
+    names = {".".join(place): place for place in places}
+    if key is not None:
+        if key not in names:
+            raise UserError(
+                f"{path} holds no weights under '{key}': there are {first_names(names)}."
+            )
+        return names[key]
+    plain = [place for place in places if not _AVERAGED.search(".".join(place))] or places
+    for usual in USUAL_KEYS:
+        for place in plain:
+            if place and place[-1] == usual:
+                return place
+    if len(plain) > 1:
+        raise UserError(
+            f"{path} holds the weights of {len(plain)} networks, under {first_names(names)}: say "
+            "which with --weights-key."
+        )
+    return plain[0]
+
+
+def _no_state_dict(path: Path, content: object) -> str:
+    """Return the sentence about a file that holds no state dict."""
+    import torch
+
+    holds = f"a {type(content).__name__}"
+    usual = content.get(USUAL_KEYS[0]) if isinstance(content, dict) else None
+    content = usual if isinstance(usual, dict) else content
+    if isinstance(content, dict):
+        holds = f"a dictionary of {first_names(content)}"
+        rest = [name for name, value in content.items() if not isinstance(value, torch.Tensor)]
+        if 0 < len(rest) < len(content):
+            return (
+                f"{path} holds {first_names(rest)} beside tensors, as the state dict of a "
+                "quantised network does: save one of the network before it was quantised, or of "
+                "its tensors alone."
+            )
+    return (
+        f"{path} holds {holds} instead of a state dict, names of tensors and tensors: save one "
+        "with `torch.save(model.state_dict(), path)`."
+    )
+
+
+def _read(path: Path) -> tuple[Any, bool]:
+    """Return the content of a file, and whether that is all of it and no stand-ins."""
     import torch
     from safetensors.torch import load_file
 
     try:
         with path.open("rb") as file:
-            empty = not file.read(1)
+            start = file.read(len(_HDF5))
     except OSError as error:
         raise UserError(
             f"{path} cannot be opened ({error.strerror}): check the path and its permissions."
         ) from error
-    if empty:
+    if not start:
         raise UserError(f"{path} is empty: save or fetch it again.")
     archive = path.suffix != ".safetensors" and zipfile.is_zipfile(path)
+    if foreign := _foreign(path, start, archive):
+        raise UserError(f"{path} is {foreign}.")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        if archive and _is_torchscript(path):
-            raise UserError(
-                f"{path} is a TorchScript archive, a program that is not run here: where you trust "
-                "it, save its tensors alone with "
-                "`torch.save(torch.jit.load(path).state_dict(), new_path)`."
-            )
-        if archive and _is_compressed(path):
-            raise UserError(
-                f"{path} is compressed, which torch does not expect: unpack it, or save it again "
-                "with torch.save."
-            )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a pickle that is refused anyway
-            # mapped into memory, so that nothing is read that no network takes
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
-    except UserError:
-        raise
+            return load_file(path), True
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a pickle that is refused anyway
+                # mapped into memory, so that nothing is read that no network takes
+                return torch.load(path, map_location="cpu", weights_only=True, mmap=archive), True
+        except pickle.UnpicklingError:
+            return load_with_inert(path, mmap=archive), False
     except Exception as error:  # each kind of damage has its own
         if code := _code(error, path):
             raise UserError(
@@ -136,6 +198,42 @@ def _read(path: Path) -> Any:
         ) from error
 
 
+def _foreign(path: Path, start: bytes, archive: bool) -> str:
+    """Return what a file is that holds no weights of PyTorch, and the way out; or nothing."""
+    if archive:
+        try:
+            with zipfile.ZipFile(path) as file:
+                names = file.namelist()
+                compressed = any(m.compress_type != zipfile.ZIP_STORED for m in file.infolist())
+        except zipfile.BadZipFile:
+            return ""  # who reads it says how it is damaged
+        if any(name.endswith("/constants.pkl") for name in names):
+            return (
+                "a TorchScript archive, a program that is not run here: where you trust it, save "
+                "its tensors alone with `torch.save(torch.jit.load(path).state_dict(), new_path)`"
+            )
+        if "model.weights.h5" in names:
+            return _KERAS
+        if any(name.endswith("data.pkl") for name in names) and compressed:
+            return (
+                "compressed, which torch does not expect: unpack it, or save it again with "
+                "torch.save"
+            )
+        if any(name.endswith("models/model.json") or "archive_format" in name for name in names):
+            return (
+                "a program of torch.export, a whole network and not weights alone: save its "
+                "tensors with `torch.save(torch.export.load(path).state_dict, new_path)`"
+            )
+    if start == _HDF5:
+        return f"an HDF5 file; where it is {_KERAS}" if path.suffix != ".h5" else _KERAS
+    if path.suffix == ".onnx":
+        return (
+            "an ONNX file, a whole network and not weights alone: give the PyTorch weights that it "
+            "was made from"
+        )
+    return ""
+
+
 def _metadata(path: Path) -> dict[str, str]:
     """What a .safetensors file says of itself; nothing for another."""
     from safetensors import safe_open
@@ -144,16 +242,6 @@ def _metadata(path: Path) -> dict[str, str]:
         return {}
     with safe_open(path, "pt") as file:
         return file.metadata() or {}
-
-
-def _is_torchscript(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _is_compressed(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist())
 
 
 def _code(error: Exception, path: Path) -> str:
@@ -177,7 +265,8 @@ def _detail(error: Exception) -> str:
 def write_checkpoint(checkpoint: Checkpoint, changed: Mapping[str, Tensor], path: Path) -> None:
     """Write a checkpoint with some of its weights changed to another file, whole or not at all.
 
-    The suffix of `path` decides the format; that of the checkpoint is allowed, too.
+    The suffix of `path` decides the format; that of the checkpoint is allowed, too. Where the
+    checkpoint was not read whole, its weights alone are written.
     Raises `UserError` for another suffix, for a .safetensors file of more than weights, and where
     the file cannot be written.
     """
@@ -186,10 +275,10 @@ def write_checkpoint(checkpoint: Checkpoint, changed: Mapping[str, Tensor], path
 
     if path.suffix not in (*SUFFIXES, checkpoint.path.suffix):
         raise UserError(f"{path} must end in one of {', '.join(SUFFIXES)}.")
-    state, key = copy(checkpoint.state), checkpoint.key  # of its own class, with its own attributes
+    state = copy(checkpoint.state)  # of its own class, with its own attributes
     state.update(changed)
-    if path.suffix == ".safetensors" and key is not None:
-        more = first_names(name for name in checkpoint.content if name != key)
+    if path.suffix == ".safetensors" and checkpoint.key and checkpoint.whole:
+        more = first_names(name for name in checkpoint.content if name != checkpoint.key[0])
         raise UserError(f"A .safetensors file holds weights alone, and not {more}: take .pt.")
     with replacing(path) as partial:
         try:
@@ -200,6 +289,14 @@ def write_checkpoint(checkpoint: Checkpoint, changed: Mapping[str, Tensor], path
                     {"format": "pt", **_metadata(checkpoint.path)},  # which other readers look for
                 )
             else:
-                torch.save(state if key is None else {**checkpoint.content, key: state}, partial)
+                whole = _with_state(checkpoint.content, checkpoint.key, state)
+                torch.save(whole if checkpoint.whole else state, partial)
         except RuntimeError as error:  # torch says a full disk in its own way
             raise UserError(f"{path} cannot be written: {first_line(error)}.") from error
+
+
+def _with_state(content: Any, key: tuple[str, ...], state: dict[str, Tensor]) -> Any:
+    """Return the content with another state dict where the keys lead."""
+    if not key:
+        return state
+    return {**content, key[0]: _with_state(content[key[0]], key[1:], state)}

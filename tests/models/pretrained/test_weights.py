@@ -476,7 +476,7 @@ def test_code_in_a_file_is_refused_and_never_run(tmp_path, save_as):
         torch.save(content, path)
     else:
         path.write_bytes(pickle.dumps(content))
-    with pytest.raises(UserError, match="unpickling it runs code") as caught:
+    with pytest.raises(UserError) as caught:
         read_state_dict(path)
     assert "weights_only" not in str(caught.value)  # torch's advice to run it is not passed on
     assert not trace.exists()
@@ -484,12 +484,12 @@ def test_code_in_a_file_is_refused_and_never_run(tmp_path, save_as):
     assert trace.exists()
 
 
-def test_pickled_module_is_refused_with_the_way_out(tmp_path):
-    torch.save(nn.Conv2d(3, 1, 3), tmp_path / "w.pt")
-    with pytest.raises(UserError) as caught:
-        read_state_dict(tmp_path / "w.pt")
-    for word in ("Conv2d", "runs code", "torch.save(model.state_dict()", "safetensors.torch.save"):
-        assert word in str(caught.value)
+def test_pickled_modules_tensors_are_read_and_nothing_else(tmp_path):
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2))
+    torch.save(model, tmp_path / "w.pt")
+    state = read_state_dict(tmp_path / "w.pt")
+    assert list(state) == list(model.state_dict())
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -504,7 +504,7 @@ def test_torchscript_archive_is_refused_with_the_way_out(tmp_path):
     [
         (torch.zeros(3), "holds a Tensor"),
         ([torch.zeros(3)], "holds a list"),
-        ({"epoch": 3, "net": {"a": torch.zeros(3)}}, "a dictionary of epoch, net"),
+        ({"epoch": 3, "net": {"a": 1}}, "a dictionary of epoch, net"),
         ({1: torch.zeros(3)}, "a dictionary of 1"),
         ({"state_dict": {"a": 1}}, "a dictionary of a"),
     ],
