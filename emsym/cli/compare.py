@@ -26,11 +26,11 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
 
     from emsym import wording
     from emsym.files import write_atomically
-    from emsym.leaderboard.collection import Stored
+    from emsym.leaderboard.collection import StoredResults
     from emsym.leaderboard.compare import compare as compared
     from emsym.leaderboard.compare import plot as drawn
 
-    found = compared(Stored(output).results, one, other)
+    found = compared(StoredResults(output).results, one, other)
     console = Console()
     table = Table(box=None, pad_edge=False, collapse_padding=True)
     heads = ["score", one, other, "difference (95 % interval)", "p"]

@@ -22,10 +22,10 @@ def leaderboard(output: Path, check: bool) -> int:
     """Write and print the leaderboard of what is stored."""
     from rich.console import Console
 
-    from emsym.leaderboard.collection import Stored
+    from emsym.leaderboard.collection import StoredResults
     from emsym.leaderboard.render.publish import outdated
 
-    stored = Stored(output)
+    stored = StoredResults(output)
     if check:
         if not (old := outdated(stored.results, output, stored.example, stored.credits)):
             click.echo(f"The leaderboard in {output} is what the records give.")
@@ -43,12 +43,12 @@ def leaderboard(output: Path, check: bool) -> int:
 def report(console: Any, output: Path, results: Results, fresh: bool = True) -> None:
     """Print the leaderboard of `results`; write that of the whole folder where it may be new."""
     from emsym.leaderboard.board import boards
-    from emsym.leaderboard.collection import Stored
+    from emsym.leaderboard.collection import StoredResults
     from emsym.leaderboard.render.publish import MARKDOWN, write_leaderboard
     from emsym.leaderboard.render.terminal import print_boards
 
     if fresh or not (output / "index.html").is_file():
-        stored = Stored(output)
+        stored = StoredResults(output)
         write_leaderboard(stored.results, output, stored.example, stored.credits)
     print_boards(boards(results), console)
     console.print()

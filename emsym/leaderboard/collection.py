@@ -26,10 +26,10 @@ OWN = "emsym"
 """The submission that ships with emsym: no other takes the place of its cells, however named."""
 
 
-class Stored:
-    """A folder of results, whose submissions are sound.
+class StoredResults:
+    """All results of an output folder: local records, and submissions that are sound.
 
-    Of a cell that is there twice the local one counts, else emsym's own, else the first by name.
+    Where a cell is there twice, the local one counts, else emsym's own, else the first by name.
     """
 
     def __init__(self, output: Path) -> None:
@@ -101,7 +101,7 @@ def _tell_conflicts(submissions: Sequence[Submission]) -> None:
             seen[key] = submission.name, cells.loc[key]
 
 
-def examples(board: Board, look: Callable[[str], Arrays | None]) -> list[CellExample]:
+def examples(board: Board, find_example: Callable[[str], Arrays | None]) -> list[CellExample]:
     """Pictures of one section of some cells: the baseline's, and those of the least biased.
 
     Of the lowest seed that was kept, over the first pair of each of some data sets.
@@ -114,7 +114,7 @@ def examples(board: Board, look: Callable[[str], Arrays | None]) -> list[CellExa
         cells = board.done.query("dataset == @dataset and architecture == @architecture")
         for name in names:
             keys = cells[cells["init"] == name].sort_values("seed")["key"]
-            kept = next((arrays for key in keys if (arrays := look(key)) is not None), None)
+            kept = next((arrays for key in keys if (arrays := find_example(key)) is not None), None)
             if kept is not None:
                 found.append(_example(f"{name} on {dataset}, {architecture}", kept))
     return found

@@ -9,7 +9,7 @@ import pytest
 
 from emsym.errors import UserError
 from emsym.leaderboard.board import boards
-from emsym.leaderboard.collection import Stored, examples
+from emsym.leaderboard.collection import StoredResults, examples
 from emsym.leaderboard.render.publish import outdated, write_leaderboard
 from emsym.leaderboard.results import of_store
 from emsym.protocol import Protocol
@@ -26,7 +26,7 @@ def output(submission: Path) -> Path:
 
 
 def test_a_submission_alone_gives_the_leaderboard_of_its_records(output: Path, store: Path) -> None:
-    theirs, ours = Stored(output).results, of_store(store / "records")
+    theirs, ours = StoredResults(output).results, of_store(store / "records")
     (board,), (reference,) = boards(theirs, draws=500), boards(ours, draws=500)
     assert board.order == reference.order
     for key, column in reference.columns.items():
@@ -41,7 +41,7 @@ def test_of_a_cell_that_is_there_twice_the_local_one_counts(
     output: Path, store: Path, protocol: Protocol
 ) -> None:
     shutil.copytree(store / "records", output / "records")
-    (board,) = boards(Stored(output).results, draws=100)
+    (board,) = boards(StoredResults(output).results, draws=100)
     assert set(board.done["submission"]) == {"local"}
     assert len(board.done) == len(jobs(protocol))
     assert set(board.apart["submission"]) == {"ours-1"}
@@ -50,7 +50,7 @@ def test_of_a_cell_that_is_there_twice_the_local_one_counts(
 
 
 def test_examples_come_from_either_and_reach_the_page(output: Path, store: Path) -> None:
-    stored = Stored(output)
+    stored = StoredResults(output)
     (board,) = boards(stored.results, draws=100)
     shown = examples(board, stored.example)
     assert [each.caption.partition(" on ")[0] for each in shown] == ["rgb", "uniform-green"]
@@ -60,7 +60,7 @@ def test_examples_come_from_either_and_reach_the_page(output: Path, store: Path)
     shutil.copytree(store / "examples", output / "examples")
     shutil.rmtree(output / "submissions")
     shutil.copytree(store / "records", output / "records")
-    local = Stored(output)
+    local = StoredResults(output)
     assert [e.caption for e in examples(board, local.example)] == [e.caption for e in shown]
     write_leaderboard(local.results, output, local.example)
     page = (output / "index.html").read_text()
@@ -73,7 +73,7 @@ def test_examples_come_from_either_and_reach_the_page(output: Path, store: Path)
 def test_a_submission_that_claims_other_scores_stops_the_leaderboard(output: Path) -> None:
     """Of a protocol that ships it is validated; the tests' own is only warned of."""
     with pytest.warns(UserWarning, match="does not ship with emsym"):
-        Stored(output)
+        StoredResults(output)
     shutil.copytree(ROOT / "results" / "submissions" / "emsym", output / "submissions" / "emsym")
     path = output / "submissions" / "emsym" / "cells.csv"
     head, first, *rest = path.read_text().splitlines()
@@ -82,20 +82,20 @@ def test_a_submission_that_claims_other_scores_stops_the_leaderboard(output: Pat
     values[at] = "0.0"
     path.write_text("\n".join([head, ",".join(values), *rest]) + "\n")
     with pytest.raises(UserError, match="claims 0 as its saliency/true-foreground/model_asymmetry"):
-        Stored(output)
+        StoredResults(output)
 
 
 def test_the_cells_that_ship_count_whatever_another_submission_is_called(tmp_path: Path) -> None:
     theirs = tmp_path / "submissions"
     shutil.copytree(ROOT / "results" / "submissions" / "emsym", theirs / "emsym")
     shutil.copytree(theirs / "emsym", theirs / "aaa")
-    (board,) = boards(Stored(tmp_path).results, draws=100)
+    (board,) = boards(StoredResults(tmp_path).results, draws=100)
     assert set(board.done["submission"]) == {"emsym"}
     assert set(board.apart["submission"]) == {"aaa"}
 
 
 def test_who_submitted_stands_on_every_page(output: Path) -> None:
-    stored = Stored(output)
+    stored = StoredResults(output)
     write_leaderboard(stored.results, output, stored.example, stored.credits)
     sheet = stored.submissions[0].sheet
     for name in ("leaderboard.md", "index.html"):
@@ -107,7 +107,7 @@ def test_who_submitted_stands_on_every_page(output: Path) -> None:
 def test_pictures_of_what_is_gone_are_removed_and_others_left(output: Path, store: Path) -> None:
     (output / "audit.png").touch()
     (output / "mine-1-0123abcd.png").touch()
-    write_leaderboard(Stored(output).results, output)
+    write_leaderboard(StoredResults(output).results, output)
     (before,) = output.glob("tiny-*.png")
     shutil.rmtree(output / "submissions")
     shutil.copytree(store / "records", output / "records")
@@ -116,7 +116,7 @@ def test_pictures_of_what_is_gone_are_removed_and_others_left(output: Path, stor
         digest = re.search(r'"protocol":\s*\{[^}]*"digest":\s*"(\w+)"', text)
         assert digest is not None
         path.write_text(text.replace(digest[1], "f" * 64))
-    write_leaderboard(Stored(output).results, output)
+    write_leaderboard(StoredResults(output).results, output)
     (after,) = output.glob("tiny-*.png")
     assert before != after
     assert (output / "audit.png").exists()
@@ -125,4 +125,4 @@ def test_pictures_of_what_is_gone_are_removed_and_others_left(output: Path, stor
 
 def test_nothing_finished_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no finished records in .* and no submissions in"):
-        Stored(tmp_path)
+        StoredResults(tmp_path)

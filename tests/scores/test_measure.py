@@ -9,7 +9,8 @@ from emsym import UserError, create_model, symmetrize
 from emsym.models.interventions import mirror_tie
 from emsym.models.stem.stem import find_stem
 from emsym.scores.attribution.methods import ATTRIBUTIONS, register_attribution
-from emsym.scores.dense_logits import CHUNK, DenseLogits
+from emsym.scores.chunks import CHUNK
+from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.measure import measure
 
 pytestmark = pytest.mark.numerical

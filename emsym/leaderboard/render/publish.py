@@ -16,28 +16,29 @@ from emsym.leaderboard.results import Results
 
 MARKDOWN = "leaderboard.md"
 TEXTS = (MARKDOWN, "index.html", "leaderboard.csv", "cells.csv")
-ExampleOf = Callable[[str], Arrays | None]
+FindExample = Callable[[str], Arrays | None]
+"""What was kept of the cell of this key to look at, as `StoredResults.example` gives it."""
 _PICTURE = re.compile(r"^!\[[^\]]*\]\(([\w.+-]+-[0-9a-f]{8}\.png)\)$", re.MULTILINE)
 
 
 def write_leaderboard(
     results: Results,
     folder: Path,
-    look: ExampleOf = lambda key: None,
+    find_example: FindExample = lambda key: None,
     credits: Sequence[tuple[str, str]] = (),
 ) -> list[Path]:
     """Write the leaderboard's files and return their paths.
 
     ``leaderboard.md`` with its pictures, ``index.html``, ``leaderboard.csv`` (a line per cell and
-    score) and ``cells.csv`` (a line per cell). `look` finds a cell's example, and `credits` says
-    who made the submissions. Pictures of the leaderboard that was there before are removed. Raises
-    `UserError` where a file cannot be written.
+    score) and ``cells.csv`` (a line per cell). `find_example` gives a cell's example,
+    and `credits` says who made the submissions. Pictures of the leaderboard that was there before
+    are removed. Raises `UserError` where a file cannot be written.
     """
     found = boards(results)
     before = _pictures(folder)
     for board in found:
         write_atomically(folder / f"{board.stem}.png", draw_figure(board))
-    shown = [each for board in found for each in examples(board, look)]
+    shown = [each for board in found for each in examples(board, find_example)]
     paths = [folder / name for name in TEXTS]
     write_atomically(paths[0], markdown(found, credits))
     write_atomically(paths[1], page(found, shown, credits))
@@ -51,12 +52,12 @@ def write_leaderboard(
 def outdated(
     results: Results,
     folder: Path,
-    look: ExampleOf = lambda key: None,
+    find_example: FindExample = lambda key: None,
     credits: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
     """The names of the leaderboard's texts in a folder that are not what these results give."""
     with tempfile.TemporaryDirectory() as fresh:
-        write_leaderboard(results, Path(fresh), look, credits)
+        write_leaderboard(results, Path(fresh), find_example, credits)
         return [
             name
             for name in TEXTS

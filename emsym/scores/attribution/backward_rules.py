@@ -32,7 +32,8 @@ from emsym.errors import UserError, first_names
 from emsym.models.stem.slice_tracer import MOVES
 from emsym.scores.attribution.low_memory import Lean
 from emsym.scores.attribution.multipliers import Conserve, rescaling, size_pair
-from emsym.scores.dense_logits import DenseLogits, shared
+from emsym.scores.chunks import shared
+from emsym.scores.dense_logits import DenseLogits
 
 CONSERVES = MOVES | {"clone", "_to_copy", "upsample_nearest2d", "empty_like", "zeros_like"}
 """Operations with one source for each value, so that what comes back to it needs no dividing up."""
