@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 from emsym.errors import UserError
 from emsym.files import read_toml
 from emsym.paths import find_toml, protocols_folder
+from emsym.scores.targets import Target
 
 MAX_SLICES = 31
 """Of a stack: at the 30 to 50 nm of a section it is 1 µm deep, and a cell body away from 2D."""
@@ -26,7 +27,6 @@ SHAPLEY_SLICES = 7
 Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
-Target = Literal["foreground", "true-foreground", "background", "all"]
 Augmentation = Literal["flip", "turn", "brightness", "elastic"]
 Border = Literal["skip", "mirror"]
 Device = Literal["cpu", "cuda"]

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from emsym.auditing import volume as volumes
 from emsym.auditing.caveats import TARGETS, of_data, of_intervals, of_scores, slice_names
-from emsym.auditing.inputs import NOT_FINITE, prepare
+from emsym.auditing.inputs import AuditInputs, called_with
 from emsym.auditing.intervals import blocks_of, mean_interval, part_intervals
-from emsym.auditing.network import Loaded, NetworkSource
+from emsym.auditing.network import Loaded
 from emsym.auditing.result import (
     Audit,
     Interval,
@@ -26,20 +25,20 @@ from emsym.auditing.result import (
     SymmetryResult,
     check_free,
 )
+from emsym.auditing.subject import NOT_FINITE, prepare
 from emsym.auditing.verdict import ROUNDING, Measured, advise, judge, ratio
+from emsym.auditing.volume import Chosen
 from emsym.data.stacks import evenly
 from emsym.environment import environment
 from emsym.errors import UserError
 from emsym.files import write_atomically
 from emsym.models.stem.profile import stem_profile
-from emsym.protocol import SHAPLEY, SHAPLEY_SLICES, Target
+from emsym.protocol import SHAPLEY, SHAPLEY_SLICES
 from emsym.scores.attribution.methods import ATTRIBUTIONS
 from emsym.scores.measure import Measurement, measure
 from emsym.scores.segmentation import Counts, pooled
+from emsym.scores.targets import Target
 
-SECTIONS = 20
-SIZE = 512
-METHODS = ("saliency", "input-x-gradient", SHAPLEY)
 EXAMPLES = 3
 
 
@@ -83,66 +82,23 @@ class AuditReport:
         return f"Report({self.audit.finding}: {self.audit.verdict})"
 
 
-def audit(
-    model: NetworkSource,
-    volume: volumes.VolumeSource,
-    labels: volumes.VolumeSource | None = None,
-    *,
-    architecture: str | None = None,
-    slices: int | None = None,
-    channel: int | None = None,
-    probabilities: bool | None = None,
-    attributions: Sequence[str] = METHODS,
-    target: Target | None = None,
-    sections: int = SECTIONS,
-    size: int = SIZE,
-    mean: float | None = None,
-    sd: float | None = None,
-    threshold: float = 0.5,
-    progress: Callable[[int, int], object] = lambda done, total: None,
-) -> AuditReport:
-    """Whether a trained network treats the slices on either side of the centre alike.
+@called_with(AuditInputs)
+def audit(inputs: AuditInputs) -> AuditReport:
+    """Audit whether a trained network treats the slices on either side of the centre alike.
 
-    `model` is a `torch.nn.Module` or a function of stacks, (N, S, H, W) → logits (N, C, H, W); a
-    file (a state dict with its `architecture`, TorchScript, `torch.export`); or the name of an
-    architecture that a plug-in registers. It is put into eval mode for as long as the audit takes.
-    `volume` is an array (Z, Y, X), image files, or a dataset card, of which the test split is
-    looked at; `labels` are alike, not 0 where there is foreground; or, where they hold more than
-    two values and the network has more than two classes, the numbers of these.
+    Labels are foreground where they are not 0; or, where they hold more than two values and the
+    network has more than two classes, where they are the number of the channel. With labels, the
+    predicted foreground is measured beside the labelled one. The first of the attributions that
+    gives maps is the headline's. `progress` is called with (sections done, sections in all).
 
-    `slices` is how many the network reads, found out where None; `channel` which of several
-    classes is looked at; `probabilities` whether the network gives these instead of logits, where
-    that is not plain. `attributions` are registered names and ``slice-shapley``; the first that
-    gives maps is the headline's. `target` is what is explained (`emsym.scores.targets`): by default
-    the labelled foreground, or without labels the predicted one; with labels both are measured.
-
-    At most `sections` sections are looked at, evenly spaced, and the middle `size` × `size` pixels
-    of them. Grey levels are normalised by `mean` and `sd`, those of the network's training; by
-    default by those of a card's training split, or else of the sections that are read.
-    `progress` is called with (sections done, sections in all).
-
-    Raises `UserError` for whatever of these is wrong, in one sentence.
+    Raises `UserError` for whatever of the inputs is wrong, in one sentence.
     """
     start = time.perf_counter()
-    methods = _methods(attributions)
-    with prepare(
-        model,
-        volume,
-        labels,
-        architecture=architecture,
-        slices=slices,
-        channel=channel,
-        probabilities=probabilities,
-        target=target,
-        sections=sections,
-        size=size,
-        mean=mean,
-        sd=sd,
-        threshold=threshold,
-    ) as subject:
+    methods = _methods(inputs.attributions)
+    with prepare(inputs) as subject:
         loaded, dense, chosen = subject.loaded, subject.dense, subject.chosen
         reads, targets = chosen.slices, subject.targets
-        notes = of_data(chosen, probabilities)
+        notes = of_data(chosen, inputs.probabilities)
         if SHAPLEY in methods and reads > SHAPLEY_SLICES:
             methods.remove(SHAPLEY)
             notes.append(
@@ -151,11 +107,11 @@ def audit(
             )
         headline = next(name for name in methods if name != SHAPLEY), targets[0]
         walk = _Walk(chosen, headline)
-        progress(0, len(chosen))
+        inputs.progress(0, len(chosen))
         try:
-            for found in measure(dense, chosen, targets, methods, threshold):
-                walk.add(found)
-                progress(found.part.stop, len(chosen))
+            for part in measure(dense, chosen, targets, methods, inputs.threshold):
+                walk.add(part)
+                inputs.progress(part.part.stop, len(chosen))
         except ArithmeticError as error:
             raise UserError(NOT_FINITE) from error
         stem, stem_note = _stem(loaded, reads)
@@ -192,7 +148,7 @@ def audit(
         shapley=shapley,
         stem=stem,
         stem_note=stem_note,
-        advice=advise(finding, measured, loaded, subject.classes, bool(probabilities)),
+        advice=advise(finding, measured, loaded, subject.classes, bool(inputs.probabilities)),
         notes=[*notes, *of_scores(columns, list(rows.values()), counts, inverse)],
         images={name: _numbers(values) for name, values in columns.items()},
         seconds=round(time.perf_counter() - start, 3),
@@ -220,7 +176,7 @@ def _methods(names: Sequence[str]) -> list[str]:
 class _Walk:
     """What is kept of each group of sections."""
 
-    def __init__(self, chosen: volumes.Chosen, headline: tuple[str, Target]) -> None:
+    def __init__(self, chosen: Chosen, headline: tuple[str, Target]) -> None:
         self.sections, self.headline = chosen.data.sections, headline
         self.columns: dict[str, list[np.ndarray]] = defaultdict(list)
         self.counts: list[Counts] = []

@@ -4,9 +4,9 @@ import numpy as np
 
 from emsym.auditing.result import SymmetryResult
 from emsym.auditing.volume import Chosen
-from emsym.protocol import Target
 from emsym.scores.dense_logits import STRIDE
 from emsym.scores.segmentation import Counts
+from emsym.scores.targets import Target
 
 FEW = 10
 """Sections with a value, below which their mean is normal only if they are."""

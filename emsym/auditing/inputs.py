@@ -1,115 +1,152 @@
-"""What is looked at: a network, the sections that it is shown, and the pixels that are explained.
+"""What a user says of a network, a volume and how they are read; each option stands here once.
 
-An audit and a sanity check have it in common.
+The signatures of `emsym.audit` and `sanity`, their documentation and the options of the command
+line are made of these fields. A new option is a field here, and a line where it is used: reading
+the volume, loading the network and preparing both are given all the inputs.
+
+Importing this module imports neither torch nor numpy.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import get_args
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, Field, dataclass, fields
+from functools import wraps
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, ParamSpec, TypeVar, get_args
 
-from emsym.auditing import volume as volumes
-from emsym.auditing.network import (
-    FromProbabilities,
-    Loaded,
-    NetworkSource,
-    ask,
-    at_rest,
-    load_network,
-    slices_of,
-)
-from emsym.errors import UserError
-from emsym.models.stem.stem import check_slices
-from emsym.protocol import Target
-from emsym.scores.dense_logits import DenseLogits
+from emsym.scores.targets import Target
 
-NOT_FINITE = (
-    "The network's output is NaN or infinite on this volume: check its weights, and whether --mean "
-    "and --sd are those of its training."
-)
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    NetworkSource = nn.Module | Callable[[Tensor], Tensor] | str | Path
+    VolumeSource = np.ndarray | str | Path
+
+P = ParamSpec("P")
+I = TypeVar("I")  # noqa: E741
+R = TypeVar("R")
+
+Sections = Annotated[int, "How many sections are looked at, at most; evenly spaced."]
+Size = Annotated[int, "How many pixels square of the middle of each, at most."]
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A network that runs on the sections that were chosen."""
+class NetworkOnVolume:
+    """Which network, which volume, and how they are read.
 
-    loaded: Loaded
-    dense: DenseLogits
-    """It, with the class that is looked at, as logits."""
-    classes: int
-    """How many it gives."""
-    chosen: volumes.Chosen
-    targets: list[Target]
-    """What is explained: the headline's target, and the others that are measured."""
-
-
-@contextmanager
-def prepare(
-    model: NetworkSource,
-    volume: volumes.VolumeSource,
-    labels: volumes.VolumeSource | None,
-    *,
-    sections: int,
-    size: int,
-    threshold: float,
-    architecture: str | None = None,
-    slices: int | None = None,
-    channel: int | None = None,
-    probabilities: bool | None = None,
-    target: Target | None = None,
-    mean: float | None = None,
-    sd: float | None = None,
-) -> Iterator[Subject]:
-    """Load and check what `emsym.audit` describes; the network is in eval mode meanwhile.
-
-    Raises `UserError` for whatever of these is wrong, in one sentence.
+    `Annotated` says what a field means, in words that hold in Python and on the command line.
     """
-    if not 0 < threshold < 1:
-        raise UserError("The threshold is a probability between 0 and 1.")
-    if target is not None and target not in get_args(Target):
-        raise UserError(
-            f"There is no target '{target}': take one of {', '.join(get_args(Target))}."
+
+    model: Annotated[
+        "NetworkSource",
+        "A torch.nn.Module or a function of stacks, (N, S, H, W) → logits (N, C, H, W); a file (a "
+        "state dict with its architecture, TorchScript, torch.export); or the name of an "
+        "architecture that a plug-in registers. It is put into eval mode meanwhile.",
+    ]
+    volume: Annotated[
+        "VolumeSource",
+        "An array (Z, Y, X), image files, or a dataset card, of which the test split is looked at.",
+    ]
+    labels: Annotated[
+        "VolumeSource | None", "Images as the volume may be, not 0 where there is foreground."
+    ] = None
+    _: KW_ONLY
+    architecture: Annotated[
+        str | None, "Which network a state dict belongs to: unet-resnet34, say, or a plug-in's."
+    ] = None
+    slices: Annotated[int | None, "How many slices it reads; found by default."] = None
+    channel: Annotated[int | None, "Which of several classes, counted from 0."] = None
+    probabilities: Annotated[bool | None, "What the network gives, where that cannot be told."] = (
+        None
+    )
+    target: Annotated[
+        Target | None,
+        "The pixels that are explained: the predicted foreground, the labelled one "
+        "(true-foreground), … By default the labelled one where there are labels.",
+    ] = None
+    sections: Sections
+    size: Size
+    mean: Annotated[
+        float | None,
+        "Mean grey level of the training data, in the units of the volume; goes with --sd. By "
+        "default that of a data set's training split, else of the sections looked at.",
+    ] = None
+    sd: Annotated[float | None, "Standard deviation of the training data."] = None
+    threshold: Annotated[
+        float, "Of the probability, above which a pixel is predicted to be foreground."
+    ] = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditInputs(NetworkOnVolume):
+    """The inputs of an audit."""
+
+    sections: Sections = 20
+    size: Size = 512
+    attributions: Annotated[
+        Sequence[str],
+        "`emsym-bench list attributions`, or slice-shapley; the first is the headline. By default "
+        "saliency, input-x-gradient and slice-shapley.",
+    ] = ("saliency", "input-x-gradient", "slice-shapley")
+    progress: Callable[[int, int], object] = lambda done, total: None
+    """Called with how many sections are done, and how many there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SanityInputs(NetworkOnVolume):
+    """The inputs of a sanity check."""
+
+    sections: Sections = 4
+    size: Size = 256
+    attributions: Annotated[
+        Sequence[str],
+        "`emsym-bench list attributions`; by default all but patch-occlusion, which takes by far "
+        "the longest.",
+    ] = ()
+    progress: Callable[[str, int, int], object] = lambda phase, done, total: None
+    """Called with a phase, how much of it is done, and how much there is."""
+
+
+def described_fields(inputs: type[NetworkOnVolume]) -> Iterator[tuple[Field[Any], Any, str]]:
+    """Yield each field that has a description, with its type, unions as they are, and that."""
+    for field in fields(inputs):
+        if len(annotation := get_args(field.type)) == 2 and isinstance(annotation[1], str):
+            yield field, *annotation
+
+
+def called_with(inputs: Callable[P, I]) -> Callable[[Callable[[I], R]], Callable[P, R]]:
+    """Let a function of `inputs` be called with their fields instead, which its signature shows.
+
+    Its docstring gets a section with what the fields mean.
+    """
+
+    def decorate(function: Callable[[I], R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            return function(inputs(*args, **kwargs))
+
+        assert isinstance(inputs, type)
+        parts = [
+            f"{field.name}\n{fill(text, 96, initial_indent='    ', subsequent_indent='    ')}"
+            for field, _, text in described_fields(inputs)
+        ]
+        call.__doc__ = "\n".join(
+            [inspect.cleandoc(function.__doc__ or ""), "", "Parameters", "----------", *parts]
         )
-    loaded = load_network(model, architecture)
-    with at_rest(loaded.model):
-        reads = slices_of(loaded) if slices is None else slices
-        check_slices(reads)
-        if loaded.slices not in (None, reads):
-            raise UserError(f"The network reads {loaded.slices} slices, not {reads}.")
-        height, width = (fixed or size for fixed in loaded.size)
-        chosen = volumes.choose_sections(volume, labels, reads, sections, (height, width), mean, sd)
-        targets = _targets(target, chosen.data.labels)
-        dense, classes = _dense(loaded, chosen, channel, probabilities)
-        yield Subject(loaded, dense, classes, chosen.marking(classes, dense.channel), targets)
+        call.__signature__ = _signature(inputs, function)  # type: ignore[attr-defined]
+        return call
+
+    return decorate
 
 
-def _targets(target: Target | None, labels: bool) -> list[Target]:
-    """The headline's target, and the others that are measured."""
-    if target == "true-foreground" and not labels:
-        raise UserError("The target true-foreground needs labels: give them with --labels.")
-    given: list[Target] = ["true-foreground", "foreground"] if labels else ["foreground"]
-    return list(dict.fromkeys([target, *(given if labels else [])])) if target else given
-
-
-def _dense(
-    loaded: Loaded, chosen: volumes.Chosen, channel: int | None, probabilities: bool | None
-) -> tuple[DenseLogits, int]:
-    """The network with the class that is looked at, and how many classes it gives."""
-    dense = DenseLogits(loaded.model)
-    given = ask(dense, chosen[:1][0].to(dense.device), probabilities)
-    classes = given.shape[1]
-    if channel is None and classes > 1:
-        raise UserError(
-            f"The network gives {classes} classes: say with --channel which one to look at, "
-            "counted from 0."
-        )
-    if channel is not None and not 0 <= channel < classes:
-        raise UserError(
-            f"There is no class {channel}: the network gives {classes} of them, counted from 0."
-        )
-    model = loaded.model
-    if probabilities:
-        if float(given.min()) < 0 or float(given.max()) > 1:
-            raise UserError("The network gives no probabilities: its output is not in 0 to 1.")
-        model = FromProbabilities(model)
-    return DenseLogits(model, channel or 0), classes
+def _signature(inputs: type, function: Callable) -> inspect.Signature:
+    """Return the constructor's signature without descriptions, and with the function's result."""
+    signature = inspect.signature(inputs)
+    parameters = dict(signature.parameters)
+    for field, kind, _ in described_fields(inputs):
+        plain = kind.__forward_arg__ if isinstance(kind, ForwardRef) else kind
+        parameters[field.name] = parameters[field.name].replace(annotation=plain)
+    returned = inspect.signature(function).return_annotation
+    return signature.replace(parameters=list(parameters.values()), return_annotation=returned)

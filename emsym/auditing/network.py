@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from emsym.auditing.exported_program import is_exported, members, read_exported
+from emsym.auditing.inputs import NetworkOnVolume
 from emsym.auditing.result import Kind
 from emsym.errors import UserError, first_line, first_names
 from emsym.models.architectures import ARCHITECTURES, Smp
@@ -29,8 +30,6 @@ from emsym.models.pretrained.weights import match_tensors
 from emsym.models.stem.fill import fill_stem
 from emsym.models.stem.stem import CHANNELS, Stem, find_stem, tensors_of
 from emsym.scores.dense_logits import DenseLogits
-
-NetworkSource = nn.Module | Callable[[Tensor], Tensor] | str | Path
 
 _TIED = re.compile(r"\.parametrizations\.(\w+)\.original$")
 _HEAD = "segmentation_head."
@@ -93,16 +92,16 @@ class FromProbabilities(nn.Module):
         return inside.logit() if given.ndim == 4 and given.shape[1] == 1 else inside.log()
 
 
-def load_network(network: NetworkSource, architecture: str | None = None) -> Loaded:
-    """The network that is meant, on the device where it lies; files are loaded to the CPU.
+def load_network(inputs: NetworkOnVolume) -> Loaded:
+    """Load the network that is meant, on the device where it lies; files are loaded to the CPU.
 
-    A module or a function of stacks, (N, S, H, W) → (N, C, H, W); the name of an architecture that
-    a plug-in registers, whose factory gives it trained; or a file: a state dict, for which
-    `architecture` must be told, TorchScript or one of `torch.export.save`.
+    A plug-in's architecture, which is meant by its name, has a factory that gives it trained. A
+    state dict needs the `architecture`.
 
     Numbers of other precisions are run in float32; a module that is given is copied for that.
     Raises `UserError` for anything else, and for weights that do not fit.
     """
+    network, architecture = inputs.model, inputs.architecture
     if isinstance(network, nn.Module):
         return Loaded(_full(network), type(network).__name__, "module", architecture=architecture)
     if not isinstance(network, str | Path):

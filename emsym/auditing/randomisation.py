@@ -3,28 +3,23 @@
 See `emsym.scores.randomisation`.
 """
 
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from emsym.auditing import volume as volumes
 from emsym.auditing.caveats import TARGETS, of_data
-from emsym.auditing.inputs import NOT_FINITE, Subject, prepare
-from emsym.auditing.network import NetworkSource
+from emsym.auditing.inputs import SanityInputs, called_with
+from emsym.auditing.subject import NOT_FINITE, Subject, prepare
 from emsym.errors import UserError
-from emsym.protocol import SHAPLEY, Target
+from emsym.protocol import SHAPLEY
 from emsym.scores.attribution.methods import ATTRIBUTIONS
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.randomisation import ALIKE, VALUES, Sanity, Similarity, randomisation
-from emsym.scores.targets import target_mask
+from emsym.scores.targets import Target, target_mask
 
-SECTIONS = 4
-SIZE = 256
 SLOW = ("patch-occlusion",)
 """Hundreds of passes for each section and stage, which may take an hour: looked at where named."""
 
@@ -40,7 +35,7 @@ _MEANING = (
 class SanityReport:
     """What a sanity check found; `print` tells it as a table."""
 
-    found: Sanity
+    result: Sanity
     network: str
     target: Target
     sections: int
@@ -48,9 +43,9 @@ class SanityReport:
 
     def __str__(self) -> str:
         methods: dict[str, list[Similarity]] = {}
-        for row in self.found.rows:
+        for row in self.result.rows:
             methods.setdefault(row.attribution, []).append(row)
-        verdicts = self.found.verdicts()
+        verdicts = self.result.verdicts()
         table = [
             (name, *(_cell(row.similarity) for row in rows), _VERDICTS[verdicts[name]])
             for name, rows in methods.items()
@@ -66,7 +61,7 @@ class SanityReport:
             f"The map by {row.attribution} is the same everywhere at stage {row.stage}, or is NaN, "
             f"in {row.missing} of {row.images + row.missing} sections, which have no rank "
             "correlation there."
-            for row in self.found.rows
+            for row in self.result.rows
             if row.missing
         ]
         few = [
@@ -75,7 +70,7 @@ class SanityReport:
             for name, rows in methods.items()
             if 1 < rows[-1].values < VALUES
         ]
-        refused = [f"{name} is left out: {why}" for name, why in self.found.refused.items()]
+        refused = [f"{name} is left out: {why}" for name, why in self.result.refused.items()]
         return "\n".join(
             [
                 f"How alike the maps of {self.network} are before and after its weights are "
@@ -97,60 +92,47 @@ class SanityReport:
         )
 
 
-def sanity(
-    model: NetworkSource,
-    volume: volumes.VolumeSource,
-    labels: volumes.VolumeSource | None = None,
-    *,
-    attributions: Sequence[str] = (),
-    sections: int = SECTIONS,
-    size: int = SIZE,
-    threshold: float = 0.5,
-    progress: Callable[[str, int, int], object] = lambda phase, done, total: None,
-    **options: Any,
-) -> SanityReport:
-    """Which attribution methods explain a network: the model-randomisation test.
+@called_with(SanityInputs)
+def sanity(inputs: SanityInputs) -> SanityReport:
+    """Test which attribution methods explain a network, by making its weights random.
 
-    Adebayo et al. 2018, arXiv 1810.03292, by `emsym.scores.randomisation.randomisation`.
-    `attributions` are registered names, all but the `SLOW` ones where none is given; those that are
-    not defined on the network are left out, and told. All else is as of `emsym.audit`, whose
-    headline's target is explained; sections without it are left out. `progress` is as of
-    `randomisation`.
+    Adebayo et al. 2018, arXiv 1810.03292, by `emsym.scores.randomisation.randomisation`. Without
+    attributions all but the `SLOW` ones are tested; those that are not defined on the network are
+    left out, and told. The target of the headline of `emsym.audit` is explained, and sections
+    without it are left out. `progress` is as of `randomisation`.
 
     Raises `UserError` as `emsym.audit` does, and where there is nothing to explain, no method is
     defined on the network, or it shows no weights.
     """
-    names = list(dict.fromkeys(attributions)) or [n for n in _registered() if n not in SLOW]
+    names = list(dict.fromkeys(inputs.attributions)) or [n for n in _registered() if n not in SLOW]
     for name in names:
         if name == SHAPLEY:
             raise UserError(f"{SHAPLEY} gives no map to compare: take slice-occlusion instead.")
         ATTRIBUTIONS.get(name)
-    with prepare(
-        model, volume, labels, sections=sections, size=size, threshold=threshold, **options
-    ) as subject:
+    with prepare(inputs) as subject:
         dense, chosen, target = subject.dense, subject.chosen, subject.targets[0]
         if not any(True for _ in dense.parameters()):
             raise UserError(
                 "The network shows no weights that could be made random: give a state dict, a "
                 "torch.nn.Module, or TorchScript that is not frozen."
             )
-        x, mask = _explained(subject, threshold)
+        x, mask = _explained(subject, inputs.threshold)
         there = mask.any(2).any(1)
         if not there.any():
             raise UserError(
                 f"The {TARGETS[target]} is empty in all {len(chosen)} sections, so there is "
                 "nothing to explain: choose others, lower --threshold, or take --target all."
             )
-        found = randomisation(dense, x[there], mask[there], names, progress=progress)
-    if not found.rows:
-        raise UserError(f"No method is left: {' '.join(found.refused.values())}")
-    notes = of_data(chosen, options.get("probabilities"))
+        result = randomisation(dense, x[there], mask[there], names, progress=inputs.progress)
+    if not result.rows:
+        raise UserError(f"No method is left: {' '.join(result.refused.values())}")
+    notes = of_data(chosen, inputs.probabilities)
     if empty := int((~there).sum()):
         notes.append(
             f"The {TARGETS[target]} is empty in {empty} of {len(chosen)} sections, which were left "
             "out."
         )
-    return SanityReport(found, subject.loaded.name, target, int(there.sum()), notes)
+    return SanityReport(result, subject.loaded.name, target, int(there.sum()), notes)
 
 
 def _registered() -> list[str]:
@@ -174,9 +156,9 @@ def _explained(subject: Subject, threshold: float) -> tuple[Tensor, Tensor]:
             raise UserError(NOT_FINITE)
         return dense.predicted(outputs, threshold)
 
-    found = [made for _, made in dense.in_chunks(predicted, len(x), x.shape[-2] * x.shape[-1])]
+    parts = [part for _, part in dense.in_chunks(predicted, len(x), x.shape[-2] * x.shape[-1])]
     labels = None if truth is None else truth.to(dense.device)
-    return x, target_mask(subject.targets[0], torch.cat(found), labels)
+    return x, target_mask(subject.targets[0], torch.cat(parts), labels)
 
 
 def _cell(value: float) -> str:

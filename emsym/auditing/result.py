@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from emsym.errors import UserError
-from emsym.protocol import Strict, Target
+from emsym.protocol import Strict
+from emsym.scores.targets import Target
 
 Finding = Literal["biased", "symmetric", "unclear", "unmeasurable"]
 Kind = Literal["module", "callable", "state dict", "TorchScript", "torch.export"]

@@ -4,12 +4,13 @@ import math
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from emsym.auditing.inputs import NetworkOnVolume
 from emsym.auditing.result import DataResult
 from emsym.data.cards import Files, list_cards, load_card
 from emsym.data.reading.file_key import split_file_key
@@ -20,7 +21,8 @@ from emsym.data.volume import Volume, open_volume
 from emsym.errors import UserError
 from emsym.protocol import split_task
 
-VolumeSource = np.ndarray | str | Path
+if TYPE_CHECKING:
+    from emsym.auditing.inputs import VolumeSource
 
 
 @dataclass(frozen=True)
@@ -79,65 +81,55 @@ class _Source:
     """Those that the normalisation is of, where a card tells."""
 
 
-def choose_sections(
-    volume: VolumeSource,
-    labels: VolumeSource | None,
-    slices: int,
-    sections: int,
-    size: tuple[int, int],
-    mean: float | None = None,
-    sd: float | None = None,
-) -> Chosen:
-    """Read at most `sections` sections, evenly spaced, and the middle `size` pixels of each.
+def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int]) -> Chosen:
+    """Read some sections, evenly spaced, and the middle `size` (height, width) pixels of each.
 
-    `volume` is an array (Z, Y, X), a file, pattern or folder of images, or a dataset card, of
-    which the test split is looked at. `labels` are alike; whatever is not 0 is foreground, until
-    `Chosen.marking` says otherwise. A card has its own. Only sections that have all their
-    neighbours are looked at, and only those and their neighbours are read.
-
-    Grey levels are normalised by `mean` and `sd`; where they are None by those of a card's training
-    split, or else of the sections that were read.
+    Labels are foreground where they are not 0, until `Chosen.marking` says otherwise. Only
+    sections that have all their neighbours, `slices` in all, are looked at, and only those and
+    their neighbours are read. Without `mean` and `sd` grey levels are normalised by those of a
+    card's training split, or else of the sections that were read.
 
     Raises `UserError` for what cannot be read, does not fit together, or is of one grey level.
     """
+    mean, sd = inputs.mean, inputs.sd
     if (mean is None) != (sd is None) or not (
         math.isfinite(mean or 0) and math.isfinite(sd or 0) and (sd is None or sd > 0)
     ):
         raise UserError("Give both --mean and --sd, finite, in grey levels, the latter above 0.")
-    for name, value in (("sections", sections), ("size", min(size))):
+    for name, value in (("sections", inputs.sections), ("size", min(size))):
         if value < 1:
             raise UserError(f"--{name} must be 1 or more.")
-    found = _find(volume, labels)
-    half, (start, stop) = slices // 2, found.within
+    source = _source(inputs.volume, inputs.labels)
+    half, (start, stop) = slices // 2, source.within
     centres = range(start + half, stop - half)
     if not centres:
         raise UserError(
             f"The volume has {stop - start} sections to look at, fewer than the {slices} of one "
             "slice stack."
         )
-    chosen = [centres[index] for index in evenly(len(centres), sections)]
-    crop = _middle(found.image.shape[1:], size)
+    chosen = [centres[index] for index in evenly(len(centres), inputs.sections)]
+    crop = _middle(source.image.shape[1:], size)
     needed = sorted({z for c in chosen for z in range(c - half, c + half + 1)})
-    image, own = _read(found.image, needed, crop)
+    image, own = _read(source.image, needed, crop)
     if mean is not None and sd is not None:
-        scale, told = Normalisation(mean, sd), "the mean and sd that were given"
-    elif found.train is not None:
-        scale, told = _training(found.image, *found.train), "the training split's mean and sd"
+        scale, origin = Normalisation(mean, sd), "the mean and sd that were given"
+    elif source.train is not None:
+        scale, origin = _training(source.image, *source.train), "the training split's mean and sd"
     else:
-        scale, told = own, f"the mean and sd of the {len(needed)} sections that were read"
+        scale, origin = own, f"the mean and sd of the {len(needed)} sections that were read"
     if own.sd <= 1e-6:
         raise UserError(
-            f"The {found.image.name} is {own.mean:g} everywhere in the sections that were read: is "
-            "it the right one?"
+            f"The {source.image.name} is {own.mean:g} everywhere in the sections that were read: "
+            "is it the right one?"
         )
-    marks = None if found.labels is None else _labels(found.labels, chosen, crop)
+    marks = None if source.labels is None else _labels(source.labels, chosen, crop)
     data = DataResult(
-        name=found.name,
-        source=found.source,
-        shape=found.image.shape,
+        name=source.name,
+        source=source.source,
+        shape=source.image.shape,
         mean=scale.mean,
         sd=scale.sd,
-        normalised_by=told,
+        normalised_by=origin,
         labels=marks is not None,
         available=len(centres),
         sections=chosen,
@@ -149,7 +141,7 @@ def choose_sections(
 # --- what is meant --------------------------------------------------------------------------------
 
 
-def _find(volume: VolumeSource, labels: VolumeSource | None) -> _Source:
+def _source(volume: "VolumeSource", labels: "VolumeSource | None") -> _Source:
     if isinstance(volume, str | Path) and _is_card(str(volume)):
         if labels is not None:
             raise UserError("A dataset card has its own labels: leave --labels out.")
@@ -158,8 +150,8 @@ def _find(volume: VolumeSource, labels: VolumeSource | None) -> _Source:
         source = f"test split of the dataset {card.name}"
         train, test = card.split.train, card.split.test
         return _Source(card.name, source, opened.image, opened, test, train)
-    image = _layer("image", volume)
-    marks = None if labels is None else _layer("labels", labels)
+    image = _lazy_array("image", volume)
+    marks = None if labels is None else _lazy_array("labels", labels)
     if marks is not None and marks.shape != image.shape:
         raise UserError(
             f"The image has the shape {image.shape}, its labels {marks.shape}: they must be the "
@@ -171,13 +163,13 @@ def _find(volume: VolumeSource, labels: VolumeSource | None) -> _Source:
     return _Source(name, source, image, marks, (0, image.shape[0]), None)
 
 
-def _is_card(given: str) -> bool:
-    name = split_task(given)[0]
-    return name.endswith(".toml") or (name in list_cards() and not Path(given).exists())
+def _is_card(path: str) -> bool:
+    name = split_task(path)[0]
+    return name.endswith(".toml") or (name in list_cards() and not Path(path).exists())
 
 
-def _layer(name: str, given: VolumeSource) -> LazyArray:
-    """An image or labels, of which nothing is read yet."""
+def _lazy_array(name: str, given: "VolumeSource") -> LazyArray:
+    """Open an image or labels, of which nothing is read yet."""
     if isinstance(given, np.ndarray):
         if given.ndim != 3 or 0 in given.shape or given.dtype.kind not in "uifb":
             raise UserError(
@@ -201,12 +193,14 @@ def _layer(name: str, given: VolumeSource) -> LazyArray:
 
 
 def _pattern(folder: Path) -> str:
-    """What stands for the images in a folder, all of one kind."""
+    """Return the pattern of the images in a folder, all of one kind."""
     known = READERS.names()
-    kinds = {each.suffix for each in folder.iterdir() if each.suffix.lower() in known}
+    kinds = {path.suffix for path in folder.iterdir() if path.suffix.lower() in known}
     if len(kinds) != 1:
-        found = f"images of {len(kinds)} kinds, {', '.join(sorted(kinds))}" if kinds else "no image"
-        raise UserError(f"The folder {folder} holds {found}: give a pattern, '{folder}/*.png'.")
+        content = (
+            f"images of {len(kinds)} kinds, {', '.join(sorted(kinds))}" if kinds else "no image"
+        )
+        raise UserError(f"The folder {folder} holds {content}: give a pattern, '{folder}/*.png'.")
     return f"{folder}/*{kinds.pop()}"
 
 

@@ -6,19 +6,13 @@ from typing import Any
 
 import click
 
-from emsym.cli.network_volume_options import following, subject
+from emsym.auditing.inputs import AuditInputs
+from emsym.cli.network_volume_options import following, network_volume_options
 from emsym.cli.options import PLUGIN
 
 
 @click.command()
-@subject(sections=20, size=512)
-@click.option(
-    "--attribution",
-    "attributions",
-    multiple=True,
-    help="`emsym-bench list attributions`, or slice-shapley; the first is the headline. By default "
-    "saliency, input-x-gradient and slice-shapley.",
-)
+@network_volume_options(AuditInputs)
 @click.option(
     "-o",
     "--output",
@@ -33,7 +27,6 @@ def audit(
     volume: str,
     output: Path,
     plugins: tuple[Path, ...],
-    attributions: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Does a trained network treat the slices on either side alike?
@@ -53,16 +46,12 @@ def audit(
     written = check_free(output)
     from rich.console import Console
 
-    from emsym.auditing import audit as auditing
+    from emsym.auditing.audit import audit as run_audit
     from emsym.run.display import RunDisplay
 
     with RunDisplay(Console(stderr=True)) as watch:
-        report = auditing.audit(
-            network,
-            volume,
-            attributions=attributions or auditing.METHODS,
-            progress=partial(following(watch), "Sections"),
-            **options,
+        report = run_audit(
+            network, volume, progress=partial(following(watch), "Sections"), **options
         )
     report.write(output)
     click.echo(report)

@@ -1,67 +1,32 @@
-"""NETWORK, VOLUME and how they are read, which `audit` and `sanity` take."""
+"""NETWORK, VOLUME and how they are read: the arguments and options of `audit` and `sanity`."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ForwardRef, Literal, TypeVar, Union, get_args, get_origin
 
 import click
+
+from emsym.auditing.inputs import NetworkOnVolume, described_fields
 
 if TYPE_CHECKING:
     from emsym.run.display import RunDisplay
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_FLAGS = {"attributions": "--attribution", "probabilities": "--probabilities/--logits"}
+"""Options that are not called as their fields are."""
+_TYPES = {"channel": click.IntRange(0), "size": click.IntRange(32)}
+"""Those of options that not every value of a field's type is right for."""
 
-def subject(sections: int, size: int) -> Callable[[Command], Command]:
-    """Decorate a command with them; `sections` and `size` are its defaults."""
-    parameters = [
-        click.argument("network"),
-        click.argument("volume"),
-        click.option(
-            "--architecture",
-            help="Which network a state dict belongs to: unet-resnet34, say, or a plug-in's.",
-        ),
-        click.option("--labels", help="Images as VOLUME may be, not 0 where there is foreground."),
-        click.option("--slices", type=int, help="How many slices it reads; found by default."),
-        click.option(
-            "--channel", type=click.IntRange(0), help="Which of several classes, counted from 0."
-        ),
-        click.option(
-            "--probabilities/--logits",
-            default=None,
-            help="What the network gives, where that cannot be told.",
-        ),
-        click.option(
-            "--target",
-            type=click.Choice(["foreground", "true-foreground", "background", "all"]),
-            help="The pixels that are explained: the predicted foreground, the labelled one "
-            "(true-foreground), … By default the labelled one where there are labels.",
-        ),
-        click.option(
-            "--sections",
-            default=sections,
-            show_default=True,
-            help="How many sections are looked at, at most; evenly spaced.",
-        ),
-        click.option(
-            "--size",
-            default=size,
-            type=click.IntRange(32),
-            show_default=True,
-            help="How many pixels square of the middle of each, at most.",
-        ),
-        click.option(
-            "--mean",
-            type=float,
-            help="Mean grey level of the training data, in the units of VOLUME; goes with --sd. By "
-            "default that of a data set's training split, else of the sections looked at.",
-        ),
-        click.option("--sd", type=float, help="Standard deviation of the training data."),
-        click.option(
-            "--threshold",
-            default=0.5,
-            show_default=True,
-            help="Of the probability, above which a pixel is predicted to be foreground.",
-        ),
+
+def network_volume_options(inputs: type[NetworkOnVolume]) -> Callable[[Command], Command]:
+    """Decorate a command with an option for each described field; `inputs` has their defaults."""
+    parameters = [click.argument("network"), click.argument("volume")]
+    parameters += [
+        _option(field, kind, text)
+        for field, kind, text in described_fields(inputs)
+        if field.default is not MISSING
     ]
 
     def decorate(command: Command) -> Command:
@@ -72,8 +37,28 @@ def subject(sections: int, size: int) -> Callable[[Command], Command]:
     return decorate
 
 
+def _option(field: Field[Any], kind: Any, text: str) -> Callable[[Command], Command]:
+    """Return the option of a field by its type; that of a network or volume is its path."""
+    if get_origin(kind) in (Union, UnionType):
+        kind = get_args(kind)[0]  # beside None
+    several = get_origin(kind) is Sequence
+    if get_origin(kind) is Literal:
+        kind = click.Choice(get_args(kind))
+    elif several or isinstance(kind, ForwardRef):
+        kind = str
+    return click.option(
+        _FLAGS.get(field.name, f"--{field.name.replace('_', '-')}"),
+        field.name,
+        type=_TYPES.get(field.name, kind),
+        default=field.default,
+        multiple=several,
+        show_default=field.default is not None and not several,
+        help=text,
+    )
+
+
 def following(watch: "RunDisplay") -> Callable[[str, int, int], None]:
-    """What tells who watches how much of a phase is done; each phase begins with 0."""
+    """Return a function that shows how much of a phase is done; each phase begins with 0."""
     so_far = 0
 
     def progress(phase: str, done: int, total: int) -> None:

@@ -5,25 +5,18 @@ from typing import Any
 
 import click
 
-from emsym.cli.network_volume_options import following, subject
+from emsym.auditing.inputs import SanityInputs
+from emsym.cli.network_volume_options import following, network_volume_options
 from emsym.cli.options import PLUGIN
 
 
 @click.command()
-@subject(sections=4, size=256)
-@click.option(
-    "--attribution",
-    "attributions",
-    multiple=True,
-    help="`emsym-bench list attributions`; by default all but patch-occlusion, which takes by far "
-    "the longest.",
-)
+@network_volume_options(SanityInputs)
 @PLUGIN
 def sanity(
     network: str,
     volume: str,
     plugins: tuple[Path, ...],
-    attributions: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Do attribution methods explain a network, or only draw the image?
@@ -36,11 +29,9 @@ def sanity(
     """
     from rich.console import Console
 
-    from emsym.auditing.randomisation import sanity as check
+    from emsym.auditing.randomisation import sanity as check_sanity
     from emsym.run.display import RunDisplay
 
     with RunDisplay(Console(stderr=True)) as watch:
-        found = check(
-            network, volume, attributions=attributions, progress=following(watch), **options
-        )
-    click.echo(found)
+        report = check_sanity(network, volume, progress=following(watch), **options)
+    click.echo(report)

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from emsym.errors import UserError
-from emsym.protocol import SHAPLEY, Target
+from emsym.protocol import SHAPLEY
 from emsym.scores.attribution import gradients
 from emsym.scores.attribution.methods import ATTRIBUTIONS
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.shapley import slice_shapley
 from emsym.scores.symmetry import by_slice, flip_dice, flip_error, mirror_distance, symmetry
-from emsym.scores.targets import target_mask
+from emsym.scores.targets import Target, target_mask
 
 
 class Stacks(Protocol):

@@ -1,11 +1,14 @@
 """Targets: over which pixels the logit is added up that an attribution explains."""
 
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
-from emsym.protocol import Target
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Target = Literal["foreground", "true-foreground", "background", "all"]
 
 
-def target_mask(target: Target, predicted: Tensor, truth: Tensor | None) -> Tensor:
+def target_mask(target: Target, predicted: "Tensor", truth: "Tensor | None") -> "Tensor":
     """The pixels whose logit is explained, bool (N, H, W): T(x) = Σ of the logit over them.
 
     ``foreground`` is where the class is predicted on the unperturbed input, and stays fixed while

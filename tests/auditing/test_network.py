@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 import emsym
 from emsym.auditing.exported_program import read_exported
-from emsym.auditing.network import at_rest, load_network, slices_of
+from emsym.auditing.inputs import AuditInputs
+from emsym.auditing.network import Loaded, at_rest, load_network, slices_of
 from emsym.errors import UserError
 from emsym.models.architectures import ARCHITECTURES
 from emsym.plugins import load_plugin
@@ -43,6 +44,10 @@ def network(classes: int = 1) -> nn.Module:
 @pytest.fixture(scope="module")
 def model() -> nn.Module:
     return network()
+
+
+def loaded(network: object, architecture: str | None = None) -> Loaded:
+    return load_network(AuditInputs(network, "no volume", architecture=architecture))
 
 
 def stacks(count: int = 2, slices: int = 3, size: int = 64) -> Tensor:
@@ -90,7 +95,7 @@ def half(state: dict[str, Tensor]) -> dict:
 @pytest.mark.parametrize("form", [plain, wrapped, half])
 def test_a_state_dict_gives_the_network(form: Callable, model: nn.Module, tmp_path: Path) -> None:
     torch.save(form(model.state_dict()), tmp_path / "net.pt")
-    found = load_network(tmp_path / "net.pt", NAME)
+    found = loaded(tmp_path / "net.pt", NAME)
     assert (found.kind, found.architecture, found.slices) == ("state dict", NAME, 3)
     expected = copy.deepcopy(model).half().float() if form is half else model
     same(found.model, expected, stacks())
@@ -100,7 +105,7 @@ def test_as_many_slices_and_classes_as_the_weights_have(tmp_path: Path) -> None:
     model = network(classes=4)
     emsym.symmetrize(model, "rgb", 5)
     save_file(model.state_dict(), tmp_path / "net.safetensors")
-    found = load_network(str(tmp_path / "net.safetensors"), NAME)
+    found = loaded(str(tmp_path / "net.safetensors"), NAME)
     assert found.slices == 5
     assert found.model(stacks(slices=5)).shape[1] == 4
     same(found.model, model, stacks(slices=5))
@@ -111,14 +116,14 @@ def test_weights_that_were_saved_mirror_tied(model: nn.Module, tmp_path: Path) -
     emsym.symmetrize(tied, "rgb+mirror-tied")
     assert any("parametrizations" in name for name in tied.state_dict())
     torch.save({f"model.{k}": v for k, v in tied.state_dict().items()}, tmp_path / "net.pth")
-    found = load_network(tmp_path / "net.pth", NAME).model
+    found = loaded(tmp_path / "net.pth", NAME).model
     same(found, tied, stacks())
     torch.testing.assert_close(found(stacks()), found(stacks().flip(1)))
 
 
 def test_torchscript(model: nn.Module, tmp_path: Path) -> None:
     torch.jit.trace(model, stacks()).save(tmp_path / "net.pt")
-    found = load_network(tmp_path / "net.pt")
+    found = loaded(tmp_path / "net.pt")
     assert (found.kind, slices_of(found)) == ("TorchScript", 3)
     same(found.model, model, stacks(3, size=96))
 
@@ -128,20 +133,20 @@ def test_torchscript_that_is_frozen_or_in_half_precision(tmp_path: Path) -> None
     torch.jit.freeze(torch.jit.script(model)).save(tmp_path / "frozen.pt")
     torch.jit.script(copy.deepcopy(model).half()).save(tmp_path / "half.pt")
     for name, expected in (("frozen", model), ("half", copy.deepcopy(model).half().float())):
-        found = load_network(tmp_path / f"{name}.pt").model
+        found = loaded(tmp_path / f"{name}.pt").model
         with at_rest(found):
             torch.testing.assert_close(found(stacks()), expected(stacks()))
 
 
 def test_a_program_of_torch_export(model: nn.Module, exported: Path) -> None:
-    found = load_network(exported)
+    found = loaded(exported)
     assert (found.kind, found.slices, found.size) == ("torch.export", 3, (None, None))
     same(found.model, model, stacks(3, size=96))
     assert torch.equal(found.model(stacks()), torch.export.load(exported).module()(stacks()))
 
 
 def test_a_program_for_one_size_and_batch(model: nn.Module, tmp_path: Path) -> None:
-    found = load_network(export(model, tmp_path / "net.pt2", dynamic=False))
+    found = loaded(export(model, tmp_path / "net.pt2", dynamic=False))
     assert found.size == (64, 64)
     same(found.model, model, stacks(5))  # in batches of two, the last one filled up
     with pytest.raises(UserError, match="takes stacks of 3 × 64 × 64"):
@@ -156,14 +161,14 @@ def test_a_decomposed_program(name: str, tmp_path: Path) -> None:
     model = ARCHITECTURES.get(name)().eval()
     program = torch.export.export(model, (stacks(),)).run_decompositions()
     torch.export.save(program, tmp_path / "net.pt2")
-    same(load_network(tmp_path / "net.pt2").model, model, stacks())
+    same(loaded(tmp_path / "net.pt2").model, model, stacks())
 
 
 def test_a_program_in_half_precision_is_run_in_float32(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Conv2d(3, 1, 3, padding=1)).half().eval()
     program = torch.export.export(model, (stacks().half(),))
     torch.export.save(program, tmp_path / "net.pt2")
-    same(load_network(tmp_path / "net.pt2").model, copy.deepcopy(model).float(), stacks())
+    same(loaded(tmp_path / "net.pt2").model, copy.deepcopy(model).float(), stacks())
 
 
 PLUGIN = """
@@ -206,9 +211,9 @@ def plugin(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures("plugin")
 def test_the_name_of_a_plug_in() -> None:
-    found = load_network("trained-module")
+    found = loaded("trained-module")
     assert (found.kind, found.architecture, slices_of(found)) == ("module", found.name, 5)
-    function = load_network("trained-function")
+    function = loaded("trained-function")
     assert (function.kind, slices_of(function)) == ("callable", 3)
     assert torch.equal(function.model(stacks()), stacks()[:, :1] * 2)
 
@@ -224,16 +229,16 @@ def test_the_name_of_a_plug_in() -> None:
 )
 def test_a_plug_in_that_is_wrong_is_told(name: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
-        slices_of(load_network(name))
+        slices_of(loaded(name))
 
 
 def test_a_module_in_another_precision_is_copied_not_changed() -> None:
     model = nn.Conv2d(3, 1, 1).double()
-    found = load_network(model).model
+    found = loaded(model).model
     assert model.weight.dtype == torch.float64
     torch.testing.assert_close(found(stacks()), model(stacks().double()).float())
     single = nn.Conv2d(3, 1, 1)
-    assert load_network(single).model is single
+    assert loaded(single).model is single
 
 
 def test_an_audited_network_is_left_as_it_was() -> None:
@@ -257,24 +262,24 @@ def test_weights_of_another_network(model: nn.Module, tmp_path: Path) -> None:
     torch.save(state | {"more.weight": torch.ones(1)}, tmp_path / "more.pt")
     for name, told in (("less", f"1 tensor missing \\({last}\\)"), ("more", "more.weight")):
         with pytest.raises(UserError, match=told):
-            load_network(tmp_path / f"{name}.pt", NAME)
+            loaded(tmp_path / f"{name}.pt", NAME)
     with pytest.raises(UserError, match="does not hold the weights of unet-resnet18"):
-        load_network(tmp_path / "less.pt", "unet-resnet18")
+        loaded(tmp_path / "less.pt", "unet-resnet18")
 
 
 def test_two_networks_in_one_file(model: nn.Module, tmp_path: Path) -> None:
     both = {f"{at}.{k}": v for at in ("student", "teacher") for k, v in model.state_dict().items()}
     torch.save(both, tmp_path / "both.pt")
     with pytest.raises(UserError, match="2 networks, under student, teacher"):
-        load_network(tmp_path / "both.pt", NAME)
+        loaded(tmp_path / "both.pt", NAME)
 
 
 def test_a_state_dict_without_its_architecture(model: nn.Module, tmp_path: Path) -> None:
     torch.save(model.state_dict(), tmp_path / "net.pt")
     with pytest.raises(UserError, match="--architecture"):
-        load_network(tmp_path / "net.pt")
+        loaded(tmp_path / "net.pt")
     with pytest.raises(UserError, match="did you mean"):
-        load_network(tmp_path / "net.pt", "unet-resnet35")
+        loaded(tmp_path / "net.pt", "unet-resnet35")
 
 
 @pytest.mark.parametrize(
@@ -289,12 +294,12 @@ def test_a_state_dict_without_its_architecture(model: nn.Module, tmp_path: Path)
 )
 def test_what_is_no_network(given: object, told: str) -> None:
     with pytest.raises(UserError, match=told):
-        load_network(given)  # type: ignore[arg-type]
+        loaded(given)  # type: ignore[arg-type]
 
 
 def test_a_whole_network_needs_no_architecture(exported: Path) -> None:
     with pytest.raises(UserError, match="leave --architecture out"):
-        load_network(exported, NAME)
+        loaded(exported, NAME)
 
 
 class Two(nn.Module):
@@ -320,7 +325,7 @@ def test_programs_that_cannot_be_audited(
 ) -> None:
     torch.export.save(torch.export.export(model, (stacks(),) * inputs), tmp_path / "net.pt2")
     with pytest.raises(UserError, match=told):
-        load_network(tmp_path / "net.pt2")
+        loaded(tmp_path / "net.pt2")
 
 
 # --- hostile files --------------------------------------------------------------------------------
@@ -362,7 +367,7 @@ def test_no_pickle_is_run(suffix: str, archived: bool, tmp_path: Path) -> None:
     else:
         path.write_bytes(pickled(marker))
     with pytest.raises(UserError) as error:
-        load_network(path, NAME)
+        loaded(path, NAME)
     assert "\n" not in str(error.value)
     assert not marker.exists()
 
@@ -377,7 +382,7 @@ def test_torchscript_runs_no_pickle(member: str, tmp_path: Path) -> None:
         lambda name, data: pickled(marker) if name.endswith(f"/{member}") else data,
     )
     with pytest.raises(UserError, match="TorchScript") as error:
-        load_network(bad)
+        loaded(bad)
     assert "\n" not in str(error.value)
     assert not marker.exists()
 
@@ -396,7 +401,7 @@ def test_a_programs_sample_inputs_are_never_read(exported: Path, tmp_path: Path)
         tmp_path / "bad.pt2",
         lambda name, data: saved(marker) if "sample_inputs" in name else data,
     )
-    load_network(bad).model(stacks())
+    loaded(bad).model(stacks())
     assert not marker.exists()
 
 
@@ -411,7 +416,7 @@ def test_a_programs_pickled_weights_are_refused(exported: Path, tmp_path: Path) 
         return saved(marker) if name.endswith("/weight_0") else data
 
     with pytest.raises(UserError, match="as a pickle, and is refused"):
-        load_network(rewritten(exported, tmp_path / "bad.pt2", change))
+        loaded(rewritten(exported, tmp_path / "bad.pt2", change))
     assert not marker.exists()
 
 
@@ -448,7 +453,7 @@ def test_a_program_calls_operators_on_tensors_alone(
         content["graph_module"]["graph"]["nodes"][0]["target"] = target
 
     with pytest.raises(UserError, match="only PyTorch's own operators"):
-        load_network(spoiled(exported, tmp_path / "bad.pt2", change))
+        loaded(spoiled(exported, tmp_path / "bad.pt2", change))
 
 
 def test_a_programs_expressions_are_never_evaluated(exported: Path, tmp_path: Path) -> None:
@@ -471,7 +476,7 @@ def test_a_programs_expressions_are_never_evaluated(exported: Path, tmp_path: Pa
         content["guards_code"] = [code]
         content["range_constraints"] = {code: {"min_val": 0, "max_val": 9}}
 
-    load_network(spoiled(exported, tmp_path / "bad.pt2", change)).model(stacks())
+    loaded(spoiled(exported, tmp_path / "bad.pt2", change)).model(stacks())
     assert not marker.exists()
 
 
@@ -494,16 +499,16 @@ def test_a_damaged_program(exported: Path, tmp_path: Path) -> None:
         return json.dumps(content).encode()
 
     with pytest.raises(UserError, match="claims more values"):
-        load_network(rewritten(exported, tmp_path / "big.pt2", claims))
+        loaded(rewritten(exported, tmp_path / "big.pt2", claims))
 
     def empties(name: str, data: bytes) -> bytes:
         return b"" if name.endswith("/weight_0") else claims(name, data)
 
     with pytest.raises(UserError, match="claims more values"):
-        load_network(rewritten(exported, tmp_path / "empty.pt2", empties))
+        loaded(rewritten(exported, tmp_path / "empty.pt2", empties))
     none = rewritten(exported, tmp_path / "none.pt2", lambda n, d: b"{" if "models" in n else d)
     with pytest.raises(UserError, match="damaged") as error:
-        load_network(none)
+        loaded(none)
     assert "\n" not in str(error.value)
 
 
@@ -513,14 +518,14 @@ def test_an_archive_cut_in_its_directory(suffix: str, exported: Path, tmp_path: 
     data = exported.read_bytes()
     (tmp_path / f"net{suffix}").write_bytes(data[-200:])
     with pytest.raises(UserError, match="damaged or cut short") as error:
-        load_network(tmp_path / f"net{suffix}", NAME)
+        loaded(tmp_path / f"net{suffix}", NAME)
     assert "\n" not in str(error.value)
 
 
 def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder.pt").mkdir()
     with pytest.raises(UserError, match="cannot be opened"):
-        load_network(tmp_path / "folder.pt", NAME)
+        loaded(tmp_path / "folder.pt", NAME)
 
     def refused(path: Path) -> str:
         raise PermissionError(13, "Permission denied", str(path))
@@ -528,7 +533,7 @@ def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "mine.pt").touch()
     monkeypatch.setattr("pooch.file_hash", refused)  # as root may read everything
     with pytest.raises(UserError, match=r"cannot be opened \(Permission denied\)"):
-        load_network(tmp_path / "mine.pt", NAME)
+        loaded(tmp_path / "mine.pt", NAME)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from emsym.auditing.inputs import AuditInputs
 from emsym.auditing.volume import Chosen, choose_sections
 from emsym.errors import UserError
 
@@ -21,9 +22,17 @@ IMAGE = RANDOM.integers(0, 256, (9, 40, 50)).astype(np.uint8)
 LABELS = (RANDOM.random(IMAGE.shape) < 0.3).astype(np.uint8) * 7
 
 
-def chosen(volume: object, labels: object = None, **options: object) -> Chosen:
-    wanted: dict = {"slices": 3, "sections": 4, "size": (32, 32), **options}
-    return choose_sections(volume, labels, **wanted)  # type: ignore[arg-type]
+def chosen(
+    volume: object,
+    labels: object = None,
+    slices: int = 3,
+    size: tuple[int, int] = (32, 32),
+    **options: object,
+) -> Chosen:
+    inputs = AuditInputs(
+        volume=volume, model="no network", labels=labels, **{"sections": 4, **options}
+    )
+    return choose_sections(inputs, slices, size)
 
 
 def stored(kind: str, values: np.ndarray, path: Path) -> str:

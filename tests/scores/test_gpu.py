@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from emsym import create_model
-from emsym.protocol import Target
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.measure import measure
+from emsym.scores.targets import Target
 
 pytestmark = pytest.mark.gpu
 
