@@ -35,8 +35,8 @@ from emsym.scores.measure import measure
 
 network, name, size, few, threads = *sys.argv[1:3], *map(int, sys.argv[3:])
 torch.set_num_threads(threads)
-gradients.METHODS = {
-    key: replace(method, count=min(few, method.count)) for key, method in gradients.METHODS.items()
+gradients.POINTS = {
+    key: replace(points, count=min(few, points.count)) for key, points in gradients.POINTS.items()
 }
 occlusion.PATCH = size // 2
 

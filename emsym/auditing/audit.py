@@ -35,6 +35,7 @@ from emsym.files import write_atomically
 from emsym.models.stem.profile import stem_profile
 from emsym.protocol import SHAPLEY, SHAPLEY_SLICES
 from emsym.scores.attribution.methods import ATTRIBUTIONS
+from emsym.scores.catalogue import score_of
 from emsym.scores.measure import Measurement, measure
 from emsym.scores.segmentation import Counts, pooled
 from emsym.scores.targets import Target
@@ -70,10 +71,11 @@ class AuditReport:
         rows: list[tuple[str, Interval | None]] = [
             *zip(names, headline.share or repeat(None), strict=False)
         ]
-        rows += [("flip error", found.flip_error), ("flip Dice", found.flip_dice)]
+        for key, interval in (("flip_error", found.flip_error), ("flip_dice", found.flip_dice)):
+            rows.append((score_of(key).title, interval))
         table = [(name, *_cells(interval)) for name, interval in rows]
         if found.dice is not None:
-            table.append(("Dice", f"{found.dice:.3f}", ""))
+            table.append((score_of("dice").title, f"{found.dice:.3f}", ""))
         shown = tabulate(table, headers=["", "value", "95 % interval"], disable_numparse=True)
         about = f"Shares by {headline.attribution}, over the {TARGETS[headline.target]}."
         return "\n".join([found.verdict, "", shown, "", about, *found.notes])
@@ -259,14 +261,11 @@ def _numbers(values: np.ndarray) -> list[float | None]:
     return [float(value) if math.isfinite(value) else None for value in values]
 
 
-_RANGES = {
-    "imbalance": (0, 1),
-    "neighbour_asymmetry": (-1, 1),
-    "model_asymmetry": (-1, 1),
-    "data_asymmetry": (-1, 1),
-    "mirror_distance": (0, 1),
-}
-"""The scores of `Symmetry` beside the shares, and what they can be."""
+_SCORES = (
+    *("imbalance", "neighbour_asymmetry", "model_asymmetry", "data_asymmetry"),
+    "mirror_distance",
+)
+"""The scores of `SymmetryResult` beside the shares, by the names of the catalogue."""
 
 
 def _symmetry(
@@ -278,8 +277,8 @@ def _symmetry(
         each for column in shares if (each := mean_interval(column, blocks, (0, 1))) is not None
     ]
     scores = {
-        score: mean_interval(columns[prefix + score], blocks, within)
-        for score, within in _RANGES.items()
+        score: mean_interval(columns[prefix + score], blocks, score_of(score).bounds)
+        for score in _SCORES
         if prefix + score in columns
     }
     return SymmetryResult(
@@ -287,7 +286,7 @@ def _symmetry(
         target=target,
         share=share or None,
         ratio=ratio(scores["model_asymmetry"]),
-        **dict.fromkeys(_RANGES) | scores,
+        **dict.fromkeys(_SCORES) | scores,
         missing=int(np.isnan(shares[0]).sum()),
     )
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from emsym.errors import UserError
 from emsym.protocol import SHAPLEY
 from emsym.scores.attribution import gradients
-from emsym.scores.attribution.methods import ATTRIBUTIONS
+from emsym.scores.attribution.methods import ATTRIBUTIONS, GradientMethod
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.shapley import slice_shapley
 from emsym.scores.symmetry import by_slice, flip_dice, flip_error, mirror_distance, symmetry
@@ -163,11 +163,11 @@ def _attribute(
     dense: DenseLogits, x: Tensor, masks: Tensor, names: list[str], at_x: Tensor
 ) -> dict[str, Tensor]:
     """A(x), (K, n, S, H, W), by method; those that add up gradients share their passes."""
-    shared = [name for name in names if name in gradients.METHODS]
+    methods = {name: ATTRIBUTIONS.get(name) for name in names}
+    shared = {n: method for n, method in methods.items() if isinstance(method, GradientMethod)}
     made = gradients.attribute_all(dense, x, masks, shared, at_x)
-    for name in names:
+    for name, method in methods.items():
         if name not in shared:
-            method = ATTRIBUTIONS.get(name)
             made[name] = torch.stack([method(dense, x, mask) for mask in masks])
             if made[name].shape[1:] != x.shape:
                 raise UserError(

@@ -6,9 +6,10 @@ The same numbers as captum's, which takes the passes of each method and mask by 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,14 +29,37 @@ NOISE = 0.15
 
 
 @dataclass(frozen=True)
-class GradientMethod:
-    """Σ_j term(x, j, ∂T/∂x at point(x, j)) for j < `count`."""
+class Points:
+    """Points around x at which gradients are taken, numbered by j < `count`."""
 
     count: int
-    point: Callable[[Tensor, Tensor], Tensor]
-    """(x (n, S, H, W), j (n,)) → (n, S, H, W)."""
-    term: Callable[[Tensor, Tensor, Tensor], Tensor]
-    """(x, j, gradients (K, n, S, H, W)) → (K, n, S, H, W)."""
+    at: Callable[[Tensor, Tensor], Tensor]
+    """(x (n, S, H, W), j (n,)) → the points, (n, S, H, W)."""
+    weight: Callable[[Tensor], Tensor] = lambda j: torch.ones(len(j), 1, 1, 1, device=j.device)
+    """j (n,) → how much the gradients there count, (n, 1, 1, 1), where they do not count alike."""
+    level: Callable[[Tensor], Tensor] = lambda j: torch.zeros(len(j), 1, 1, 1, device=j.device)
+    """j (n,) → the grey level that the points lie towards, (n, 1, 1, 1)."""
+
+
+@dataclass(frozen=True)
+class At:
+    """Where the gradients of one pass were taken: the facts of its `Points`."""
+
+    count: int
+    weight: Tensor
+    level: Tensor
+
+
+class Method(Protocol):
+    """A gradient method: `emsym.scores.attribution.methods.GradientMethod`."""
+
+    @property
+    def points(self) -> str:
+        """A name of `POINTS`."""
+
+    @property
+    def term(self) -> Callable[[Tensor, Tensor, At], Tensor]:
+        """(x (n, S, H, W), gradients (K, n, S, H, W), where) → what is added up, (K, n, …)."""
 
 
 def _itself(x: Tensor, j: Tensor) -> Tensor:
@@ -97,81 +121,79 @@ def _towards_grey(x: Tensor, j: Tensor) -> Tensor:
     return _rows(_GREY, j) + _rows(_BETWEEN, j) * (x - _rows(_GREY, j))
 
 
-METHODS = {
-    "saliency": GradientMethod(1, _itself, lambda x, j, g: g.abs()),
-    "input-x-gradient": GradientMethod(1, _itself, lambda x, j, g: x * g),
-    "integrated-gradients": GradientMethod(
-        STEPS, lambda x, j: _rows(_ALPHA, j) * x, lambda x, j, g: x * (_rows(_WEIGHT, j) * g)
-    ),
-    "smoothgrad": GradientMethod(SAMPLES, _noisy, lambda x, j, g: g.abs() / SAMPLES),
-    "gradient-shap": GradientMethod(
-        SAMPLES, _towards_grey, lambda x, j, g: (x - _rows(_GREY, j)) * g / SAMPLES
-    ),
+POINTS = {
+    "itself": Points(1, _itself),
+    "path": Points(STEPS, lambda x, j: _rows(_ALPHA, j) * x, weight=lambda j: _rows(_WEIGHT, j)),
+    "noisy": Points(SAMPLES, _noisy),
+    "towards-grey": Points(SAMPLES, _towards_grey, level=lambda j: _rows(_GREY, j)),
 }
+"""x itself; the nodes of a quadrature from the training mean to x; noisy copies of x; and random
+points between x and uniformly grey stacks."""
 
 
-def attribute(dense: DenseLogits, x: Tensor, mask: Tensor, name: str) -> Tensor:
+def attribute(dense: DenseLogits, x: Tensor, mask: Tensor, method: Method) -> Tensor:
     """A(x), (N, S, H, W), of one method for one mask, (N, H, W)."""
-    return attribute_all(dense, x, mask[None], [name])[name][0]
+    return attribute_all(dense, x, mask[None], {"": method})[""][0]
 
 
 def attribute_all(
     dense: DenseLogits,
     x: Tensor,
     masks: Tensor,
-    names: Sequence[str],
+    methods: Mapping[str, Method],
     at_x: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """A(x), (K, N, S, H, W), of several methods for K masks, (K, N, H, W) bool.
+    """A(x), (K, N, S, H, W), of several methods by their names for K masks, (K, N, H, W) bool.
 
     `at_x` is ∂T/∂x, (K, N, S, H, W), where it is known already. The passes of all methods go
     through the network together; of each, K backward ones follow one forward.
     """
-    made = {name: x.new_zeros(len(masks), *x.shape) for name in names}
-    # of each point: who wants it, which number it has there
-    points = [
-        ([name for name in names if METHODS[name].point is point], point, j)
-        for point in dict.fromkeys(METHODS[name].point for name in names)
-        for j in range(next(m.count for m in METHODS.values() if m.point is point))
-        if at_x is None or point is not _itself
-    ]
+    made = {name: x.new_zeros(len(masks), *x.shape) for name in methods}
+    kinds = dict.fromkeys(method.points for method in methods.values())
     if at_x is not None:
         first = torch.zeros(len(x), dtype=torch.long, device=x.device)
-        for name in names:
-            if METHODS[name].point is _itself:
-                made[name] = METHODS[name].term(x, first, at_x)
+        for name, method in methods.items():
+            if method.points == "itself":
+                made[name] = _term(method, x, first, at_x)
+        kinds.pop("itself", None)
+    points = [(kind, j) for kind in kinds for j in range(POINTS[kind].count)]
     rows = [(image, number) for image in range(len(x)) for number in range(len(points))]
 
     def run(part: slice) -> Tensor:
         images = torch.tensor([image for image, _ in rows[part]], device=x.device)
         stacks = torch.empty_like(x[images])
-        for point, chosen, j in _by_point(rows[part], points, x.device):
-            stacks[chosen] = point(x[images[chosen]], j)
+        for kind, chosen, j in _by_kind([points[n] for _, n in rows[part]], x.device):
+            stacks[chosen] = POINTS[kind].at(x[images[chosen]], j)
         return gradients(dense, stacks, masks[:, images])[1]
 
     pixels = x.shape[-1] * x.shape[-2]
     for part, found in dense.in_chunks(run, len(rows), pixels):
         for offset, (image, number) in enumerate(rows[part]):
-            wanted, _, which = points[number]
+            kind, which = points[number]
             j = torch.tensor([which], device=x.device)
             one = slice(image, image + 1)
-            for name in wanted:
-                term = METHODS[name].term(x[one], j, found[:, offset : offset + 1])
-                made[name][:, one] += term
+            for name, method in methods.items():
+                if method.points == kind:
+                    term = _term(method, x[one], j, found[:, offset : offset + 1])
+                    made[name][:, one] += term
     return made
 
 
-def _by_point(
-    rows: list[tuple[int, int]], points: list, device: torch.device
-) -> list[tuple[Callable[[Tensor, Tensor], Tensor], Tensor, Tensor]]:
-    """(point, the rows that it makes, their j) for each kind of point among the rows."""
-    kinds = dict.fromkeys(points[number][1] for _, number in rows)
-    found = []
-    for kind in kinds:
-        chosen = [at for at, (_, number) in enumerate(rows) if points[number][1] is kind]
-        j = [points[rows[at][1]][2] for at in chosen]
-        found.append((kind, torch.tensor(chosen, device=device), torch.tensor(j, device=device)))
-    return found
+def _term(method: Method, x: Tensor, j: Tensor, gradient: Tensor) -> Tensor:
+    points = POINTS[method.points]
+    return method.term(x, gradient, At(points.count, points.weight(j), points.level(j)))
+
+
+def _by_kind(
+    points: list[tuple[str, int]], device: torch.device
+) -> list[tuple[str, Tensor, Tensor]]:
+    """(kind, which of the points are of it, their j) for each kind among the points."""
+    parts = []
+    for kind in dict.fromkeys(kind for kind, _ in points):
+        chosen = [at for at, (other, _) in enumerate(points) if other == kind]
+        j = [points[at][1] for at in chosen]
+        parts.append((kind, torch.tensor(chosen, device=device), torch.tensor(j, device=device)))
+    return parts
 
 
 def gradients(

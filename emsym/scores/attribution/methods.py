@@ -14,6 +14,7 @@ Listing the methods imports neither torch nor captum.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from emsym.errors import UserError
@@ -22,6 +23,7 @@ from emsym.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from emsym.scores.attribution.gradients import At
     from emsym.scores.dense_logits import DenseLogits
 
 Attribution = Callable[["DenseLogits", "Tensor", "Tensor"], "Tensor"]
@@ -54,44 +56,68 @@ def list_attributions(pattern: str = "*") -> list[str]:
     return ATTRIBUTIONS.names(pattern)
 
 
-@register_attribution("saliency")
-def saliency(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
+Term = Callable[["Tensor", "Tensor", "At"], "Tensor"]
+
+
+@dataclass(frozen=True)
+class GradientMethod:
+    """A method that adds up a term of x and ∂T/∂x at points around x.
+
+    Methods of the same points share the network's passes.
+    """
+
+    points: str
+    """A kind of `emsym.scores.attribution.gradients.POINTS`."""
+    term: Term
+    """(x (n, S, H, W), gradients (K, n, S, H, W), where they were taken) → (K, n, S, H, W)."""
+
+    def __call__(self, dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
+        """Return A(x), (N, S, H, W), for one mask, (N, H, W)."""
+        from emsym.scores.attribution import gradients
+
+        return gradients.attribute(dense, x, mask, self)
+
+
+def _gradient_method(name: str, points: str) -> Callable[[Term], GradientMethod]:
+    """Decorate the term of a gradient method, which registers it."""
+
+    def register(term: Term) -> GradientMethod:
+        method = GradientMethod(points, term)
+        summary = (term.__doc__ or "").strip().split("\n")[0]
+        ATTRIBUTIONS.add(name, method, summary=summary, depth=2)
+        return method
+
+    return register
+
+
+@_gradient_method("saliency", points="itself")
+def saliency(x: Tensor, gradient: Tensor, at: At) -> Tensor:
     """|∂T/∂x|. Simonyan, Vedaldi and Zisserman, arXiv 1312.6034."""
-    from emsym.scores.attribution import gradients
-
-    return gradients.attribute(dense, x, mask, "saliency")
+    return gradient.abs()
 
 
-@register_attribution("input-x-gradient")
-def input_x_gradient(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
+@_gradient_method("input-x-gradient", points="itself")
+def input_x_gradient(x: Tensor, gradient: Tensor, at: At) -> Tensor:
     """x · ∂T/∂x. Shrikumar et al., arXiv 1605.01713."""
-    from emsym.scores.attribution import gradients
-
-    return gradients.attribute(dense, x, mask, "input-x-gradient")
+    return x * gradient
 
 
-@register_attribution("integrated-gradients")
-def integrated_gradients(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
+@_gradient_method("integrated-gradients", points="path")
+def integrated_gradients(x: Tensor, gradient: Tensor, at: At) -> Tensor:
     """x · mean of ∂T/∂x from the training mean to x, 50 steps. Sundararajan et al., 1703.01365."""
-    from emsym.scores.attribution import gradients
-
-    return gradients.attribute(dense, x, mask, "integrated-gradients")
+    return x * (at.weight * gradient)
 
 
-@register_attribution("smoothgrad")
-def smoothgrad(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
+@_gradient_method("smoothgrad", points="noisy")
+def smoothgrad(x: Tensor, gradient: Tensor, at: At) -> Tensor:
     """Mean |∂T/∂x| of 25 noisy copies of x. Smilkov et al., arXiv 1706.03825."""
-    from emsym.scores.attribution import gradients
-
-    return gradients.attribute(dense, x, mask, "smoothgrad")
+    return gradient.abs() / at.count
 
 
-@register_attribution("gradient-shap")
-def gradient_shap(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
+@_gradient_method("gradient-shap", points="towards-grey")
+def gradient_shap(x: Tensor, gradient: Tensor, at: At) -> Tensor:
     """Mean (x − grey) · ∂T/∂x at random points between, 25 greys. Lundberg and Lee, 1705.07874."""
-    from emsym.scores.attribution import gradients
-
-    return gradients.attribute(dense, x, mask, "gradient-shap")
+    return (x - at.level) * gradient / at.count
 
 
 @register_attribution("guided-backprop")

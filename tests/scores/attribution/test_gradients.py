@@ -12,11 +12,17 @@ from torch import nn
 
 from emsym.models.architectures import create_model
 from emsym.scores.attribution import gradients
+from emsym.scores.attribution.methods import ATTRIBUTIONS, GradientMethod
 from emsym.scores.dense_logits import DenseLogits
 
 pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]
 
-NAMES = list(gradients.METHODS)
+METHODS = {
+    name: method
+    for name in ATTRIBUTIONS.own_names()
+    if isinstance(method := ATTRIBUTIONS.get(name), GradientMethod)
+}
+NAMES = list(METHODS)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +85,7 @@ def shares(attribution):
 def test_numbers_are_captums_pixel_by_pixel_on_a_smooth_network(smooth, name):
     x = stacks()
     mask = masks(x)[0]
-    found = gradients.attribute(smooth, x, mask, name)
+    found = gradients.attribute(smooth, x, mask, METHODS[name])
     expected = by_captum(name, smooth, x, mask)
     torch.testing.assert_close(found, expected, rtol=0, atol=2e-6 * float(expected.abs().max()))
 
@@ -88,7 +94,7 @@ def test_numbers_are_captums_pixel_by_pixel_on_a_smooth_network(smooth, name):
 def test_shares_are_captums_on_a_network_of_relus(unet, name):
     x = stacks(size=48)
     mask = masks(x)[0]
-    found = gradients.attribute(unet, x, mask, name)
+    found = gradients.attribute(unet, x, mask, METHODS[name])
     expected = by_captum(name, unet, x, mask)
     torch.testing.assert_close(shares(found), shares(expected), rtol=1e-5, atol=0)
 
@@ -104,7 +110,7 @@ def test_gradient_shap_is_its_definition(smooth):
         point = (grey + alpha * (x - grey)).requires_grad_()
         (gradient,) = torch.autograd.grad(total(smooth)(point, mask).sum(), point)
         expected += (x - grey) * gradient / 25
-    found = gradients.attribute(smooth, x, mask, "gradient-shap")
+    found = gradients.attribute(smooth, x, mask, METHODS["gradient-shap"])
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
@@ -117,7 +123,7 @@ def test_gradient_shap_adds_up_to_what_its_greys_lack_on_average(smooth):
         there = torch.stack(
             [total(smooth)(torch.full_like(x, float(grey)), mask) for grey in greys]
         ).mean(0)
-    found = gradients.attribute(smooth, x, mask, "gradient-shap")
+    found = gradients.attribute(smooth, x, mask, METHODS["gradient-shap"])
     off = (found.sum((1, 2, 3)) - (here - there)).abs() / found.abs().sum((1, 2, 3))
     assert off.max() < 0.01  # 25 draws of an integral
 
@@ -128,7 +134,7 @@ def test_integrated_gradients_add_up_to_the_difference_from_the_training_mean(re
     mask = masks(x)[0]
     with torch.no_grad():
         expected = total(dense)(x, mask) - total(dense)(torch.zeros_like(x), mask)
-    found = gradients.attribute(dense, x, mask, "integrated-gradients").sum((1, 2, 3))
+    found = gradients.attribute(dense, x, mask, METHODS["integrated-gradients"]).sum((1, 2, 3))
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=0)
 
 
@@ -136,11 +142,11 @@ def test_methods_and_masks_at_once_give_the_same_as_one_by_one(smooth):
     x = stacks()
     several = masks(x, 3)
     several[2, 0] = False
-    together = gradients.attribute_all(smooth, x, several, NAMES)
+    together = gradients.attribute_all(smooth, x, several, METHODS)
     for name in NAMES:
         assert together[name].shape == (3, *x.shape)
         for k, mask in enumerate(several):
-            alone = gradients.attribute(smooth, x, mask, name)
+            alone = gradients.attribute(smooth, x, mask, METHODS[name])
             torch.testing.assert_close(together[name][k], alone, rtol=1e-4, atol=1e-6)
 
 
@@ -153,8 +159,9 @@ def test_gradients_that_are_known_already_are_not_taken_again(smooth):
         def forward(self, x):
             raise AssertionError
 
-    known = gradients.attribute_all(DenseLogits(Shut()), x, several, NAMES[:2], at_x)
-    fresh = gradients.attribute_all(smooth, x, several, NAMES[:2])
+    two = {name: METHODS[name] for name in NAMES[:2]}
+    known = gradients.attribute_all(DenseLogits(Shut()), x, several, two, at_x)
+    fresh = gradients.attribute_all(smooth, x, several, two)
     for name in NAMES[:2]:
         torch.testing.assert_close(known[name], fresh[name])
 
@@ -170,7 +177,7 @@ def test_mask_may_be_made_from_the_logits_of_the_same_pass(smooth):
 def test_each_image_gets_the_same_noise(smooth):
     x = stacks(1).expand(3, -1, -1, -1)
     mask = masks(x[:1])[0].expand(3, -1, -1)
-    found = gradients.attribute(smooth, x, mask, "smoothgrad")
+    found = gradients.attribute(smooth, x, mask, METHODS["smoothgrad"])
     torch.testing.assert_close(found[1:], found[:1].expand(2, -1, -1, -1))
 
 
