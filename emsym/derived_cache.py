@@ -18,7 +18,7 @@ from emsym.paths import data_dir
 Arrays = dict[str, np.ndarray]
 
 
-def made_once(deciding: str, make: Callable[[], Arrays]) -> Arrays:
+def cached_arrays(deciding: str, make: Callable[[], Arrays]) -> Arrays:
     """The arrays that `make` gives, from this machine's folder of them where it has been called.
 
     `deciding` is a digest of everything that they follow from, beside the code in ``emsym/data``
@@ -27,7 +27,7 @@ def made_once(deciding: str, make: Callable[[], Arrays]) -> Arrays:
     """
     from filelock import FileLock
 
-    name = hashlib.sha256(f"{deciding} {_code()}".encode()).hexdigest()[:32]
+    name = hashlib.sha256(f"{deciding} {_code_version()}".encode()).hexdigest()[:32]
     folder = data_dir() / "made" / name
     try:
         if not folder.is_dir():
@@ -35,14 +35,14 @@ def made_once(deciding: str, make: Callable[[], Arrays]) -> Arrays:
             # the system frees it when its holder dies
             with FileLock(folder.with_suffix(".lock")):
                 if not folder.is_dir():
-                    _keep(make(), folder)
+                    _save_arrays(make(), folder)
         return {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
     except OSError:  # a full disk, or a folder that is not ours
         return make()
 
 
 @cache
-def _code() -> str:
+def _code_version() -> str:
     digest = hashlib.sha256()
     # what makes phantoms and reads labels; where a file lies does not matter, as names are not read
     for path in sorted((Path(__file__).parent / "data").rglob("*.py")):
@@ -51,7 +51,7 @@ def _code() -> str:
     return " ".join([digest.hexdigest(), *libraries])
 
 
-def _keep(arrays: Arrays, folder: Path) -> None:
+def _save_arrays(arrays: Arrays, folder: Path) -> None:
     partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".partial-"))
     try:
         for name, array in arrays.items():

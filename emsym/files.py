@@ -39,14 +39,14 @@ def read_toml(path: Path, model: type[Model], **extra: Any) -> Model:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file so that it is never seen half-written. Raises `UserError` where it cannot be."""
-    with replacing(path) as partial, partial.open("wb") as file:
+    with atomic_replacement(path) as partial, partial.open("wb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_replacement(path: Path) -> Iterator[Path]:
     """A temporary file that takes the place of `path` once it is written, or is gone.
 
     Raises `UserError` where it cannot be written.
@@ -80,7 +80,7 @@ _PLAIN = {
 }
 
 
-def _is_of_the_schema(part: int | str) -> bool:
+def _is_schema_word(part: int | str) -> bool:
     """Whether part of a mistake's place is pydantic's word for a type, and no key of the file."""
     return part in ("str", "int", "bool") or (
         isinstance(part, str) and part.startswith(("tuple[", "function-"))
@@ -91,7 +91,7 @@ def validation_message(error: pydantic.ValidationError) -> str:
     """The first mistakes of a validation error as half a sentence."""
     told, keys = [], set()
     for mistake in error.errors():
-        key = ".".join(str(part) for part in mistake["loc"] if not _is_of_the_schema(part))
+        key = ".".join(str(part) for part in mistake["loc"] if not _is_schema_word(part))
         if key in keys:  # one value, that is none of several types
             continue
         keys.add(key)

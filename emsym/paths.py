@@ -11,15 +11,15 @@ _PACKAGE = Path(__file__).parent
 
 def cards_folder() -> Path:
     """The dataset cards: inside an installed package, or ``datasets/`` of a checkout."""
-    return _first(_PACKAGE / "_datasets", _PACKAGE.parent / "datasets")
+    return _first_existing(_PACKAGE / "_datasets", _PACKAGE.parent / "datasets")
 
 
 def protocols_folder() -> Path:
     """The protocols: inside an installed package, or ``benchmark/protocols/`` of a checkout."""
-    return _first(_PACKAGE / "_protocols", _PACKAGE.parent / "benchmark" / "protocols")
+    return _first_existing(_PACKAGE / "_protocols", _PACKAGE.parent / "benchmark" / "protocols")
 
 
-def _first(*folders: Path) -> Path:
+def _first_existing(*folders: Path) -> Path:
     return next((folder for folder in folders if folder.is_dir()), folders[-1])
 
 

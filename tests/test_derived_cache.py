@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emsym.derived_cache import made_once
+from emsym.derived_cache import cached_arrays
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def never() -> dict[str, np.ndarray]:
 
 
 def test_what_was_made_is_not_made_again(kept: Path) -> None:
-    first, second = made_once("a", arrays), made_once("a", never)
+    first, second = cached_arrays("a", arrays), cached_arrays("a", never)
     for name, array in arrays().items():
         assert np.array_equal(first[name], array)
         assert np.array_equal(second[name], array)
@@ -33,15 +33,17 @@ def test_what_was_made_is_not_made_again(kept: Path) -> None:
 
 
 def test_another_thing_is_another(kept: Path) -> None:
-    made_once("a", arrays)
+    cached_arrays("a", arrays)
     with pytest.raises(AssertionError):
-        made_once("b", never)
-    assert made_once("b", arrays).keys() == arrays().keys(), "what failed left nothing in the way"
+        cached_arrays("b", never)
+    assert cached_arrays("b", arrays).keys() == arrays().keys(), (
+        "what failed left nothing in the way"
+    )
 
 
 def test_what_is_written_to_it_stays_here(kept: Path) -> None:
-    made_once("a", arrays)["image"][:] = 0
-    assert np.array_equal(made_once("a", never)["image"], arrays()["image"])
+    cached_arrays("a", arrays)["image"][:] = 0
+    assert np.array_equal(cached_arrays("a", never)["image"], arrays()["image"])
 
 
 def test_where_nothing_can_be_kept_it_is_made_in_memory(
@@ -49,14 +51,14 @@ def test_where_nothing_can_be_kept_it_is_made_in_memory(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("EMSYM_DATA_DIR", str(tmp_path / "file"))
-    assert np.array_equal(made_once("a", arrays)["image"], arrays()["image"])
+    assert np.array_equal(cached_arrays("a", arrays)["image"], arrays()["image"])
 
 
 CODE = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from emsym.derived_cache import made_once
+from emsym.derived_cache import cached_arrays
 
 def make():
     with Path(sys.argv[1]).open("a") as file:
@@ -64,7 +66,7 @@ def make():
     time.sleep(float(sys.argv[2]))
     return {"image": np.full(9, 7)}
 
-print(made_once("shared", make)["image"].sum())
+print(cached_arrays("shared", make)["image"].sum())
 """
 
 

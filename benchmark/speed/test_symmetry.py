@@ -17,7 +17,7 @@ from torch import Tensor
 
 from emsym import create_model
 from emsym.data.cards import load_card
-from emsym.data.stacks import splits
+from emsym.data.stacks import read_splits
 from emsym.data.volume import open_volume
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.measure import measure
@@ -107,7 +107,7 @@ def test_all_symmetry_scores(
     torch.manual_seed(0)
     model = create_model(architecture, "random").eval().to(device)
     card = load_card("phantom-neurites")
-    train, _, _ = splits(card, open_volume(card), 3, "skip")  # the test split has fewer
+    train, _, _ = read_splits(card, open_volume(card), 3, "skip")  # the test split has fewer
     stacks, _ = train[:IMAGES]
     stacks = stacks.to(device)
     assert stacks.shape == (IMAGES, 3, SIZE, SIZE)

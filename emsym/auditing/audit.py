@@ -28,7 +28,7 @@ from emsym.auditing.result import (
 from emsym.auditing.subject import NOT_FINITE, prepare
 from emsym.auditing.verdict import ROUNDING, Measured, advise, judge, ratio
 from emsym.auditing.volume import Chosen
-from emsym.data.stacks import evenly
+from emsym.data.stacks import evenly_spaced
 from emsym.environment import environment
 from emsym.errors import UserError
 from emsym.files import write_atomically
@@ -185,7 +185,7 @@ class _Walk:
         self.inverse: list[Counts] = []
         """As if the labels meant the contrary."""
         self.examples: list[SectionExample] = []
-        self._shown = evenly(len(chosen), EXAMPLES)
+        self._shown = evenly_spaced(len(chosen), EXAMPLES)
         self._maps: list[tuple[int, np.ndarray]] = []
 
     def add(self, found: Measurement) -> None:

@@ -22,13 +22,13 @@ from emsym.auditing.exported_program import is_exported, members, read_exported
 from emsym.auditing.inputs import NetworkOnVolume
 from emsym.auditing.result import Kind
 from emsym.errors import UserError, first_line, first_names
-from emsym.models.architectures import ARCHITECTURES, Smp
+from emsym.models.architectures import ARCHITECTURES, SmpFactory
 from emsym.models.inits import parse_init
-from emsym.models.interventions import ties
+from emsym.models.interventions import mirror_parametrisations
 from emsym.models.pretrained.checkpoint import SUFFIXES, read_state_dict
 from emsym.models.pretrained.weights import match_tensors
 from emsym.models.stem.fill import fill_stem
-from emsym.models.stem.stem import CHANNELS, Stem, find_stem, tensors_of
+from emsym.models.stem.stem import CHANNELS, Stem, find_stem, stem_tensors
 from emsym.scores.dense_logits import DenseLogits
 
 _TIED = re.compile(r"\.parametrizations\.(\w+)\.original$")
@@ -224,12 +224,12 @@ def _built(
     prefix = _prefix(given, model, path, architecture)
     given = {name[len(prefix) :]: v for name, v in given.items() if name.startswith(prefix)}
     tied = {name.removeprefix(prefix) for name in tied}
-    if isinstance(factory, Smp) and (classes := _classes(model, given)) != 1:
+    if isinstance(factory, SmpFactory) and (classes := _classes(model, given)) != 1:
         model = factory(classes)
     stem = _stem_of(model)
     if stem is not None:
         stem = _widened(model, stem, given, path)
-        for name, tie in ties(stem).items():
+        for name, tie in mirror_parametrisations(stem).items():
             if name in tied:
                 given[name] = tie(given[name])
                 tied.remove(name)
@@ -280,7 +280,7 @@ def _stem_of(model: nn.Module) -> Stem | None:
 def _widened(model: nn.Module, stem: Stem, given: Mapping[str, Tensor], path: Path) -> Stem:
     """Make the network read as many slices as the weights do; its stem then."""
     read = stem.reads[0]
-    own = tensors_of(model, stem)[read.path]
+    own = stem_tensors(model, stem)[read.path]
     weight = given.get(read.path)
     if weight is None or weight.ndim != own.ndim or weight.shape == own.shape:
         return stem

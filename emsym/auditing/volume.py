@@ -16,7 +16,7 @@ from emsym.data.cards import Files, list_cards, load_card
 from emsym.data.reading.file_key import split_file_key
 from emsym.data.reading.lazy_array import LazyArray, in_memory_array, open_lazy_array
 from emsym.data.reading.readers import READERS, find_files
-from emsym.data.stacks import Normalisation, evenly
+from emsym.data.stacks import Normalisation, evenly_spaced
 from emsym.data.volume import Volume, open_volume
 from emsym.errors import UserError
 from emsym.protocol import split_task
@@ -107,7 +107,7 @@ def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int])
             f"The volume has {stop - start} sections to look at, fewer than the {slices} of one "
             "slice stack."
         )
-    chosen = [centres[index] for index in evenly(len(centres), inputs.sections)]
+    chosen = [centres[index] for index in evenly_spaced(len(centres), inputs.sections)]
     crop = _middle(source.image.shape[1:], size)
     needed = sorted({z for c in chosen for z in range(c - half, c + half + 1)})
     image, own = _read(source.image, needed, crop)
@@ -274,7 +274,7 @@ def _training(layer: LazyArray, start: int, stop: int) -> Normalisation:
     kept: Any = layer.dtype if layer.dtype in (np.uint8, np.uint16) else np.float32
     image = np.empty((stop - start, *layer.shape[1:]), kept)
     layer.read_into(image, start)
-    return Normalisation.of(image)
+    return Normalisation.from_image(image)
 
 
 def _labels(

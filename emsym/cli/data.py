@@ -99,15 +99,15 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
             where = "beside its card" if card.sources else "made on the spot"
             click.echo(f"{card.name}: {where}, there is nothing to fetch.")
             continue
-        if fetching.locate(card):
+        if fetching.locate_data(card):
             click.echo(f"{card.name}: on disk already.")
         with DownloadBar(Console(stderr=True)) as bar:
             located = fetching.fetch(card, bar, origin=origin, offline=offline)
-        for each in card.each_task():
+        for each in card.single_task_cards():
             try:
                 volume = open_volume(each)
             except UserError as error:
-                again = fetching.reject(card, located)
+                again = fetching.discard_pinned_files(card, located)
                 raise UserError(
                     f"{card.name} came from '{located.source}', but cannot be used: {error}"
                     + " Nobody vouches for it, so the next fetch asks for it again." * again
@@ -157,7 +157,7 @@ def path(name: str) -> None:
     card = load_card(name)
     if not card.sources:
         raise UserError(f"{card.name} is made on the spot and lies nowhere.")
-    click.echo(fetch.require(_there(card)).folder.resolve())
+    click.echo(fetch.require_data(_there(card)).folder.resolve())
 
 
 @data.command()
@@ -177,12 +177,12 @@ def new(card: Path, image: str, labels: str) -> None:
 
 def _on_disk(card: "Card") -> "Card | None":
     """The card with those of its tasks alone that are on disk; None where none is."""
-    from emsym.data.fetching.availability import locate
+    from emsym.data.fetching.availability import locate_data
 
     tasks = {
         task: chosen.tasks[task]
-        for chosen in card.each_task()
-        if locate(chosen)
+        for chosen in card.single_task_cards()
+        if locate_data(chosen)
         for task in chosen.tasks
     }
     return card.with_tasks(tasks) if tasks else None
@@ -190,11 +190,11 @@ def _on_disk(card: "Card") -> "Card | None":
 
 def _there(card: "Card") -> "Card":
     """The same, for a command that needs one. Raises `UserError` where there is none."""
-    from emsym.data.fetching.availability import require
+    from emsym.data.fetching.availability import require_data
 
     there = _on_disk(card)
     if there is None:
-        require(card)
+        require_data(card)
     return there or card
 
 

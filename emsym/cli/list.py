@@ -34,7 +34,7 @@ def list_(what: str, pattern: str | None, plugins: tuple[Path, ...]) -> None:
 
     Quote a PATTERN with a star: 'unet-*'.
     """
-    from emsym.models.encoders import encoder_lines, encoders
+    from emsym.models.encoders import describe_encoder, encoders
 
     found = [row for row in _named(what, pattern) if fnmatch(row[0], pattern or "*")]
     if not found:
@@ -43,7 +43,7 @@ def list_(what: str, pattern: str | None, plugins: tuple[Path, ...]) -> None:
             more += f". {MORE}"
         raise UserError(f"None of the {what} matches '{pattern}'{more}.")
     if what == "encoders" and len(found) == 1:
-        return click.echo(encoder_lines(encoders()[found[0][0]]))
+        return click.echo(describe_encoder(encoders()[found[0][0]]))
     width = max(len(name) for name, _ in found) + 2
     for name, summary in found:
         click.echo(f"{name:<{width}}{summary}".rstrip())
@@ -56,7 +56,7 @@ def _named(what: str, pattern: str | None) -> list[tuple[str, str]]:
     """Names and what is said of each; architectures by decoder where none is asked for."""
     from emsym.data.cards import list_cards, load_card
     from emsym.models.architectures import ARCHITECTURES
-    from emsym.models.encoders import DECODERS, encoder_table, encoders
+    from emsym.models.encoders import DECODERS, encoder_summaries, encoders
     from emsym.models.inits import INITS, INTERVENTIONS
     from emsym.protocol import list_protocols, load_protocol
     from emsym.registry import Registry
@@ -67,12 +67,14 @@ def _named(what: str, pattern: str | None) -> list[tuple[str, str]]:
 
     if what == "datasets":
         return [
-            (card.name, card.title) for name in list_cards() for card in load_card(name).each_task()
+            (card.name, card.title)
+            for name in list_cards()
+            for card in load_card(name).single_task_cards()
         ]
     if what == "protocols":
         return [(name, load_protocol(name).description) for name in list_protocols()]
     if what == "encoders":
-        return encoder_table()
+        return encoder_summaries()
     if what == "interventions":
         return list(INTERVENTIONS.items())
     registries: dict[str, Registry] = {

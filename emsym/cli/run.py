@@ -247,7 +247,7 @@ def plan(
 
     How long is told by what the stored cells took, or by --calibrate where there are none.
     """
-    from emsym.data.fetching.availability import locate
+    from emsym.data.fetching.availability import locate_data
     from emsym.data.inspecting.card_text import download_size
     from emsym.protocol import load_protocol
     from emsym.run import plan as planning
@@ -268,7 +268,7 @@ def plan(
     failed = f", {len(planned.failed)} failed (--retry-failed)" if planned.failed else ""
     click.echo(f"{len(planned.stored)} stored, {len(planned.missing)} to run{failed}.")
     for card in cards(protocol).values():
-        if locate(card) is None:
+        if locate_data(card) is None:
             click.echo(f"{card.name} is not on disk: `run` fetches it ({download_size(card)}).")
     if not planned.missing:
         return
@@ -332,7 +332,7 @@ def _select(
 
 def _prepare(protocol: Protocol, offline: bool, console: Any) -> None:
     """Fetch what the protocol's data sets lack; offline, say what that is."""
-    from emsym.data.fetching.availability import locate
+    from emsym.data.fetching.availability import locate_data
     from emsym.data.fetching.download_bar import DownloadBar
     from emsym.data.fetching.fetch import fetch
     from emsym.data.inspecting.card_text import terms
@@ -341,7 +341,7 @@ def _prepare(protocol: Protocol, offline: bool, console: Any) -> None:
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # what timm downloads weights with; workers inherit it
     for card in cards(protocol).values():
-        if locate(card) is None:
+        if locate_data(card) is None:
             with DownloadBar(console) as bar:
                 fetch(card, bar, offline=offline)
                 bar.say(f"Fetched {'; '.join([card.name, *terms(card)])}")

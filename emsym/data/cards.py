@@ -28,7 +28,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _like(pattern: str, what: str) -> AfterValidator:
+def _pattern_validator(pattern: str, what: str) -> AfterValidator:
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
             raise ValueError(f"'{text}' is not {what}")
@@ -38,10 +38,14 @@ def _like(pattern: str, what: str) -> AfterValidator:
 
 
 Length = Annotated[float, Field(gt=0)]
-Comparison = Annotated[str, _like(_COMPARISON.pattern, 'a comparison such as "== 0" or "> 0"')]
+Comparison = Annotated[
+    str, _pattern_validator(_COMPARISON.pattern, 'a comparison such as "== 0" or "> 0"')
+]
 Checksum = Annotated[
     str,
-    _like("sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", "sha256: and 64 hex digits, or md5: and 32"),
+    _pattern_validator(
+        "sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}", "sha256: and 64 hex digits, or md5: and 32"
+    ),
 ]
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=40)]
 BOUNDARY = "boundary"
@@ -90,20 +94,20 @@ class Source(Strict):
     labels: Annotated[dict[Word, Files], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _check_consistency(self) -> Self:
         if not self.files and self.url is not None:
             raise ValueError("'url' is given, but no [files]")
         for name in self.files:
             if not is_inside(name):
                 raise ValueError(f"the file name '{name}' leads out of the folder")
-            if self.remote(name).url is None:
+            if self.remote_file(name).url is None:
                 raise ValueError(f"the file '{name}' has no url, and the source has none either")
         paths = (path for files in (self.image, *self.labels.values()) for path in files.paths)
         if self.files and (outside := [path for path in paths if not is_inside(path)]):
             raise ValueError(f"the path '{outside[0]}' leads out of the folder")
         return self
 
-    def remote(self, name: str) -> RemoteFile:
+    def remote_file(self, name: str) -> RemoteFile:
         """The file of that name, with its full address."""
         file = self.files[name]
         if file.url is None and self.url is not None:
@@ -148,7 +152,7 @@ class Task(Strict):
     prediction are."""
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.foreground == BOUNDARY and self.classes:
             raise ValueError("a layer whose boundaries are the foreground holds ids, not classes")
         if self.foreground != BOUNDARY and self.foreground not in self.classes:
@@ -184,7 +188,7 @@ class SplitSchema(Strict):
     test: tuple[int, int]
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _check_consistency(self) -> Self:
         for name, (start, stop) in self.ranges().items():
             if not 0 <= start < stop:
                 raise ValueError(f"{name} = [{start}, {stop}] is not a range [start, stop)")
@@ -219,7 +223,7 @@ class Card(Strict):
     _folder: Path = PrivateAttr(default=Path())
 
     @model_validator(mode="after")
-    def _sound(self) -> Self:
+    def _check_consistency(self) -> Self:
         if (self.phantom is None) == (not self.sources):
             raise ValueError("a card has either [phantom] or [sources.…]")
         layers = {name: set(source.labels) for name, source in self.sources.items()}
@@ -252,7 +256,7 @@ class Card(Strict):
         """The folder that the card was read from."""
         return self._folder
 
-    def placed(self, folder: Path) -> "Card":
+    def in_folder(self, folder: Path) -> "Card":
         """The same card as if it had been read from another folder, as on another machine."""
         card = self.model_copy()
         card._folder = folder
@@ -265,7 +269,7 @@ class Card(Strict):
         Raises `UserError` where there are several.
         """
         if len(self.tasks) > 1:
-            names = " or ".join(f"'{card.name}'" for card in self.each_task())
+            names = " or ".join(f"'{card.name}'" for card in self.single_task_cards())
             raise UserError(f"The data set '{self.name}' has several tasks: say {names}.")
         return next(iter(self.tasks.values()))
 
@@ -287,7 +291,7 @@ class Card(Strict):
         """The same card with these of its tasks."""
         return self.model_copy(update={"tasks": tasks})
 
-    def each_task(self) -> "list[Card]":
+    def single_task_cards(self) -> "list[Card]":
         """The data sets that this card stands for: one for each task."""
         return [self] if len(self.tasks) == 1 else [self.choose(task) for task in self.tasks]
 

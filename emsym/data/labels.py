@@ -20,9 +20,9 @@ def boundaries(ids: np.ndarray, width: int = 1) -> np.ndarray:
     _require_integers(ids)
     borders = np.empty(ids.shape, bool)
     for section, border in zip(_sections(ids), _sections(borders), strict=True):
-        border[:] = _beside(section, np.not_equal)
+        border[:] = _neighbour_pairs(section, np.not_equal)
         for _ in range(width - 1):
-            border |= _beside(border, np.logical_or)
+            border |= _neighbour_pairs(border, np.logical_or)
         border |= section == 0
     return borders
 
@@ -43,7 +43,7 @@ def instances_2d(ids: np.ndarray) -> np.ndarray:
     return pieces
 
 
-def dense(ids: np.ndarray) -> np.ndarray:
+def sequential_ids(ids: np.ndarray) -> np.ndarray:
     """The same objects with the ids 1 … n without gaps and in the same order: int32, 0 stays 0.
 
     Raises `TypeError` for ids that are not integers.
@@ -62,7 +62,7 @@ def dense(ids: np.ndarray) -> np.ndarray:
     return renamed
 
 
-def _beside(section: np.ndarray, compare: Callable[..., np.ndarray]) -> np.ndarray:
+def _neighbour_pairs(section: np.ndarray, compare: Callable[..., np.ndarray]) -> np.ndarray:
     """Where a pixel and one of its four neighbours compare as true; the other one too."""
     found = np.zeros(section.shape, bool)
     for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):

@@ -62,7 +62,7 @@ class Bodies:
     bend: Array
     shade: Array
 
-    def mirrored(self) -> Bodies:
+    def mirror_image(self) -> Bodies:
         """Reverse z: the z components change sign."""
         return replace(self, centre=self.centre * _FLIP, axes=self.axes * _FLIP)
 
@@ -81,12 +81,12 @@ class Fields:
     bodies: dict[str, Bodies]
     fixed: dict[str, Array]
 
-    def mirrored(self) -> Fields:
+    def mirror_image(self) -> Fields:
         """Return the equally likely fields of the volume seen from its other end; an involution."""
         return replace(
             self,
             along_z={name: values[::-1] for name, values in self.along_z.items()},
-            bodies={name: bodies.mirrored() for name, bodies in self.bodies.items()},
+            bodies={name: bodies.mirror_image() for name, bodies in self.bodies.items()},
         )
 
 
@@ -97,7 +97,9 @@ def _draw_neurites(shape: Shape, rng: np.random.Generator) -> Fields:
     spacing, margin = 19.0, 24.0
     rows, columns = (np.arange(-margin, size + margin, spacing) for size in shape[1:])
     grid = np.stack(np.meshgrid(rows, columns, indexing="ij"), axis=-1).reshape(-1, 2)
-    noise = _white(shape, rng, "warp_y", "warp_x", "organelle", "stain", "texture", "grain", "snow")
+    noise = _white_noise(
+        shape, rng, "warp_y", "warp_x", "organelle", "stain", "texture", "grain", "snow"
+    )
     noise["drift"] = rng.standard_normal((shape[0], len(grid), 2))
     noise["jitter"] = rng.standard_normal((shape[0], 2))
     noise["exposure"] = rng.standard_normal((shape[0], 2))
@@ -130,46 +132,50 @@ def _render_neurites(fields: Fields) -> Phantom:
 
     membrane = depth < 1.3
     stain = np.clip(0.9 + 0.4 * _smooth(noise["stain"], (0, 4, 4)), 0.1, 1.4)
-    organelle = _step(_smooth(noise["organelle"], (1.2, 4, 4)) - 1.5, 0.1) * _step(depth - 3.5, 0.7)
+    organelle = _soft_step(_smooth(noise["organelle"], (1.2, 4, 4)) - 1.5, 0.1) * _soft_step(
+        depth - 3.5, 0.7
+    )
     image = 172 + 13 * _smooth(noise["texture"], (0.4, 1.5, 1.5)) - 52 * organelle
     image -= 85 * stain * np.exp(-((depth / 1.6) ** 2))
     image = gaussian_filter(image, (0.35, 0.7, 0.7))
     gain, offset = noise["exposure"].T[:, :, None, None]
     image = (image - 150) * (1 + 0.08 * gain) + 150 + 7 * offset
-    image += _camera(noise, white=20, blurred=9, sigma=(0, 1, 1))
-    return _phantom(image, membrane, np.where(membrane, 0, owner))
+    image += _camera_noise(noise, white=20, blurred=9, sigma=(0, 1, 1))
+    return _labelled_phantom(image, membrane, np.where(membrane, 0, owner))
 
 
 # --- mitochondria --------------------------------------------------------------------------------
 
 
 def _draw_mitochondria(shape: Shape, rng: np.random.Generator) -> Fields:
-    noise = _white(shape, rng, *"abcd", "wiggle", "texture", "grain", "snow")
+    noise = _white_noise(shape, rng, *"abcd", "wiggle", "texture", "grain", "snow")
     noise["exposure"] = rng.standard_normal((shape[0], 1, 1))
     bodies = {
-        "mitochondria": _bodies(shape, rng, 5e-4, [(12, 24), (6, 9), (6, 9)], bend=0.012),
-        "vesicles": _bodies(shape, rng, 5e-4, [(2, 6), (2, 5), (2, 5)]),
+        "mitochondria": _draw_bodies(shape, rng, 5e-4, [(12, 24), (6, 9), (6, 9)], bend=0.012),
+        "vesicles": _draw_bodies(shape, rng, 5e-4, [(2, 6), (2, 5), (2, 5)]),
     }
     return Fields("mitochondria", shape, noise, bodies, {})
 
 
 def _render_mitochondria(fields: Fields) -> Phantom:
     noise, shape = fields.along_z, fields.shape
-    ids, depth, axial, shade = _place(fields.bodies["mitochondria"], shape, spacing=1)
-    _, vesicle, _, dark = _place(fields.bodies["vesicles"], shape, spacing=2, obstacles=depth)
+    ids, depth, axial, shade = _place_bodies(fields.bodies["mitochondria"], shape, spacing=1)
+    _, vesicle, _, dark = _place_bodies(
+        fields.bodies["vesicles"], shape, spacing=2, obstacles=depth
+    )
 
     # Cells are where one of four smooth fields is the largest; membranes, where two are.
     cells = np.sort([_smooth(noise[name], (8, 8, 8)) for name in "abcd"], axis=0)
-    membrane = np.exp(-(((cells[-1] - cells[-2]) / 0.13) ** 2)) * _step(depth - 2, 0.7)
+    membrane = np.exp(-(((cells[-1] - cells[-2]) / 0.13) ** 2)) * _soft_step(depth - 2, 0.7)
     cristae = np.cos(2 * np.pi * axial / 5.5 + 1.3 * _smooth(noise["wiggle"], (3, 3, 3)))
     rim = np.exp(-((depth / 1.3) ** 2))
 
     image = 168 + 7 * _smooth(noise["texture"], (2, 2, 2)) - 52 * membrane
-    image -= shade * (_step(-depth, 0.5) * (50 + 20 * cristae) + 32 * rim)
-    image -= dark * (42 * _step(-vesicle, 0.5) + 30 * np.exp(-((vesicle / 1.3) ** 2)))
+    image -= shade * (_soft_step(-depth, 0.5) * (50 + 20 * cristae) + 32 * rim)
+    image -= dark * (42 * _soft_step(-vesicle, 0.5) + 30 * np.exp(-((vesicle / 1.3) ** 2)))
     image = gaussian_filter(image, 0.7) + 3 * noise["exposure"]
-    image += _camera(noise, white=20, blurred=5, sigma=(1, 1, 1))
-    return _phantom(image, ids > 0, ids)
+    image += _camera_noise(noise, white=20, blurred=5, sigma=(1, 1, 1))
+    return _labelled_phantom(image, ids > 0, ids)
 
 
 # --- fibres --------------------------------------------------------------------------------------
@@ -177,32 +183,34 @@ def _render_mitochondria(fields: Fields) -> Phantom:
 
 def _draw_fibres(shape: Shape, rng: np.random.Generator) -> Fields:
     bodies = {
-        "fibres": _bodies(shape, rng, 2.5e-4, [(30, 60), (3, 4)]),
-        "pores": _bodies(shape, rng, 1.2e-3, [(3, 7), (3, 6), (3, 6)]),
+        "fibres": _draw_bodies(shape, rng, 2.5e-4, [(30, 60), (3, 4)]),
+        "pores": _draw_bodies(shape, rng, 1.2e-3, [(3, 7), (3, 6), (3, 6)]),
     }
-    noise = _white(shape, rng, "texture", "grain", "snow")
+    noise = _white_noise(shape, rng, "texture", "grain", "snow")
     return Fields("fibres", shape, noise, bodies, {})
 
 
 def _render_fibres(fields: Fields) -> Phantom:
     noise, shape = fields.along_z, fields.shape
-    ids, fibre, _, bright = _place(fields.bodies["fibres"], shape, spacing=0.5, cylinders=True)
-    pores, pore, _, dark = _place(fields.bodies["pores"], shape, spacing=1, obstacles=fibre)
+    ids, fibre, _, bright = _place_bodies(
+        fields.bodies["fibres"], shape, spacing=0.5, cylinders=True
+    )
+    pores, pore, _, dark = _place_bodies(fields.bodies["pores"], shape, spacing=1, obstacles=fibre)
 
     image = 112 + 6 * _smooth(noise["texture"], (8, 8, 8))
-    image = image + 66 * bright * _step(-fibre, 0.4) - 58 * dark * _step(-pore, 0.4)
-    image = gaussian_filter(image, 1.0) + _camera(noise, white=20, blurred=9, sigma=(1, 1, 1))
-    return _phantom(image, np.where(ids > 0, 1, 2 * (pores > 0)), ids)
+    image = image + 66 * bright * _soft_step(-fibre, 0.4) - 58 * dark * _soft_step(-pore, 0.4)
+    image = gaussian_filter(image, 1.0) + _camera_noise(noise, white=20, blurred=9, sigma=(1, 1, 1))
+    return _labelled_phantom(image, np.where(ids > 0, 1, 2 * (pores > 0)), ids)
 
 
 # --- shared by all -------------------------------------------------------------------------------
 
 
-def _white(shape: Shape, rng: np.random.Generator, *names: str) -> dict[str, Array]:
+def _white_noise(shape: Shape, rng: np.random.Generator, *names: str) -> dict[str, Array]:
     return {name: rng.standard_normal(shape, dtype=np.float32) for name in names}
 
 
-def _bodies(
+def _draw_bodies(
     shape: Shape,
     rng: np.random.Generator,
     density: float,
@@ -223,7 +231,7 @@ def _bodies(
     )
 
 
-def _place(
+def _place_bodies(
     bodies: Bodies,
     shape: Shape,
     spacing: float,
@@ -241,7 +249,7 @@ def _place(
     middle = (np.array(shape) - 1) / 2
 
     spines = _spines(bodies)
-    for i in _apart(spines, bodies.semi[:, 1:].max(axis=1), spacing):
+    for i in _separate_bodies(spines, bodies.semi[:, 1:].max(axis=1), spacing):
         centre, axes, semi, bend = bodies.centre[i], bodies.axes[i], bodies.semi[i], bodies.bend[i]
         if obstacles is not None:
             at = np.clip(np.rint(spines[i] + middle).astype(int), 0, np.array(shape) - 1)
@@ -281,7 +289,7 @@ def _spines(bodies: Bodies) -> Array:
     )
 
 
-def _apart(spines: Array, radius: Array, spacing: float) -> NDArray[np.intp]:
+def _separate_bodies(spines: Array, radius: Array, spacing: float) -> NDArray[np.intp]:
     """Return the indices of bodies that stay clear of every earlier one that stays."""
     # Outside the volume too, or else bodies would crowd at its ends.
     pairs = KDTree(spines.reshape(-1, 3)).query_pairs(
@@ -316,18 +324,20 @@ def _smooth(noise: Array, sigma: tuple[float, float, float]) -> Array:
     return blurred / blurred.dtype.type(blurred.std(dtype=np.float64))
 
 
-def _step(x: Array, width: float) -> Array:
+def _soft_step(x: Array, width: float) -> Array:
     """A soft step from 0 (x ≪ 0) to 1 (x ≫ 0)."""
     return 0.5 + 0.5 * np.tanh(x / width)
 
 
-def _camera(
+def _camera_noise(
     noise: dict[str, Array], white: float, blurred: float, sigma: tuple[float, float, float]
 ) -> Array:
     return white * noise["snow"] + blurred * _smooth(noise["grain"], sigma)
 
 
-def _phantom(image: Array, semantic: NDArray[np.generic], ids: NDArray[np.int32]) -> Phantom:
+def _labelled_phantom(
+    image: Array, semantic: NDArray[np.generic], ids: NDArray[np.int32]
+) -> Phantom:
     present = np.unique(ids)
     present = present[present > 0]
     contiguous = np.zeros(ids.max(initial=0) + 1, np.int32)
@@ -352,7 +362,7 @@ KINDS = tuple(_RECIPES)
 
 
 def draw_fields(kind: str, shape: Shape, seed: int) -> Fields:
-    """Draw a phantom's randomness; `kind`, `shape` and `seed` as in `generate`."""
+    """Draw a phantom's randomness; `kind`, `shape` and `seed` as in `generate_phantom`."""
     if kind not in _RECIPES:
         raise ValueError(f"no phantom is called {kind!r}; there are {', '.join(KINDS)}")
     if len(shape) != 3 or any(size < least for size, least in zip(shape, MIN_SHAPE, strict=True)):
@@ -365,7 +375,7 @@ def render(fields: Fields) -> Phantom:
     return _RECIPES[fields.kind][1](fields)
 
 
-def generate(kind: str, shape: Shape, seed: int) -> Phantom:
+def generate_phantom(kind: str, shape: Shape, seed: int) -> Phantom:
     """Generate the phantom `kind` of `shape` (Z, Y, X), at least `MIN_SHAPE`, from `seed`.
 
     - "neurites", after SNEMI (serial-section SEM of cortex, anisotropic): neurites about 20 px

@@ -23,7 +23,7 @@ class Normalisation:
     sd: float
 
     @classmethod
-    def of(cls, image: np.ndarray) -> Self:
+    def from_image(cls, image: np.ndarray) -> Self:
         """From the grey levels of a training split, (Z, Y, X).
 
         Section by section, so that no double of the volume is made, and by NumPy, whose sums do
@@ -86,9 +86,9 @@ class Split:
 
     def __getitem__(self, part: slice) -> tuple[Tensor, Tensor]:
         """Whole stacks, (n, S, H, W) float32 normalised, and their labels, (n, H, W) 0 or 1."""
-        return self.at(range(len(self))[part])
+        return self.stacks_at(range(len(self))[part])
 
-    def at(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def stacks_at(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The stacks at those places among all, as slicing gives them."""
         centres = [self.centres[index] for index in chosen]
         neighbours = torch.tensor([self.neighbours(centre) for centre in centres])
@@ -126,8 +126,8 @@ class Split:
             masks.append(_window(self.foreground, centre, y, x, 1, patch))
         images, labels = torch.stack(windows), torch.stack(masks)
         if "flip" in augment or "turn" in augment:
-            places = _turns(count, patch, augment, generator).to(images.device)
-            images, labels = _gathered(images, places), _gathered(labels, places)
+            places = _flips_and_turns(count, patch, augment, generator).to(images.device)
+            images, labels = _gather_pixels(images, places), _gather_pixels(labels, places)
         spread = torch.zeros(2, count, 1, 1, 1)
         if "brightness" in augment:
             spread = (torch.rand(spread.shape, generator=generator) - 0.5) * 0.4
@@ -137,7 +137,7 @@ class Split:
         )
         images = images.to(torch.float32, copy=True).mul_(gain).add_(shift - self.scale.mean * gain)
         if "elastic" in augment:
-            return _warped(images, labels.float(), generator)
+            return _elastic_warp(images, labels.float(), generator)
         return images, labels.float()
 
 
@@ -148,7 +148,7 @@ def _window(values: Tensor, z: int, y: int, x: int, depth: int, patch: int) -> T
     return values.as_strided((depth, patch, patch), steps, corner)
 
 
-def _turns(
+def _flips_and_turns(
     count: int, patch: int, augment: tuple[Augmentation, ...], generator: torch.Generator
 ) -> Tensor:
     """Flips and quarter turns as a choice of pixels: (count, patch²), where each comes from."""
@@ -168,14 +168,16 @@ def _turns(
     return (down * (patch + 1 - stride) + right * stride).flatten(1)
 
 
-def _gathered(values: Tensor, places: Tensor) -> Tensor:
+def _gather_pixels(values: Tensor, places: Tensor) -> Tensor:
     """(N, C, patch, patch) with every channel's pixels taken from the same places, (N, patch²)."""
     count, channels = values.shape[:2]
     chosen = places[:, None].expand(count, channels, -1)
     return values.flatten(2).gather(2, chosen).view_as(values)
 
 
-def _warped(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _elastic_warp(
+    images: Tensor, labels: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Each sample bent by a smooth random field, the same for all its slices.
 
     Displacements on a grid of 3 × 3, Gaussian and interpolated bicubically, as Ronneberger et al.
@@ -197,7 +199,7 @@ def _warped(images: Tensor, labels: Tensor, generator: torch.Generator) -> tuple
 
 
 @dataclass(frozen=True)
-class Some:
+class SplitSubset:
     """Some stacks of a split, in that order."""
 
     split: Split
@@ -209,10 +211,10 @@ class Some:
 
     def __getitem__(self, part: slice) -> tuple[Tensor, Tensor]:
         """As of a split."""
-        return self.split.at(self.chosen[part])
+        return self.split.stacks_at(self.chosen[part])
 
 
-def evenly(count: int, most: int) -> list[int]:
+def evenly_spaced(count: int, most: int) -> list[int]:
     """At most that many indices of `count` things, evenly spaced from the first to the last.
 
     >>> evenly(9, 3), evenly(2, 5)
@@ -224,7 +226,7 @@ def evenly(count: int, most: int) -> list[int]:
     return [int(index) for index in spaced]
 
 
-def splits(
+def read_splits(
     card: Card, volume: Volume, slices: int, border: Border
 ) -> tuple[Split, Split, Sections]:
     """The training and the test split of a volume, and the test split's sections as they are.
@@ -240,7 +242,7 @@ def splits(
             f"The image of '{card.name}' is {train.image.flat[0]:g} everywhere in its train split: "
             "is it the right file?"
         )
-    scale = Normalisation.of(train.image)
+    scale = Normalisation.from_image(train.image)
     made = [
         Split(_tensor(part.image), _tensor(part.foreground), scale, slices, border, first)
         for part, (first, _) in ((train, card.split.train), (test, card.split.test))

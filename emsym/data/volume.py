@@ -13,7 +13,7 @@ from emsym.data.reading.lazy_array import (
     in_memory_array,
     open_lazy_array,
 )
-from emsym.derived_cache import made_once
+from emsym.derived_cache import cached_arrays
 from emsym.errors import UserError
 
 
@@ -97,7 +97,7 @@ class Volume:
                 found[box] = boundaries(_whole_numbers(layer, block), task.boundary_width)
             return {"foreground": found}
 
-        return made_once(f"boundaries {data_digest(self.card)} {start} {stop}", derive)[
+        return cached_arrays(f"boundaries {data_digest(self.card)} {start} {stop}", derive)[
             "foreground"
         ]
 
@@ -127,7 +127,7 @@ def open_volume(card: Card) -> Volume:
     Raises `UserError` where the data is not on this machine, a file cannot be opened, shapes are
     not alike or not the card's, and where a split leaves the volume.
     """
-    image, labels = _phantom(card) if card.phantom else _stored(card)
+    image, labels = _phantom_arrays(card) if card.phantom else _stored_arrays(card)
     for layer in labels.values():
         if layer.shape != image.shape:
             raise UserError(
@@ -148,10 +148,10 @@ def open_volume(card: Card) -> Volume:
     return Volume(card, image, labels)
 
 
-def _stored(card: Card) -> tuple[LazyArray, dict[str, LazyArray]]:
-    from emsym.data.fetching.availability import require
+def _stored_arrays(card: Card) -> tuple[LazyArray, dict[str, LazyArray]]:
+    from emsym.data.fetching.availability import require_data
 
-    located = require(card)
+    located = require_data(card)
     source = card.sources[located.source]
     image = open_lazy_array(f"image of '{card.name}'", located.folder, source.image)
     return image, {
@@ -160,15 +160,15 @@ def _stored(card: Card) -> tuple[LazyArray, dict[str, LazyArray]]:
     }
 
 
-def _phantom(card: Card) -> tuple[LazyArray, dict[str, LazyArray]]:
-    from emsym.data.phantoms import generate
+def _phantom_arrays(card: Card) -> tuple[LazyArray, dict[str, LazyArray]]:
+    from emsym.data.phantoms import generate_phantom
 
     phantom = card.phantom
     assert phantom is not None
     try:
-        arrays = made_once(
+        arrays = cached_arrays(
             f"phantom {phantom.model_dump_json()}",
-            lambda: vars(generate(phantom.kind, phantom.shape, phantom.seed)),
+            lambda: vars(generate_phantom(phantom.kind, phantom.shape, phantom.seed)),
         )
     except ValueError as error:
         raise UserError(f"The card of '{card.name}': {error}.") from error

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from emsym.models.stem.stem import Stem
 
 Factory = Callable[[], "nn.Module"]
-_ALONE = threading.RLock()
+_RANDOM_STATE_LOCK = threading.RLock()
 """Held while a network is drawn, for the state of random numbers is the process's."""
 
 
 @dataclass(frozen=True)
-class Smp:
+class SmpFactory:
     """A factory of networks of segmentation-models-pytorch, for one decoder and one encoder."""
 
     decoder: str
@@ -78,24 +78,24 @@ class Smp:
             cast(Any, model).initialize()
 
 
-def _smp(name: str) -> Factory | None:
+def _smp_factory(name: str) -> Factory | None:
     """A factory for a name that follows the pattern, or None."""
     decoder, _, encoder = name.partition("-")
     known = encoder in encoders() or encoder.startswith(TIMM)  # of which timm alone knows all
-    return Smp(decoder, encoder) if decoder in DECODERS and known else None
+    return SmpFactory(decoder, encoder) if decoder in DECODERS and known else None
 
 
 ARCHITECTURES: Registry[Factory] = Registry(
-    "architecture", group="emsym.architectures", resolve=_smp
+    "architecture", group="emsym.architectures", resolve=_smp_factory
 )
 
 for _encoder in encoders().values():
     for _decoder, _size in _encoder.decoders.items() if not _encoder.refused else ():
-        _told = f"{_encoder.parameters:.1f} M parameters in the encoder"
+        _summary = f"{_encoder.parameters:.1f} M parameters in the encoder"
         ARCHITECTURES.add(
             f"{_decoder}-{_encoder.name}",
-            Smp(_decoder, _encoder.name),
-            summary=_told if _size == SMALLEST else f"{_told}; from {_size} pixels",
+            SmpFactory(_decoder, _encoder.name),
+            summary=_summary if _size == SMALLEST else f"{_summary}; from {_size} pixels",
         )
 
 
@@ -128,7 +128,7 @@ def list_architectures(pattern: str = "*") -> list[str]:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltModel:
     """A network, what reads its input, and the weights that it was given, if any."""
 
     model: nn.Module
@@ -154,10 +154,12 @@ def create_model(
     Raises `UserError` for an unknown name, an even or non-positive `slices`, weights that do not
     fit or cannot be had, and a network whose stem cannot be filled.
     """
-    return build(name, init, slices, weights, seed).model
+    return build_model(name, init, slices, weights, seed).model
 
 
-def build(name: str, init: str, slices: int, weights: str | os.PathLike | None, seed: int) -> Built:
+def build_model(
+    name: str, init: str, slices: int, weights: str | os.PathLike | None, seed: int
+) -> BuiltModel:
     """What `create_model` gives, with its stem and its weights' identity; raises as it does.
 
     A network with its weights is built and loaded once in a process, and copied for each call.
@@ -169,25 +171,25 @@ def build(name: str, init: str, slices: int, weights: str | os.PathLike | None, 
 
     chosen = parse_init(init)
     factory = ARCHITECTURES.get(name)
-    with _ALONE, torch.random.fork_rng(devices=[]):
+    with _RANDOM_STATE_LOCK, torch.random.fork_rng(devices=[]):
         if chosen.strategy.pretrained and weights is not None:
             weights = os.fspath(weights)
-            prototype = _prototype(factory, weights, _stamp(weights))
+            prototype = _prototype(factory, weights, _file_version(weights))
         else:
-            prototype = _blank(factory, seed)
-        model = _seeded(prototype, factory, seed)
+            prototype = _untrained_model(factory, seed)
+        model = _seeded_copy(prototype, factory, seed)
         stem = fill_stem(model, prototype.stem, chosen.strategy_name, chosen.strategy, slices)
         if MIRROR_TIED in chosen.interventions:
             mirror_tie(model, stem)
-    return Built(model, stem, prototype.weights)
+    return BuiltModel(model, stem, prototype.weights)
 
 
-_PROTOTYPES: dict[tuple[object, ...], Built] = {}
-KEPT = 1_000_000_000
+_PROTOTYPES: dict[tuple[object, ...], BuiltModel] = {}
+CACHE_BYTES = 1_000_000_000
 """Bytes of networks that a process keeps, beside the one that it uses: some ten U-Nets."""
 
 
-def _stamp(weights: str) -> tuple[object, ...]:
+def _file_version(weights: str) -> tuple[object, ...]:
     """What tells that weights of the same name are others by now."""
     from emsym.paths import data_dir
 
@@ -198,10 +200,10 @@ def _stamp(weights: str) -> tuple[object, ...]:
     return file.resolve(), status.st_mtime_ns, status.st_size
 
 
-def _prototype(factory: Factory, weights: str, stamp: tuple[object, ...]) -> Built:
+def _prototype(factory: Factory, weights: str, stamp: tuple[object, ...]) -> BuiltModel:
     """A network with pretrained weights; what is not pretrained in it is drawn later.
 
-    Networks are kept for as long as they and those asked for since take no more than `KEPT`.
+    Networks are kept for as long as they and those asked for since take no more than `CACHE_BYTES`.
     """
     from emsym.models.pretrained.weights import load_weights
     from emsym.models.stem.stem import find_stem
@@ -210,11 +212,11 @@ def _prototype(factory: Factory, weights: str, stamp: tuple[object, ...]) -> Bui
     if (found := _PROTOTYPES.pop(key, None)) is None:
         model = factory()
         loaded = load_weights(model, weights)
-        found = Built(model, find_stem(model, 3), loaded)
+        found = BuiltModel(model, find_stem(model, 3), loaded)
     _PROTOTYPES[key] = found  # the last asked for comes last
     sizes = {key: _bytes(built.model) for key, built in _PROTOTYPES.items()}
     for oldest in list(_PROTOTYPES)[:-1]:
-        if sum(sizes[key] for key in _PROTOTYPES) > KEPT:
+        if sum(sizes[key] for key in _PROTOTYPES) > CACHE_BYTES:
             del _PROTOTYPES[oldest]
     return found
 
@@ -224,7 +226,7 @@ def _bytes(model: nn.Module) -> int:
     return sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
 
-def _blank(factory: Factory, seed: int) -> Built:
+def _untrained_model(factory: Factory, seed: int) -> BuiltModel:
     """A network with nothing pretrained, drawn from a seed."""
     import torch
 
@@ -232,16 +234,16 @@ def _blank(factory: Factory, seed: int) -> Built:
 
     torch.manual_seed(seed)
     model = factory()
-    return Built(model, find_stem(model, 3), None)
+    return BuiltModel(model, find_stem(model, 3), None)
 
 
-def _seeded(prototype: Built, factory: Factory, seed: int) -> nn.Module:
+def _seeded_copy(prototype: BuiltModel, factory: Factory, seed: int) -> nn.Module:
     """A copy of the prototype in which all that its weights do not give is drawn from a seed."""
     import torch
 
     torch.manual_seed(seed)
     model: Any = deepcopy(prototype.model) if prototype.weights else prototype.model
-    if isinstance(factory, Smp):
+    if isinstance(factory, SmpFactory):
         factory.redraw(model)
     elif prototype.weights and hasattr(model, "encoder"):
         encoder = model.encoder.state_dict()

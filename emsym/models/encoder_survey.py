@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from emsym.errors import UserError
 from emsym.files import write_atomically
-from emsym.models.architectures import Smp
+from emsym.models.architectures import SmpFactory
 from emsym.models.encoders import DECODERS, FILE, TIMM, Encoder, encoders
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _DRAWS = frozenset(
 )
 
 
-def survey(name: str) -> Encoder:
+def measure_encoder(name: str) -> Encoder:
     """Measure one encoder anew.
 
     Networks are built and run on PyTorch's meta device, which computes and holds nothing.
@@ -42,29 +42,29 @@ def survey(name: str) -> Encoder:
     """
     with warnings.catch_warnings():  # of deprecated names, and of DPT about encoders that it takes
         warnings.simplefilter("ignore")
-        decoders, encoder = _decoders(name)
-        encoder = encoder or _plain(name)
-        stem, refused = _stem(encoder)
+        decoders, encoder = _fitting_decoders(name)
+        encoder = encoder or _timm_network(name)
+        stem, refused = _stem_or_refusal(encoder)
         return Encoder(
             name,
             _family(name),
             round(sum(weight.numel() for weight in encoder.parameters()) / 1e6, 2),
             str(stem or ""),
             tuple(read.slots.count(0) for read in stem.reads) if stem else (),
-            tuple(count for count in SLICES if _reads(encoder, stem, count)) if stem else (),
+            tuple(count for count in SLICES if _can_read(encoder, stem, count)) if stem else (),
             decoders,
             refused,
         )
 
 
-def surveys(names: Iterable[str], workers: int = 2) -> Iterator[Encoder]:
+def measure_encoders(names: Iterable[str], workers: int = 2) -> Iterator[Encoder]:
     """Measure encoders anew, in several processes; the rows come in the order of the names."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
     with ProcessPoolExecutor(workers, context, initializer=_use_one_thread) as pool:
-        yield from pool.map(survey, names)
+        yield from pool.map(measure_encoder, names)
 
 
 def _use_one_thread() -> None:
@@ -95,15 +95,15 @@ def _to_row(row: Encoder) -> dict[str, str]:
     }
 
 
-def _decoders(name: str) -> tuple[dict[str, int], nn.Module | None]:
+def _fitting_decoders(name: str) -> tuple[dict[str, int], nn.Module | None]:
     """The decoders that run with an encoder, with their sizes, and the encoder in one of them."""
     sizes: dict[str, int] = {}
     encoder = None
-    with _shared():
+    with _shared_encoders():
         for decoder in DECODERS:
             try:
-                network: Any = _built(Smp(decoder, name))
-                sizes[decoder] = _size(network)
+                network: Any = _build_on_meta(SmpFactory(decoder, name))
+                sizes[decoder] = _smallest_size(network)
             except Exception as error:  # each pair that does not go together has its own
                 if "meta tensor" in str(error):  # it tells nothing of the pair
                     raise
@@ -113,7 +113,7 @@ def _decoders(name: str) -> tuple[dict[str, int], nn.Module | None]:
 
 
 @contextmanager
-def _shared() -> Iterator[None]:
+def _shared_encoders() -> Iterator[None]:
     """Let networks share the encoders that timm builds for them: building takes half the time."""
     import timm
 
@@ -126,7 +126,7 @@ def _shared() -> Iterator[None]:
         library.create_model = original
 
 
-def _built(factory: Callable[[], nn.Module]) -> nn.Module:
+def _build_on_meta(factory: Callable[[], nn.Module]) -> nn.Module:
     """A network on the meta device, where nothing is drawn for it."""
     import torch
     from torch.overrides import TorchFunctionMode
@@ -146,7 +146,7 @@ def _built(factory: Callable[[], nn.Module]) -> nn.Module:
         return factory().to("meta").eval()
 
 
-def _size(network: nn.Module) -> int:
+def _smallest_size(network: nn.Module) -> int:
     """The height of the first stack that a network makes a mask of; raises what it raises."""
     import torch
 
@@ -165,14 +165,14 @@ def _size(network: nn.Module) -> int:
     raise first or UserError("The network gives no mask of the size of its stack.")
 
 
-def _plain(name: str) -> nn.Module:
+def _timm_network(name: str) -> nn.Module:
     """Timm's own network."""
     import timm
 
-    return _built(partial(timm.create_model, name.removeprefix(TIMM), num_classes=0))
+    return _build_on_meta(partial(timm.create_model, name.removeprefix(TIMM), num_classes=0))
 
 
-def _stem(encoder: nn.Module) -> tuple[Stem | None, str]:
+def _stem_or_refusal(encoder: nn.Module) -> tuple[Stem | None, str]:
     """What reads the stack, or why it cannot be treated."""
     from emsym.models.stem.stem import find_stem
 
@@ -182,7 +182,7 @@ def _stem(encoder: nn.Module) -> tuple[Stem | None, str]:
         return None, str(error).removeprefix("The stem cannot be treated: ")
 
 
-def _reads(encoder: nn.Module, stem: Stem, slices: int) -> bool:
+def _can_read(encoder: nn.Module, stem: Stem, slices: int) -> bool:
     """Whether the stem can be filled for so many slices."""
     from emsym.models.stem.stem import wider_stem
 
@@ -204,13 +204,13 @@ def _family(name: str) -> str:
     return module.rpartition(".")[2]
 
 
-def _rewrite() -> None:
+def _rewrite_table() -> None:
     import time
 
     start = time.perf_counter()
     names = list(encoders())
     rows = []
-    for row in surveys(names):
+    for row in measure_encoders(names):
         rows.append(row)
         told = row.refused or f"{row.stem}, {len(row.decoders)} decoders"
         print(
@@ -220,4 +220,4 @@ def _rewrite() -> None:
 
 
 if __name__ == "__main__":
-    _rewrite()
+    _rewrite_table()

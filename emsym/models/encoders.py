@@ -38,7 +38,7 @@ FILE = Path(__file__).with_suffix(".csv")
 TIMM = "tu-"
 """What segmentation-models-pytorch writes before the name of an encoder of timm."""
 WIDTH = 64
-"""The most characters of a line that `table` gives beside a name."""
+"""The most characters of a line that `encoder_summaries` gives beside a name."""
 
 SMALLEST = 64
 """The first of the sizes that networks are run with, in pixels."""
@@ -78,16 +78,18 @@ def encoders() -> Mapping[str, Encoder]:
         return {row["encoder"]: _from_row(row) for row in csv.DictReader(file)}
 
 
-def encoder_table(pattern: str = "*") -> list[tuple[str, str]]:
+def encoder_summaries(pattern: str = "*") -> list[tuple[str, str]]:
     """The names that match a shell pattern, each with what its row says, on a line of `WIDTH`.
 
-    >>> table("resnet34")
+    >>> encoder_summaries("resnet34")
     [('resnet34', ' 21.3 M  11/12 decoders  conv1 (Conv2d)')]
     """
-    return [(name, _line(row)) for name, row in encoders().items() if fnmatch(name, pattern)]
+    return [
+        (name, _summary_line(row)) for name, row in encoders().items() if fnmatch(name, pattern)
+    ]
 
 
-def _line(row: Encoder) -> str:
+def _summary_line(row: Encoder) -> str:
     first, *more = row.stem.split("; ")
     told = f"{first.partition(' ')[0]} and {len(more)} more" if more else first
     if row.refused:
@@ -97,10 +99,10 @@ def _line(row: Encoder) -> str:
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 2]} …"
 
 
-def encoder_lines(row: Encoder) -> str:
+def describe_encoder(row: Encoder) -> str:
     """All that a row says, in a few lines.
 
-    >>> print(describe(encoders()["resnet34"]))
+    >>> print(describe_encoder(encoders()["resnet34"]))
     resnet34: 21.28 million parameters, of the family resnet
     stem: conv1 (Conv2d), for 1, 3, 5, 7 or 9 slices
     decoders: unet, unetplusplus, manet, linknet, fpn, pspnet, deeplabv3, deeplabv3plus, upernet, \

@@ -93,7 +93,7 @@ def init_source(name: str) -> str | None:
     return INITS.source_digest(parse_init(name).strategy_name)
 
 
-def preserve(filled: Tensor, rgb: Tensor) -> Tensor:
+def preserve_norms(filled: Tensor, rgb: Tensor) -> Tensor:
     """`filled` (O, S, kH, kW) with the L2 norm of each filter that it has in `rgb` (O, 3, kH, kW).
 
     A filter of zeros stays one.
@@ -134,7 +134,7 @@ def list_inits(pattern: str = "*") -> list[str]:
     return INITS.names(pattern)
 
 
-def _everywhere(plane: Tensor, slices: int) -> Tensor:
+def _in_every_slice(plane: Tensor, slices: int) -> Tensor:
     """(O, kH, kW) → (O, S, kH, kW), the same in every slice."""
     return plane.unsqueeze(1).repeat(1, slices, 1, 1)
 
@@ -176,37 +176,37 @@ def smp(rgb: Tensor, slices: int) -> Tensor:
 @register_init("uniform-red")
 def uniform_red(rgb: Tensor, slices: int) -> Tensor:
     """The red plane in every slice."""
-    return _everywhere(rgb[:, 0], slices)
+    return _in_every_slice(rgb[:, 0], slices)
 
 
 @register_init("uniform-green")
 def uniform_green(rgb: Tensor, slices: int) -> Tensor:
     """The green plane in every slice: the paper's Uniform-Green."""
-    return _everywhere(rgb[:, 1], slices)
+    return _in_every_slice(rgb[:, 1], slices)
 
 
 @register_init("uniform-blue")
 def uniform_blue(rgb: Tensor, slices: int) -> Tensor:
     """The blue plane in every slice."""
-    return _everywhere(rgb[:, 2], slices)
+    return _in_every_slice(rgb[:, 2], slices)
 
 
 @register_init("uniform-mean")
 def uniform_mean(rgb: Tensor, slices: int) -> Tensor:
     """The mean of the three planes in every slice; S = 3 answers identical slices as RGB did."""
-    return _everywhere(rgb.mean(1), slices)
+    return _in_every_slice(rgb.mean(1), slices)
 
 
 @register_init("uniform-luminance")
 def uniform_luminance(rgb: Tensor, slices: int) -> Tensor:
     """The luminance .299 R + .587 G + .114 B (ITU-R BT.601) in every slice."""
-    return _everywhere(0.299 * rgb[:, 0] + 0.587 * rgb[:, 1] + 0.114 * rgb[:, 2], slices)
+    return _in_every_slice(0.299 * rgb[:, 0] + 0.587 * rgb[:, 1] + 0.114 * rgb[:, 2], slices)
 
 
 @register_init("mirror")
 def mirror(rgb: Tensor, slices: int) -> Tensor:
     """Green in the centre, (R + B)/2 in every other slice: mirrored about the centre."""
-    filled = _everywhere((rgb[:, 0] + rgb[:, 2]) / 2, slices)
+    filled = _in_every_slice((rgb[:, 0] + rgb[:, 2]) / 2, slices)
     filled[:, slices // 2] = rgb[:, 1]
     return filled
 

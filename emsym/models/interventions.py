@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from emsym.models.stem.stem import Stem, check_unscripted, mirrored, submodule
+from emsym.models.stem.stem import Stem, check_unscripted, opposite_inputs, submodule
 
 
 class MirrorTied(nn.Module):
@@ -60,7 +60,7 @@ def mirror_tie(model: nn.Module, stem: Stem) -> None:
     Raises `UserError` for TorchScript; the network is then as it was.
     """
     check_unscripted(model, stem)
-    for path, tie in ties(stem).items():
+    for path, tie in mirror_parametrisations(stem).items():
         owner, _, name = path.rpartition(".")
         module = submodule(model, owner)
         tensor = getattr(module, name)
@@ -72,11 +72,11 @@ def mirror_tie(model: nn.Module, stem: Stem) -> None:
             module.register_forward_hook(_TieStatistic(name, tie))
 
 
-def ties(stem: Stem) -> dict[str, MirrorTied]:
+def mirror_parametrisations(stem: Stem) -> dict[str, MirrorTied]:
     """What makes each tensor of a stem symmetric about the centre, by the tensor's name."""
     opposite = tuple(reversed(range(stem.slices)))
     return {
-        **{read.path: MirrorTied(mirrored(read), read.dim) for read in stem.reads},
+        **{read.path: MirrorTied(opposite_inputs(read), read.dim) for read in stem.reads},
         **{constant.name: MirrorTied(opposite, constant.dim) for constant in stem.constants},
     }
 

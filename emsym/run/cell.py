@@ -14,15 +14,15 @@ import numpy as np
 import torch
 
 from emsym.data.cards import Card
-from emsym.data.fetching.availability import locate
+from emsym.data.fetching.availability import locate_data
 from emsym.data.fetching.data_digest import data_digest
 from emsym.data.fetching.fetch import fetch
-from emsym.data.stacks import Split, splits
+from emsym.data.stacks import Split, read_splits
 from emsym.data.volume import check_volume, open_volume
 from emsym.environment import environment, peak_memory_mb
 from emsym.errors import UserError
-from emsym.files import replacing
-from emsym.models.architectures import build
+from emsym.files import atomic_replacement
+from emsym.models.architectures import build_model
 from emsym.models.inits import ZFLIP, parse_init
 from emsym.models.interventions import mirror_untie, zflip
 from emsym.protocol import Border
@@ -47,7 +47,7 @@ def load_splits(
     """
     volume = open_volume(card)
     check_volume(card, volume, slices, patch)
-    train_split, test_split, test = splits(card, volume, slices, border)
+    train_split, test_split, test = read_splits(card, volume, slices, border)
     stacked = slice(test_split.centres.start, test_split.centres.stop)
     foreground, rule = test.foreground[stacked], card.task.instances
     if test.instances is None:
@@ -114,7 +114,7 @@ class _Fetching:
 @cache  # looking may mean to read all of it
 def _require_data(card: Card, planned: str) -> None:
     """Fetch what this machine lacks. Raises `UserError` where it has other data than `planned`."""
-    if locate(card) is None:
+    if locate_data(card) is None:
         fetch(card, _Fetching(), offline=bool(os.environ.get("HF_HUB_OFFLINE")))
     if (found := data_digest(card)) != planned:
         raise UserError(
@@ -161,7 +161,7 @@ def _measure(
             job.card, protocol.slices, recipe.patch, protocol.border
         )
     with timed(seconds, "model"):
-        built = build(cell.architecture, cell.init, protocol.slices, job.weights, cell.seed)
+        built = build_model(cell.architecture, cell.init, protocol.slices, job.weights, cell.seed)
     model = built.model.to(device)
     train_split = train_split.to(device)
     with timed(seconds, "train"):
@@ -184,7 +184,7 @@ def _measure(
         save_example(examples, job.key, DenseLogits(model), test_split, protocol.scoring)
     if networks is not None:
         mirror_untie(model)  # plain weights, that fit any network of this architecture
-        with replacing(networks / f"{job.key}.pt") as partial:
+        with atomic_replacement(networks / f"{job.key}.pt") as partial:
             torch.save({name: each.cpu() for name, each in model.state_dict().items()}, partial)
     scores, missing = summarise(columns.images)
     return {

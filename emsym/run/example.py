@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from emsym.data.stacks import Some, Split
-from emsym.files import replacing
+from emsym.data.stacks import Split, SplitSubset
+from emsym.files import atomic_replacement
 from emsym.protocol import Scoring
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.measure import measure
@@ -25,7 +25,7 @@ def example(dense: DenseLogits, test: Split, scoring: Scoring) -> dict[str, np.n
     index = len(test) // 2
     targets = scoring.targets
     target = "true-foreground" if "true-foreground" in targets else targets[0]
-    some = Some(test, [index])
+    some = SplitSubset(test, [index])
     found = next(measure(dense, some, [target], scoring.attributions[:1], scoring.thresholds[0]))
     assert found.truth is not None
     kept = {
@@ -42,7 +42,7 @@ def example(dense: DenseLogits, test: Split, scoring: Scoring) -> dict[str, np.n
 def save_example(folder: Path, key: str, dense: DenseLogits, test: Split, scoring: Scoring) -> None:
     """Write `example` as KEY.npz. Raises `UserError` where the folder cannot be written."""
     arrays: dict[str, Any] = example(dense, test, scoring)
-    with replacing(folder / f"{key}.npz") as partial, partial.open("wb") as file:
+    with atomic_replacement(folder / f"{key}.npz") as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 

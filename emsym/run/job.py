@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emsym.data.cards import Card, load_card
-from emsym.data.fetching.availability import locate
+from emsym.data.fetching.availability import locate_data
 from emsym.data.fetching.data_digest import data_digest
 from emsym.models.architectures import ARCHITECTURES
 from emsym.models.inits import init_source, parse_init
@@ -96,7 +96,7 @@ def jobs(protocol: Protocol) -> list[Job]:
     """
     chosen = cards(protocol)
     data = {name: data_digest(card) for name, card in chosen.items()}
-    places = {name: locate(card) for name, card in chosen.items()}
+    places = {name: locate_data(card) for name, card in chosen.items()}
     inits = {name: init_source(name) for name in protocol.inits}
     architectures = {name: ARCHITECTURES.source_digest(name) for name in protocol.architectures}
     scoring = scoring_sources(protocol)

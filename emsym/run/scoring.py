@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from emsym.data.cards import Card
-from emsym.data.stacks import Some, Split, evenly
+from emsym.data.stacks import Split, SplitSubset, evenly_spaced
 from emsym.protocol import Protocol, Scoring
 from emsym.run.store.record import Column, OverTrainingResult
 from emsym.run.timing import timed
@@ -26,9 +26,9 @@ class ScoresOverTraining:
         """Nothing is measured until it is called."""
         settings = protocol.scoring.over_training
         self.steps = settings.steps if settings else ()
-        chosen = evenly(len(test), settings.sections if settings else 1)
+        chosen = evenly_spaced(len(test), settings.sections if settings else 1)
         self.found = OverTrainingResult(sections=[test.sections[index] for index in chosen])
-        self._dense, self._scoring, self._some = dense, protocol.scoring, Some(test, chosen)
+        self._dense, self._scoring, self._some = dense, protocol.scoring, SplitSubset(test, chosen)
 
     def __call__(self, step: int) -> None:
         """Measure now, after so many steps."""
@@ -113,7 +113,7 @@ class Faithful:
     def __init__(self, test: Split, scoring: Scoring) -> None:
         """Nothing is kept yet."""
         self._settings, self._names, self._count = scoring.faithfulness, scoring.maps, len(test)
-        self._chosen = evenly(len(test), scoring.faithfulness.sections)
+        self._chosen = evenly_spaced(len(test), scoring.faithfulness.sections)
         self._kept: list[tuple[Tensor, ...]] = []
 
     def keep(self, found: Measurement) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from skimage.measure import label
 from skimage.metrics import adapted_rand_error
 
-from emsym.data.labels import dense, instances_2d
+from emsym.data.labels import instances_2d, sequential_ids
 
 Instances = Literal["foreground", "between"]
 
@@ -77,4 +77,4 @@ def arand_3d(predicted: np.ndarray, truth: np.ndarray) -> float | None:
 
     scikit-image counts pairs in a table as large as the largest id.
     """
-    return arand(predicted, dense(truth))
+    return arand(predicted, sequential_ids(truth))

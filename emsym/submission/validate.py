@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from emsym.data.cards import Card, list_cards, load_card
-from emsym.data.fetching.availability import locate
+from emsym.data.fetching.availability import locate_data
 from emsym.data.fetching.data_digest import data_digest, published_digest
 from emsym.errors import UserError
 from emsym.models.architectures import ARCHITECTURES
@@ -168,7 +168,7 @@ def _card(name: str, listed: dict[str, str], folder: Path) -> Card | None:
 
 def _digest_here(card: Card, source: str) -> str | None:
     """That of the data on this machine, where it came from the same source."""
-    place = locate(card)
+    place = locate_data(card)
     return data_digest(card) if place and place.source == source else None
 
 

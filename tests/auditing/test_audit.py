@@ -21,8 +21,8 @@ from emsym.auditing.result import Audit, Interval
 from emsym.auditing.verdict import ratio
 from emsym.cli import main
 from emsym.data.cards import load_card
-from emsym.data.phantoms import generate
-from emsym.data.stacks import splits
+from emsym.data.phantoms import generate_phantom
+from emsym.data.stacks import read_splits
 from emsym.data.volume import open_volume
 from emsym.errors import UserError
 from emsym.models.architectures import ARCHITECTURES
@@ -44,7 +44,7 @@ class Weighted(nn.Module):
         return torch.tanh(x * self.weights).sum(1, keepdim=True)
 
 
-PHANTOM = generate("neurites", (12, 64, 96), 0)
+PHANTOM = generate_phantom("neurites", (12, 64, 96), 0)
 VOLUME, LABELS = PHANTOM.image, PHANTOM.semantic == 1
 
 
@@ -241,7 +241,7 @@ def test_progress_is_told() -> None:
 
 def test_a_cards_test_split_gives_the_numbers_of_its_cell(tiny: Path) -> None:
     card = load_card(str(tiny.with_name("tiny-a.toml")))
-    _, split, _ = splits(card, open_volume(card), 3, "skip")
+    _, split, _ = read_splits(card, open_volume(card), 3, "skip")
     torch.manual_seed(0)
     model = ARCHITECTURES.get("linknet-tu-test_efficientnet")().eval()
     methods = ("saliency", "input-x-gradient", SHAPLEY)

@@ -12,7 +12,7 @@ import tifffile
 import torch
 
 from emsym.cli import main
-from emsym.data.phantoms import generate
+from emsym.data.phantoms import generate_phantom
 from emsym.models.architectures import ARCHITECTURES
 
 BENCH = Path(sys.executable).with_name("emsym-bench")
@@ -39,7 +39,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     torch.save(ARCHITECTURES.get(NAME)().state_dict(), folder / "net.pt")
     torch.save(torch.nn.Conv2d(3, 1, 1), folder / "whole.pt")
-    phantom = generate("neurites", (8, 64, 64), 0)
+    phantom = generate_phantom("neurites", (8, 64, 64), 0)
     tifffile.imwrite(folder / "image.tif", phantom.image)
     tifffile.imwrite(folder / "labels.tif", (phantom.semantic == 1).astype(np.uint8))
     (folder / "mine.py").write_text(PLUGIN)

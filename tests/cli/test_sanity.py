@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from emsym.cli import main
-from emsym.data.phantoms import generate
+from emsym.data.phantoms import generate_phantom
 from emsym.models.architectures import ARCHITECTURES
 from emsym.scores.attribution.methods import ATTRIBUTIONS
 
@@ -61,7 +61,7 @@ def _one_thread_and_no_trace() -> Iterator[None]:
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network that has learned a phantom's membranes, the phantom, and a plug-in."""
     folder = tmp_path_factory.mktemp("sanity")
-    phantom = generate("neurites", (10, 64, 64), 0)
+    phantom = generate_phantom("neurites", (10, 64, 64), 0)
     labels = (phantom.semantic == 1).astype(np.uint8)
     grey = torch.from_numpy((phantom.image - phantom.image.mean()) / phantom.image.std()).float()
     x = torch.stack([grey[z - 1 : z + 2] for z in range(1, 9)])

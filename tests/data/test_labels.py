@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from skimage.measure import label
 from skimage.segmentation import find_boundaries
 
-from emsym.data.labels import boundaries, dense, instances_2d
+from emsym.data.labels import boundaries, instances_2d, sequential_ids
 
 TYPES = [np.uint8, np.int16, np.uint32, np.int64, np.uint64]
 
@@ -42,7 +42,7 @@ def test_boundaries_are_as_defined(ids, width):
 
 @given(volumes())
 def test_boundaries_are_those_of_scikit_image(ids):
-    small = dense(ids)  # scikit-image takes large ids for floats, and confuses them
+    small = sequential_ids(ids)  # scikit-image takes large ids for floats, and confuses them
     theirs = [find_boundaries(section, connectivity=1, mode="thick") for section in small]
     np.testing.assert_array_equal(boundaries(ids), np.stack(theirs) | (ids == 0))
 
@@ -54,7 +54,7 @@ def test_boundaries_know_no_direction_and_no_names(ids, width):
     np.testing.assert_array_equal(
         boundaries(ids.transpose(0, 2, 1)[:, ::-1], width), found.transpose(0, 2, 1)[:, ::-1]
     )
-    np.testing.assert_array_equal(boundaries(dense(ids), width), found)
+    np.testing.assert_array_equal(boundaries(sequential_ids(ids), width), found)
     np.testing.assert_array_equal(boundaries(ids[0], width), found[0])
     assert (boundaries(ids, width + 1) >= found).all()
 
@@ -79,7 +79,7 @@ def test_pieces_are_the_components_of_each_section(ids):
 
 @given(volumes())
 def test_dense_ids_are_in_the_same_order(ids):
-    found = dense(ids)
+    found = sequential_ids(ids)
     assert found.dtype == np.int32
     known = np.unique(ids[ids != 0])
     np.testing.assert_array_equal(found[ids == 0], 0)
@@ -87,10 +87,10 @@ def test_dense_ids_are_in_the_same_order(ids):
 
 
 def test_zero_stays_zero_beside_negative_ids():
-    assert dense(np.array([[-5, 0, 3]])).tolist() == [[1, 0, 2]]
+    assert sequential_ids(np.array([[-5, 0, 3]])).tolist() == [[1, 0, 2]]
 
 
-@pytest.mark.parametrize("function", [boundaries, instances_2d, dense])
+@pytest.mark.parametrize("function", [boundaries, instances_2d, sequential_ids])
 @pytest.mark.parametrize("dtype", [np.float32, bool])
 def test_ids_are_integers(function, dtype):
     with pytest.raises(TypeError, match="integers"):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from emsym.data.phantoms import KINDS, MIN_SHAPE, Phantom, draw_fields, generate, render
+from emsym.data.phantoms import KINDS, MIN_SHAPE, Phantom, draw_fields, generate_phantom, render
 
 SHAPE = (20, 80, 72)
 FRACTIONS = {  # of each class from 1 on, in one volume of SHAPE
@@ -17,7 +17,7 @@ FRACTIONS = {  # of each class from 1 on, in one volume of SHAPE
 
 @pytest.fixture(scope="module", params=KINDS)
 def phantom(request):
-    return request.param, generate(request.param, SHAPE, 1)
+    return request.param, generate_phantom(request.param, SHAPE, 1)
 
 
 # --- each volume is the mirror image of an equally likely one -------------------------------------
@@ -27,7 +27,7 @@ def phantom(request):
 @pytest.mark.parametrize(("shape", "seed"), [(SHAPE, 0), ((13, 65, 64), 1), (MIN_SHAPE, 2)])
 def test_render_is_equivariant(kind, shape, seed):
     fields = draw_fields(kind, shape, seed)
-    there, back = render(fields), render(fields.mirrored())
+    there, back = render(fields), render(fields.mirror_image())
     np.testing.assert_array_equal(back.semantic, there.semantic[::-1])
     np.testing.assert_array_equal(back.instances, there.instances[::-1])
     # A sum in another order may round to the next grey value.
@@ -47,8 +47,8 @@ def _arrays(fields):
 @pytest.mark.parametrize("kind", KINDS)
 def test_mirrored_is_an_involution(kind):
     fields = draw_fields(kind, MIN_SHAPE, 0)
-    once = dict(_arrays(fields.mirrored()))
-    twice = dict(_arrays(fields.mirrored().mirrored()))
+    once = dict(_arrays(fields.mirror_image()))
+    twice = dict(_arrays(fields.mirror_image().mirror_image()))
     for name, values in _arrays(fields):
         np.testing.assert_array_equal(twice[name], values)
         assert once[name].dtype == values.dtype
@@ -93,7 +93,7 @@ def _odd_moments(fields):
 @pytest.mark.parametrize("kind", KINDS)
 def test_draws_are_symmetric(kind):
     moments = [_odd_moments(draw_fields(kind, MIN_SHAPE, seed)) for seed in range(50)]
-    mirrored = _odd_moments(draw_fields(kind, MIN_SHAPE, 0).mirrored())
+    mirrored = _odd_moments(draw_fields(kind, MIN_SHAPE, 0).mirror_image())
     np.testing.assert_allclose(mirrored, -np.array(moments[0]), rtol=1e-2, atol=1e-4)
     assert np.abs(_t(moments)).max() < 4
 
@@ -176,7 +176,7 @@ TAMPERED = {
 
 @pytest.fixture(scope="module", params=KINDS)
 def volumes(request):
-    return [generate(request.param, (12, 64, 48), seed) for seed in range(30)]
+    return [generate_phantom(request.param, (12, 64, 48), seed) for seed in range(30)]
 
 
 def test_volumes_have_no_direction(volumes):
@@ -214,7 +214,7 @@ def test_instances_agree_with_classes(phantom):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("kind", KINDS)
 def test_foreground_fractions(kind, seed):
-    semantic = generate(kind, SHAPE, seed).semantic
+    semantic = generate_phantom(kind, SHAPE, seed).semantic
     fractions = np.bincount(semantic.ravel())[1:] / semantic.size
     for fraction, (low, high) in zip(fractions, FRACTIONS[kind], strict=True):
         assert low < fraction < high
@@ -239,7 +239,7 @@ def test_adjacent_sections_know_of_the_central_one(phantom):
 
 def test_the_seed_decides(phantom):
     kind, volume = phantom
-    again, other = generate(kind, SHAPE, 1), generate(kind, SHAPE, 2)
+    again, other = generate_phantom(kind, SHAPE, 1), generate_phantom(kind, SHAPE, 2)
     for name in Phantom.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(again, name), getattr(volume, name))
         assert not np.array_equal(getattr(other, name), getattr(volume, name))
@@ -247,15 +247,15 @@ def test_the_seed_decides(phantom):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_smallest_shape(kind):
-    assert generate(kind, MIN_SHAPE, 0).image.shape == MIN_SHAPE
+    assert generate_phantom(kind, MIN_SHAPE, 0).image.shape == MIN_SHAPE
 
 
 def test_unknown_kind_is_named_with_the_known_ones():
     with pytest.raises(ValueError, match=r"'axons'.*neurites, mitochondria, fibres"):
-        generate("axons", SHAPE, 0)
+        generate_phantom("axons", SHAPE, 0)
 
 
 @pytest.mark.parametrize("shape", [(7, 32, 32), (8, 31, 32), (8, 32, 31), (64, 64)])
 def test_too_small_a_shape_names_the_smallest(shape):
     with pytest.raises(ValueError, match=r"at least \(8, 32, 32\)"):
-        generate("fibres", shape, 0)
+        generate_phantom("fibres", shape, 0)

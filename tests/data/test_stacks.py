@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from emsym.data.cards import load_card
-from emsym.data.stacks import Normalisation, Split, splits
+from emsym.data.stacks import Normalisation, Split, read_splits
 from emsym.data.volume import Sections
 
 SHAPE = (11, 20, 24)
@@ -242,7 +242,7 @@ def test_elastic_moves_pixels_a_little():
 
 def test_normalisation_is_of_the_training_split_alone():
     card, volume = flat()
-    train, test = (split[:][0] for split in splits(card, volume, 1, "skip")[:2])
+    train, test = (split[:][0] for split in read_splits(card, volume, 1, "skip")[:2])
     assert train.mean().item() == pytest.approx(0, abs=1e-5)
     assert train.std(correction=0).item() == pytest.approx(1, abs=1e-5)
     grey = volume.image[2:8].astype(np.float64)
@@ -251,14 +251,14 @@ def test_normalisation_is_of_the_training_split_alone():
     changed = volume.image.copy()
     changed[8:] = 255 - changed[8:]
     changed[:2] = 255
-    again = splits(card, InMemory(changed, volume.foreground), 1, "skip")[0]
+    again = read_splits(card, InMemory(changed, volume.foreground), 1, "skip")[0]
     assert torch.equal(again[:][0], train)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_the_scale_is_numpys(dtype):
     image = np.random.default_rng(0).integers(0, 256, (5, 30, 40)).astype(dtype)
-    scale = Normalisation.of(image)
+    scale = Normalisation.from_image(image)
     assert scale.mean == pytest.approx(image.mean(dtype=np.float64), rel=1e-12)
     assert scale.sd == pytest.approx(image.std(dtype=np.float64), rel=1e-12)
 
@@ -267,10 +267,10 @@ def test_the_scale_is_numpys(dtype):
 def test_a_split_holds_grey_levels_in_as_few_bytes_as_torch_can(dtype):
     card, volume = flat()
     stored = InMemory(volume.image.astype(dtype), volume.foreground)
-    train, _, _ = splits(card, stored, 3, "skip")
+    train, _, _ = read_splits(card, stored, 3, "skip")
     assert train.image.element_size() == (1 if dtype is np.uint8 else 4)
     assert train.foreground.element_size() == 1
-    assert torch.equal(train[:][0], splits(card, volume, 3, "skip")[0][:][0])
+    assert torch.equal(train[:][0], read_splits(card, volume, 3, "skip")[0][:][0])
 
 
 @pytest.mark.parametrize("border", ["skip", "mirror"])
@@ -278,7 +278,7 @@ def test_a_split_holds_grey_levels_in_as_few_bytes_as_torch_can(dtype):
 def test_stacks_never_leave_their_split(slices, border):
     card, volume = flat()
     levels = np.broadcast_to(np.arange(16, dtype=np.float32)[:, None, None], (16, 8, 8))
-    train, test, _ = splits(card, InMemory(levels.copy(), volume.foreground), slices, border)
+    train, test, _ = read_splits(card, InMemory(levels.copy(), volume.foreground), slices, border)
     scale = train.scale
     generator = torch.Generator().manual_seed(0)
     for split, (start, stop) in ((train, (2, 8)), (test, (8, 14))):
@@ -292,13 +292,13 @@ def test_stacks_never_leave_their_split(slices, border):
 
 def test_labels_belong_to_the_sections_that_the_split_names():
     card, volume = flat()
-    for split in splits(card, volume, 5, "skip")[:2]:
+    for split in read_splits(card, volume, 5, "skip")[:2]:
         _, labels = split[:]
         np.testing.assert_array_equal(labels.numpy(), volume.foreground[split.sections])
 
 
 def test_constant_training_image_stays_finite():
-    scale = Normalisation.of(np.full((3, 4, 4), 7.0))
+    scale = Normalisation.from_image(np.full((3, 4, 4), 7.0))
     assert torch.equal(scale(torch.full((1, 4, 4), 7.0)), torch.zeros(1, 4, 4))
 
 
@@ -310,7 +310,7 @@ def test_the_scale_is_the_same_on_any_number_of_threads():
         scales = []
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            scales.append(Normalisation.of(image))
+            scales.append(Normalisation.from_image(image))
     finally:
         torch.set_num_threads(before)
     assert scales[0] == scales[1] == scales[2]

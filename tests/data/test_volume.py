@@ -14,7 +14,7 @@ from PIL import Image
 
 from emsym.data.cards import Card, load_card
 from emsym.data.labels import boundaries
-from emsym.data.phantoms import generate
+from emsym.data.phantoms import generate_phantom
 from emsym.data.reading import lazy_array
 from emsym.data.reading.rows import Rows
 from emsym.data.volume import check_split, check_volume, open_volume
@@ -252,7 +252,7 @@ def test_phantom_has_two_label_layers(kind):
         tasks={"one": task | {"instances": "foreground"}},
         split={"train": (0, 4), "test": (4, 8)},
     )
-    phantom = generate(kind, (8, 48, 40), 3)
+    phantom = generate_phantom(kind, (8, 48, 40), 3)
     part = open_volume(card).read(2, 8, instances=True)
     np.testing.assert_array_equal(part.image, phantom.image[2:])
     np.testing.assert_array_equal(part.foreground, phantom.semantic[2:] == 1)

@@ -11,7 +11,7 @@ from emsym.errors import UserError
 from emsym.models.architectures import (
     _PROTOTYPES,
     ARCHITECTURES,
-    Smp,
+    SmpFactory,
     create_model,
     list_architectures,
     register_architecture,
@@ -158,7 +158,7 @@ def test_networks_asked_for_in_turn_are_built_once_each(weights, loaded):
 
 
 def test_no_more_networks_are_kept_than_there_is_room_for(weights, loaded, monkeypatch):
-    monkeypatch.setattr("emsym.models.architectures.KEPT", 0)
+    monkeypatch.setattr("emsym.models.architectures.CACHE_BYTES", 0)
     names = [NAME, NAME.replace("unet", "fpn")]
     for name in (*names, *names):
         create_model(name, weights=weights)
@@ -187,7 +187,7 @@ def test_threads_build_the_same_networks(weights):
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_what_is_drawn_anew_is_drawn_as_the_constructor_does(decoder):
-    factory = Smp(decoder, "tu-test_vit" if decoder == "dpt" else "tu-test_resnet")
+    factory = SmpFactory(decoder, "tu-test_vit" if decoder == "dpt" else "tu-test_resnet")
     model, other = factory(), factory()
     fresh = [name for name in model.state_dict() if not name.startswith("encoder.")]
     with torch.no_grad():

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
-from emsym.models.encoder_survey import SLICES, survey, surveys, write_table
-from emsym.models.encoders import FILE, TIMM, WIDTH, Encoder, encoder_table, encoders
+from emsym.models.encoder_survey import SLICES, measure_encoder, measure_encoders, write_table
+from emsym.models.encoders import FILE, TIMM, WIDTH, Encoder, encoder_summaries, encoders
 from emsym.models.inits import INITS
 from emsym.models.stem.fill import fill_stem
 from emsym.models.stem.stem import find_stem
@@ -69,7 +69,7 @@ def test_it_is_written_as_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_reading_it_imports_nothing_slow() -> None:
     code = (
         "import sys\n"
-        "from emsym.models.encoders import encoder_table as table\n"
+        "from emsym.models.encoders import encoder_summaries as table\n"
         "assert table('resnet34')\n"
         "print({'torch', 'timm', 'numpy', 'pandas'} & set(sys.modules))"
     )
@@ -78,23 +78,23 @@ def test_reading_it_imports_nothing_slow() -> None:
 
 
 def test_lines_fit_a_terminal() -> None:
-    lines = encoder_table()
+    lines = encoder_summaries()
     assert len(lines) == len(encoders())
     assert max(len(line) for _, line in lines) <= WIDTH
     assert max(len(name) for name, _ in lines) + 2 + WIDTH <= 100
-    assert [name for name, _ in encoder_table("tu-csat*")] == ["tu-csatv2"]
-    assert "refused: " in encoder_table("tu-csatv2")[0][1]
+    assert [name for name, _ in encoder_summaries("tu-csat*")] == ["tu-csatv2"]
+    assert "refused: " in encoder_summaries("tu-csatv2")[0][1]
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_row_is_what_is_measured(name: str) -> None:
-    assert survey(name) == encoders()[name]
+    assert measure_encoder(name) == encoders()[name]
 
 
 @pytest.mark.slow
 def test_every_row_is_what_is_measured() -> None:
     rows = encoders()
-    told = [_difference(rows[row.name], row) for row in surveys(rows)]
+    told = [_difference(rows[row.name], row) for row in measure_encoders(rows)]
     assert not [line for line in told if line]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from emsym.data.cards import is_inside
-from emsym.data.fetching.fetched_files import BadFile, check_space
+from emsym.data.fetching.fetched_files import InvalidFileError, check_space
 from emsym.errors import UserError
 
 ZIP, TAR = (".zip",), (".tar", ".tar.gz", ".tgz")
@@ -21,7 +21,7 @@ ARRAY = ".zarr.zip"
 """An array that is read as it is."""
 CHUNK = 1 << 20
 
-_BY_NAMES = (None, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+_NAME_ERRORS = (None, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 """Errors that names of an archive's members bring about."""
 
 
@@ -46,27 +46,27 @@ def unpack(archive: Path, folder: Path, taken: Collection[str] = ()) -> dict[str
 
     Nothing is written where a member would leave the folder, is a link or a device, or has one of
     the names `taken`, or where the disk has no room; and nothing is in its place before all is
-    unpacked. Raises `BadFile`, naming the member, or saying how the archive is damaged.
+    unpacked. Raises `InvalidFileError`, naming the member, or saying how the archive is damaged.
     """
     aside = folder / f".{archive.name}.unpacking"  # on the same disk, so that moving is renaming
     shutil.rmtree(aside, ignore_errors=True)
     try:
         with _members(archive) as members:
             for member in members:
-                _check(archive, member, taken)
+                _check_member(archive, member, taken)
             check_space(folder, sum(member.size for member in members))
-            sums = {_path(member): _write(member, aside) for member in members}
+            sums = {_member_path(member): _write_member(member, aside) for member in members}
         for name in sums:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (aside / name).replace(folder / name)
     except OSError as error:
-        if error.errno not in _BY_NAMES:  # the disk's fault, not the archive's
+        if error.errno not in _NAME_ERRORS:  # the disk's fault, not the archive's
             raise
-        raise BadFile(f"{archive.name} is damaged ({error})") from error
+        raise InvalidFileError(f"{archive.name} is damaged ({error})") from error
     except UserError:
         raise
     except Exception as error:  # whatever reading a damaged archive raises
-        raise BadFile(f"{archive.name} is damaged ({error})") from error
+        raise InvalidFileError(f"{archive.name} is damaged ({error})") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return sums
@@ -97,24 +97,26 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
             ]
 
 
-def _path(member: _Member) -> str:
+def _member_path(member: _Member) -> str:
     return PurePosixPath(member.name).as_posix()  # without ./
 
 
-def _check(archive: Path, member: _Member, taken: Collection[str]) -> None:
+def _check_member(archive: Path, member: _Member, taken: Collection[str]) -> None:
     wrong = None
     if not is_inside(member.name):
         wrong = "lies outside of it"
     elif not member.is_file:
         wrong = "is a link or a device"
-    elif _path(member) in taken:
+    elif _member_path(member) in taken:
         wrong = "has the name of another file"
     if wrong:
-        raise BadFile(f"{archive.name} is not unpacked: its member '{member.name}' {wrong}")
+        raise InvalidFileError(
+            f"{archive.name} is not unpacked: its member '{member.name}' {wrong}"
+        )
 
 
-def _write(member: _Member, folder: Path) -> str:
-    target = folder / _path(member)
+def _write_member(member: _Member, folder: Path) -> str:
+    target = folder / _member_path(member)
     target.parent.mkdir(parents=True, exist_ok=True)
     sha = hashlib.sha256()
     with target.open("wb") as file, member.open() as content:

@@ -6,13 +6,13 @@ from pathlib import Path, PurePosixPath
 
 from emsym.data.cards import Card, Files, Source
 from emsym.data.fetching.archives import is_archive
-from emsym.data.fetching.fetched_files import Fetched, read_marker, source_folder
+from emsym.data.fetching.fetched_files import FetchedFile, read_marker, source_folder
 from emsym.errors import UserError
 from emsym.paths import cards_folder
 
 
 @dataclass(frozen=True)
-class Located:
+class DataLocation:
     """Where a card's data is on this machine."""
 
     source: str
@@ -21,9 +21,11 @@ class Located:
     """The checksums of the files that the card needs; none for those that lie beside the card."""
 
 
-def needed(card: Card, source: Source) -> list[str]:
+def needed_files(card: Card, source: Source) -> list[str]:
     """The files that the card's tasks need: all archives, and those that its paths name."""
-    patterns = [PurePosixPath(path).parts for files in arrays(card, source) for path in files.paths]
+    patterns = [
+        PurePosixPath(path).parts for files in needed_arrays(card, source) for path in files.paths
+    ]
 
     def is_named(name: str) -> bool:
         parts = PurePosixPath(name).parts  # may be longer: an array can be a folder
@@ -35,25 +37,27 @@ def needed(card: Card, source: Source) -> list[str]:
     return [name for name in source.files if is_archive(name) or is_named(name)]
 
 
-def arrays(card: Card, source: Source) -> list[Files]:
+def needed_arrays(card: Card, source: Source) -> list[Files]:
     """The image and the label layers that the card's tasks need."""
     return [source.image, *(source.labels[layer] for layer in card.layers())]
 
 
-def locate(card: Card) -> Located | None:
+def locate_data(card: Card) -> DataLocation | None:
     """The first source that lies beside the card or is complete on this machine."""
     if not card.sources:
-        return Located("phantom", card.folder, {})
+        return DataLocation("phantom", card.folder, {})
     for name, source in card.sources.items():
         folder = source_folder(card, name)
         files = read_marker(folder) if source.files else {}
-        if not missing(card, source, folder, files):
-            sums = {needs: files[needs].checksum for needs in needed(card, source)}
-            return Located(name, folder, sums)
+        if not missing_files(card, source, folder, files):
+            sums = {needs: files[needs].checksum for needs in needed_files(card, source)}
+            return DataLocation(name, folder, sums)
     return None
 
 
-def missing(card: Card, source: Source, folder: Path, files: dict[str, Fetched]) -> list[str]:
+def missing_files(
+    card: Card, source: Source, folder: Path, files: dict[str, FetchedFile]
+) -> list[str]:
     """The needed files of a source that are not there whole, or are not those of the card.
 
     `files` is what the folder's marker tells. Of a source that lies beside its card, the paths that
@@ -62,32 +66,32 @@ def missing(card: Card, source: Source, folder: Path, files: dict[str, Fetched])
     if not source.files:
         from emsym.data.reading.readers import find_files
 
-        paths = (path for array in arrays(card, source) for path in array.paths)
+        paths = (path for array in needed_arrays(card, source) for path in array.paths)
         return [path for path in dict.fromkeys(paths) if not find_files(folder, path)]
     return [
         name
-        for name in needed(card, source)
+        for name in needed_files(card, source)
         if name not in files
-        or source.remote(name).checksum not in (None, files[name].checksum)
-        or not files[name].is_whole(folder, name)
+        or source.remote_file(name).checksum not in (None, files[name].checksum)
+        or not files[name].is_complete(folder, name)
     ]
 
 
-def require(card: Card) -> Located:
+def require_data(card: Card) -> DataLocation:
     """Where the data is. Raises `UserError` that tells what is missing and how it is got."""
-    if located := locate(card):
+    if located := locate_data(card):
         return located
     name, source = next(iter(card.sources.items()))
     folder = source_folder(card, name)
-    names = missing(card, source, folder, read_marker(folder))
+    names = missing_files(card, source, folder, read_marker(folder))
     if not any(source.files for source in card.sources.values()):
         raise UserError(
             f"There is no file at {folder / names[0]}: correct 'path' in the card of '{card.name}'."
         )
     raise UserError(
         f"The data set '{card.name}' is not on this machine, {first_few(names)} "
-        f"{'is' if len(names) == 1 else 'are'} missing{_weight(source, names)}: "
-        f"`{command(card)}` downloads it, and with `--from DIR` it takes files that you have."
+        f"{'is' if len(names) == 1 else 'are'} missing{_total_size(source, names)}: "
+        f"`{fetch_command(card)}` downloads it, and with `--from DIR` it takes files that you have."
     )
 
 
@@ -96,14 +100,14 @@ def first_few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _weight(source: Source, names: list[str]) -> str:
+def _total_size(source: Source, names: list[str]) -> str:
     from rich.filesize import decimal
 
-    sizes = [source.remote(name).size or 0 for name in names]
+    sizes = [source.remote_file(name).size or 0 for name in names]
     return f" ({'' if all(sizes) else 'over '}{decimal(sum(sizes))})" if any(sizes) else ""
 
 
-def command(card: Card) -> str:
+def fetch_command(card: Card) -> str:
     """The command that fetches a card."""
     name = card.name
     if card.folder != cards_folder():  # found by its path only

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from emsym.data.cards import Card, Files, Source
-from emsym.data.fetching.availability import arrays, locate, needed
+from emsym.data.fetching.availability import locate_data, needed_arrays, needed_files
 from emsym.protocol import json_digest as digest_of
 
 
@@ -15,15 +15,15 @@ def data_digest(card: Card) -> str:
     """
     if card.phantom is not None:
         return _digest_of_phantom(card)
-    located = locate(card)
+    located = locate_data(card)
     source = card.sources[located.source if located else next(iter(card.sources))]
     sums: Any
     if not source.files:
-        sums = _sums(card.folder, arrays(card, source))
+        sums = _checksums_beside_card(card.folder, needed_arrays(card, source))
     elif located:
         sums = located.sums
     else:
-        sums = _published(card, source)
+        sums = _published_checksums(card, source)
     return _digest_of_source(card, source, sums)
 
 
@@ -34,34 +34,34 @@ def published_digest(card: Card, source: str) -> str | None:
     """
     if card.phantom is not None:
         return _digest_of_phantom(card)
-    sums = _published(card, card.sources[source])
+    sums = _published_checksums(card, card.sources[source])
     known = sums and all(sums.values())
     return _digest_of_source(card, card.sources[source], sums) if known else None
 
 
-def _published(card: Card, source: Source) -> dict[str, str | None]:
-    return {name: source.remote(name).checksum for name in needed(card, source)}
+def _published_checksums(card: Card, source: Source) -> dict[str, str | None]:
+    return {name: source.remote_file(name).checksum for name in needed_files(card, source)}
 
 
 def _digest_of_phantom(card: Card) -> str:
     assert card.phantom is not None
-    return digest_of([*_deciding(card), card.phantom.model_dump()])
+    return digest_of([*_deciding_fields(card), card.phantom.model_dump()])
 
 
 def _digest_of_source(card: Card, source: Source, sums: Any) -> str:
     layers = {layer: source.labels[layer].model_dump() for layer in card.layers()}
-    return digest_of([*_deciding(card), source.image.model_dump(), layers, sums])
+    return digest_of([*_deciding_fields(card), source.image.model_dump(), layers, sums])
 
 
-def _deciding(card: Card) -> list[Any]:
+def _deciding_fields(card: Card) -> list[Any]:
     return [card.name, card.task.model_dump(), card.split.model_dump()]
 
 
-def _sums(folder: Path, arrays: list[Files]) -> list[list[str]]:
+def _checksums_beside_card(folder: Path, needed_arrays: list[Files]) -> list[list[str]]:
     import pooch
 
     from emsym.data.reading.lazy_array import array_files
 
-    found = [array_files(folder, files) for files in arrays]
+    found = [array_files(folder, files) for files in needed_arrays]
     sums = {path: pooch.file_hash(path) for path in {path for each in found for path in each}}
     return [[sums[path] for path in each] for each in found]

@@ -47,10 +47,11 @@ class DownloadListener(Protocol):
         """One sentence."""
 
 
-class _AgainError(Exception):
+class RetryError(Exception):
     """What failed may go well later, after `wait` seconds if the server said so."""
 
     def __init__(self, why: str, wait: float | None = None) -> None:
+        """`wait` is None where the server did not say how long."""
         super().__init__(why)
         self.wait = wait
 
@@ -79,11 +80,11 @@ def download(
 
     part.parent.mkdir(parents=True, exist_ok=True)
     with requests.Session() as session:
-        _patiently(lambda: _continue(session, url, part, checked, name, watcher), watcher, reached)
+        retry(lambda: _continue_part(session, url, part, checked, name, watcher), watcher, reached)
     link_or_copy(part, Path(output_file))
 
 
-def discard(part: Path) -> None:
+def discard_part(part: Path) -> None:
     """Delete a part, if there is one, with what is known of it."""
     part.unlink(missing_ok=True)
     _sidecar(part).unlink(missing_ok=True)
@@ -98,7 +99,7 @@ def link_or_copy(file: Path, target: Path) -> None:
         shutil.copyfile(file, target)
 
 
-def resolve(url: str, watcher: DownloadListener) -> tuple[str, str | None]:
+def resolve_address(url: str, watcher: DownloadListener) -> tuple[str, str | None]:
     """Where a file lies, and its checksum if the record of a DOI tells one.
 
     Anything but ``doi:10.…/file name`` is its own address. Raises `UserError`, whatever doi.org and
@@ -106,10 +107,10 @@ def resolve(url: str, watcher: DownloadListener) -> tuple[str, str | None]:
     """
     if not url.startswith("doi:"):
         return url, None
-    return _patiently(lambda: _ask_record(url), watcher)
+    return retry(lambda: _ask_doi_record(url), watcher)
 
 
-def _ask_record(url: str) -> tuple[str, str | None]:
+def _ask_doi_record(url: str) -> tuple[str, str | None]:
     import requests
     from pooch.downloaders import doi_to_repository
     from pooch.utils import parse_url
@@ -126,11 +127,11 @@ def _ask_record(url: str) -> tuple[str, str | None]:
         is_md5 = re.fullmatch("md5:[0-9a-f]{32}", checksum)
         return repository.download_url(name), checksum if is_md5 else None
     except requests.HTTPError as error:
-        raise UserError(f"{url}: {_status(error.response)}") from error
+        raise UserError(f"{url}: {status_text(error.response)}") from error
     except requests.JSONDecodeError as error:
         raise UserError(f"{url}: the repository's answer is not JSON") from error
     except requests.RequestException as error:
-        raise _failure(error) from error
+        raise request_error(error) from error
     except ValueError as error:  # pooch's words: an unknown repository, or no such file
         raise UserError(f"{url}: {str(error).rstrip('.')}") from error
     except (LookupError, TypeError, AttributeError) as error:
@@ -139,10 +140,10 @@ def _ask_record(url: str) -> tuple[str, str | None]:
 
 def _refuse_busy(response: "Response", *_: object, **__: object) -> None:
     if response.status_code in BUSY:
-        raise _AgainError(_status(response), _retry_after(response))
+        raise RetryError(status_text(response), retry_after(response))
 
 
-def _patiently(
+def retry(
     action: Callable[[], T], watcher: DownloadListener, reached: Callable[[], int] = lambda: 0
 ) -> T:
     """Repeat an action until it goes well, or got no further some times in a row."""
@@ -150,7 +151,7 @@ def _patiently(
     while True:
         try:
             return action()
-        except _AgainError as again:
+        except RetryError as again:
             tries += 1
             if (now := reached()) >= best + STRIDE:
                 tries, best = 1, now
@@ -162,14 +163,14 @@ def _patiently(
         time.sleep(wait)
 
 
-def _continue(
+def _continue_part(
     session: "Session", url: str, part: Path, checked: bool, name: str, watcher: DownloadListener
 ) -> None:
     """Bring the part to its end, or raise."""
     import requests
     from urllib3.exceptions import HTTPError
 
-    start, version = _state(part, url, checked)
+    start, version = _resumable_part(part, url, checked)
     headers = {**HEADERS, "Accept-Encoding": "identity"}  # ranges are of what is sent
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -177,7 +178,7 @@ def _continue(
         headers["If-Range"] = version
     try:
         with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-            start, total = _begin(response, url, part, start, version)
+            start, total = _body_range(response, url, part, start, version)
             if start and start == total:
                 return
             check_space(part.parent, (total or start) - start)
@@ -189,16 +190,17 @@ def _continue(
                     start += len(chunk)
                     watcher.bytes(name, start, total)
     except requests.RequestException as error:
-        raise _failure(error) from error
+        raise request_error(error) from error
     except HTTPError as error:  # urllib3's, from the stream
-        raise _AgainError(f"the connection to {_host(url)} was cut after {start} bytes") from error
+        host = host_name(url)
+        raise RetryError(f"the connection to {host} was cut after {start} bytes") from error
     if total is not None and start != total:
         if start > total:
-            discard(part)
-        raise _AgainError(f"{_host(url)} sent {start} bytes of {total}")
+            discard_part(part)
+        raise RetryError(f"{host_name(url)} sent {start} bytes of {total}")
 
 
-def _begin(
+def _body_range(
     response: "Response", url: str, part: Path, start: int, version: str | None
 ) -> tuple[int, int | None]:
     """Where the body of an answer starts and where the file ends. Raises where it is no file."""
@@ -206,22 +208,22 @@ def _begin(
     if status == 416 and start:
         if _content_range(headers)[1] == start:
             return start, start
-        discard(part)
-        raise _AgainError(f"{_host(url)} has another file than before", 0)
+        discard_part(part)
+        raise RetryError(f"{host_name(url)} has another file than before", 0)
     if status in BUSY:
-        raise _AgainError(_status(response), _retry_after(response))
+        raise RetryError(status_text(response), retry_after(response))
     if status not in (200, 206):
-        raise UserError(_status(response))
+        raise UserError(status_text(response))
     if headers.get("Content-Type", "").startswith("text/html"):
         raise UserError(f"{response.url} is a web page, not the file")
     now = _version(headers)
     if status == 206:
         begin, total = _content_range(headers)
         if begin != start or (version and now and version != now):
-            discard(part)
-            raise _AgainError(f"{_host(url)} sent another part than asked for", 0)
+            discard_part(part)
+            raise RetryError(f"{host_name(url)} sent another part than asked for", 0)
         return start, total
-    discard(part)
+    discard_part(part)
     _sidecar(part).write_text(json.dumps({"url": url, "version": now}), encoding="utf-8")
     length = headers.get("Content-Length", "")
     if length == "0":
@@ -233,7 +235,7 @@ def _sidecar(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
-def _state(part: Path, url: str, checked: bool) -> tuple[int, str | None]:
+def _resumable_part(part: Path, url: str, checked: bool) -> tuple[int, str | None]:
     """The bytes of a part that may be continued, and the version of the file that they are of."""
     try:
         known = json.loads(_sidecar(part).read_bytes())
@@ -242,7 +244,7 @@ def _state(part: Path, url: str, checked: bool) -> tuple[int, str | None]:
             return part.stat().st_size, version
     except (OSError, ValueError, LookupError, TypeError):  # absent or damaged
         pass
-    discard(part)
+    discard_part(part)
     return 0, None
 
 
@@ -259,7 +261,8 @@ def _content_range(headers: Any) -> tuple[int | None, int | None]:
     return int(first) if first.isdigit() else None, int(total) if total.isdigit() else None
 
 
-def _retry_after(response: "Response") -> float | None:
+def retry_after(response: "Response") -> float | None:
+    """Return the seconds that a response asks to wait, or None where it does not say."""
     from urllib3.exceptions import InvalidHeader
     from urllib3.util import Retry
 
@@ -269,27 +272,29 @@ def _retry_after(response: "Response") -> float | None:
         return None
 
 
-def _status(response: Any) -> str:
+def status_text(response: Any) -> str:
+    """Return which address answered with which status, in words."""
     return f"{response.url} answered {response.status_code} {response.reason}"
 
 
-def _host(url: str) -> str:
+def host_name(url: str) -> str:
+    """Return the host of an address, or the address where it names none."""
     return urlsplit(url).hostname or url
 
 
-def _failure(error: Any) -> Exception:
+def request_error(error: Any) -> Exception:
     """What to raise for an exception of requests."""
     from requests import ConnectionError as NotConnected
     from requests import Timeout
     from requests.exceptions import ChunkedEncodingError, ProxyError, SSLError
 
-    host = _host(error.request.url) if error.request is not None else "the server"
+    host = host_name(error.request.url) if error.request is not None else "the server"
     if isinstance(error, SSLError):
         return UserError(f"{host} cannot be trusted ({error})")
     if isinstance(error, ProxyError):
         return UserError(f"the proxy to {host} does not work ({error})")
     if isinstance(error, Timeout):
-        return _AgainError(f"{host} did not answer in time")
+        return RetryError(f"{host} did not answer in time")
     if isinstance(error, NotConnected | ChunkedEncodingError):
-        return _AgainError(f"{host} cannot be reached")
+        return RetryError(f"{host} cannot be reached")
     return UserError(f"{host}: {error}")

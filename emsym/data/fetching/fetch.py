@@ -11,33 +11,33 @@ from urllib.parse import quote
 
 from emsym.data.cards import Card, Source
 from emsym.data.fetching.availability import (
-    Located,
-    command,
+    DataLocation,
+    fetch_command,
     first_few,
-    locate,
-    missing,
-    needed,
-    require,
+    locate_data,
+    missing_files,
+    needed_files,
+    require_data,
 )
 from emsym.data.fetching.download import DownloadListener
 from emsym.data.fetching.fetched_files import (
     MARKER,
-    Fetched,
+    FetchedFile,
     card_folder,
     check_space,
-    know,
     read_marker,
     source_folder,
+    verified_file,
     write_marker,
 )
-from emsym.data.fetching.retrieve import file_sum, obtain, put_aside
+from emsym.data.fetching.retrieve import file_checksum, retrieve_file, set_aside
 from emsym.errors import UserError
 from emsym.paths import data_dir
 
 
 def fetch(
     card: Card, watcher: DownloadListener, *, origin: str | None = None, offline: bool = False
-) -> Located:
+) -> DataLocation:
     """Bring a card's data to this machine, unless it is there.
 
     Its sources are tried in turn. `origin` is a folder, or the address of one, that has the files
@@ -46,18 +46,18 @@ def fetch(
     the same data set, one does. `offline`, no network is touched. Raises `UserError`, which tells
     what is missing.
     """
-    if located := locate(card):
+    if located := locate_data(card):
         return located
     if not any(source.files for source in card.sources.values()):
-        return require(card)
+        return require_data(card)
     if offline and (origin is None or _is_address(origin)):
         with suppress(OSError, UserError), _alone(card, watcher):  # a folder may be read-only
-            _refresh(card)
-        return require(card)
+            revalidate(card)
+        return require_data(card)
     try:
         with _alone(card, watcher):
-            _refresh(card)
-            return locate(card) or _fetch(card, watcher, origin, offline)
+            revalidate(card)
+            return locate_data(card) or _fetch_from_sources(card, watcher, origin, offline)
     except OSError as error:
         raise UserError(f"'{card.name}' cannot be kept in {data_dir()}: {error}.") from error
 
@@ -70,28 +70,28 @@ def verify_data(card: Card) -> list[tuple[str, str]]:
     fetched.
     """
     begun = (name for name in card.sources if read_marker(source_folder(card, name)))
-    located = locate(card)
-    source_name = located.source if located else next(begun, None) or require(card).source
+    located = locate_data(card)
+    source_name = located.source if located else next(begun, None) or require_data(card).source
     if not card.sources or not card.sources[source_name].files:
         return []
     source, folder = card.sources[source_name], source_folder(card, source_name)
     files, told, damaged = read_marker(folder), [], []
-    for name in needed(card, source):
+    for name in needed_files(card, source):
         if name not in files:
             told.append((name, "was not fetched"))
             continue
-        checksum = source.remote(name).checksum or files[name].checksum
+        checksum = source.remote_file(name).checksum or files[name].checksum
         members = {path: member.checksum for path, member in files[name].members.items()}
-        problems = {path: _problem(folder / path, sum_) for path, sum_ in members.items()}
-        problems = {name: _problem(folder / name, checksum), **problems}
+        problems = {path: checksum_fault(folder / path, sum_) for path, sum_ in members.items()}
+        problems = {name: checksum_fault(folder / name, checksum), **problems}
         told += [(path, problem) for path, problem in problems.items() if problem or path == name]
         damaged += [name] if any(problems.values()) else []
     if damaged:
-        _forget(card, folder, damaged)
+        _mark_as_changed(card, folder, damaged)
     return told
 
 
-def reject(card: Card, located: Located) -> bool:
+def discard_pinned_files(card: Card, located: DataLocation) -> bool:
     """Forget the files that nobody vouches for, when they turn out to be of no use.
 
     They are put aside, and the next fetch asks for them again. Returns whether there were any.
@@ -102,16 +102,16 @@ def reject(card: Card, located: Located) -> bool:
         source = card.sources[located.source]
         pinned = [
             name
-            for name in needed(card, source)
-            if files[name].pinned and source.remote(name).checksum is None
+            for name in needed_files(card, source)
+            if files[name].pinned and source.remote_file(name).checksum is None
         ]
         for name in pinned:
-            put_aside(folder / name, folder / name, files.pop(name).checksum)
+            set_aside(folder / name, folder / name, files.pop(name).checksum)
         write_marker(folder, files)
     return bool(pinned)
 
 
-def _refresh(card: Card) -> None:
+def revalidate(card: Card) -> None:
     """Look into files that were touched: those whose content is as it was are whole again.
 
     A copy of the folder may have lost the times of its files.
@@ -122,17 +122,17 @@ def _refresh(card: Card) -> None:
         renewed = {
             file: fetched.model_copy(
                 update={
-                    **know(folder / file, fetched.checksum).model_dump(),
+                    **verified_file(folder / file, fetched.checksum).model_dump(),
                     "members": {
-                        path: know(folder / path, member.checksum)
+                        path: verified_file(folder / path, member.checksum)
                         for path, member in fetched.members.items()
                     },
                 }
             )
             for file, fetched in files.items()
-            if not fetched.is_whole(folder, file)
+            if not fetched.is_complete(folder, file)
             and not any(
-                _problem(folder / path, known.checksum)
+                checksum_fault(folder / path, known.checksum)
                 for path, known in {file: fetched, **fetched.members}.items()
             )
         }
@@ -140,9 +140,10 @@ def _refresh(card: Card) -> None:
             write_marker(folder, files | renewed)
 
 
-def _problem(path: Path, checksum: str) -> str:
+def checksum_fault(path: Path, checksum: str) -> str:
+    """Return what is wrong with a file that should have a checksum, or nothing."""
     try:
-        actual = file_sum(path, checksum)
+        actual = file_checksum(path, checksum)
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
@@ -150,7 +151,7 @@ def _problem(path: Path, checksum: str) -> str:
     return "" if actual == checksum else f"has the checksum {actual} instead of {checksum}"
 
 
-def _forget(card: Card, folder: Path, names: list[str]) -> None:
+def _mark_as_changed(card: Card, folder: Path, names: list[str]) -> None:
     """Let files count as changed; their checksums stay, as they may be pins."""
     with suppress(OSError, UserError), _alone(card):  # a shared folder may not be ours to write
         files = read_marker(folder)
@@ -178,22 +179,24 @@ def _alone(card: Card, watcher: DownloadListener | None = None) -> Iterator[None
         lock.release()
 
 
-def _fetch(card: Card, watcher: DownloadListener, origin: str | None, offline: bool) -> Located:
+def _fetch_from_sources(
+    card: Card, watcher: DownloadListener, origin: str | None, offline: bool
+) -> DataLocation:
     if origin is not None and not _is_address(origin):
-        _check_folder(card, Path(origin))
+        check_user_folder(card, Path(origin))
     reasons: list[str] = []
     remote = {name: source for name, source in card.sources.items() if source.files}
     for name, source in remote.items():
         try:
-            _fetch_source(card, name, _places(card, source, origin), watcher, offline)
+            _fetch_source(card, name, _file_origins(card, source, origin), watcher, offline)
         except UserError as error:
             reason = str(error).rstrip(".")
             reasons.append(f"from '{name}': {reason}")
             if len(reasons) < len(remote):
                 watcher.say(f"'{card.name}' cannot be had from '{name}': {reason}.")
         else:
-            return require(card)
-    advice = f"; with `{command(card)} --from DIR` it takes files that you have"
+            return require_data(card)
+    advice = f"; with `{fetch_command(card)} --from DIR` it takes files that you have"
     raise UserError(
         f"The data set '{card.name}' could not be fetched, {'; '.join(reasons)}"
         f"{advice if origin is None else ''}."
@@ -204,11 +207,11 @@ def _is_address(origin: str) -> bool:
     return origin.startswith(("http://", "https://"))
 
 
-def _check_folder(card: Card, folder: Path) -> None:
+def check_user_folder(card: Card, folder: Path) -> None:
     """Raise `UserError`, telling what is lacking, where no source's files are all in a folder."""
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder.")
-    own = {name: _own_files(card, source, folder) for name, source in card.sources.items()}
+    own = {name: user_files(card, source, folder) for name, source in card.sources.items()}
     lacking = {
         name: [f for f, path in files.items() if path is None] for name, files in own.items()
     }
@@ -221,10 +224,10 @@ def _check_folder(card: Card, folder: Path) -> None:
         )
 
 
-def _own_files(card: Card, source: Source, folder: Path) -> dict[str, Path | None]:
+def user_files(card: Card, source: Source, folder: Path) -> dict[str, Path | None]:
     """The path of each needed file in a person's folder, by its name, or by the last part of it
     where that is the only one."""
-    names = needed(card, source)
+    names = needed_files(card, source)
     lasts = [PurePosixPath(name).name for name in names]
 
     def find(name: str, last: str) -> Path | None:
@@ -234,13 +237,13 @@ def _own_files(card: Card, source: Source, folder: Path) -> dict[str, Path | Non
     return {name: find(name, last) for name, last in zip(names, lasts, strict=True)}
 
 
-def _places(card: Card, source: Source, origin: str | None) -> dict[str, str | Path]:
+def _file_origins(card: Card, source: Source, origin: str | None) -> dict[str, str | Path]:
     """The address of each needed file, or the path of a person's own."""
     if origin is None:
-        return {name: str(source.remote(name).url) for name in needed(card, source)}
+        return {name: str(source.remote_file(name).url) for name in needed_files(card, source)}
     if _is_address(origin):
-        return {name: f"{origin.rstrip('/')}/{quote(name)}" for name in needed(card, source)}
-    own = _own_files(card, source, Path(origin))
+        return {name: f"{origin.rstrip('/')}/{quote(name)}" for name in needed_files(card, source)}
+    own = user_files(card, source, Path(origin))
     if lacking := [name for name, path in own.items() if path is None]:
         raise UserError(f"{origin} has no {first_few(lacking)}")
     return {name: path for name, path in own.items() if path is not None}
@@ -256,16 +259,16 @@ def _fetch_source(
     source, folder = card.sources[source_name], source_folder(card, source_name)
     folder.mkdir(parents=True, exist_ok=True)
     files = read_marker(folder)
-    _sweep(folder, source, files)
-    names = missing(card, source, folder, files)
-    _check_room(folder, {name: source.remote(name).size for name in names}, places)
+    _delete_leftovers(folder, source, files)
+    names = missing_files(card, source, folder, files)
+    _check_room(folder, {name: source.remote_file(name).size for name in names}, places)
     pins = []
     for name in names:
         known = files.get(name)
         others = {member for file in files if file != name for member in files[file].members}
         taken = {MARKER, *source.files, *others}
-        files[name] = obtain(
-            name, places[name], source.remote(name), known, folder, taken, watcher, offline
+        files[name] = retrieve_file(
+            name, places[name], source.remote_file(name), known, folder, taken, watcher, offline
         )
         write_marker(folder, files)
         if files[name].pinned and known is None:
@@ -277,7 +280,7 @@ def _fetch_source(
         )
 
 
-def _sweep(folder: Path, source: Source, files: dict[str, Fetched]) -> None:
+def _delete_leftovers(folder: Path, source: Source, files: dict[str, FetchedFile]) -> None:
     """Delete what pooch had begun in processes that were killed."""
     members = {folder / member for fetched in files.values() for member in fetched.members}
     for path in folder.rglob("tmp????????"):

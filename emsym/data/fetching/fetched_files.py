@@ -15,7 +15,7 @@ from emsym.paths import cards_folder, data_dir
 MARKER = "fetched.json"
 
 
-class BadFile(UserError):
+class InvalidFileError(UserError):
     """A file is not what it should be; what is wrong with it."""
 
 
@@ -55,14 +55,14 @@ def _inside(name: str) -> str:
     return name
 
 
-class Known(BaseModel, frozen=True, extra="forbid"):
+class VerifiedFile(BaseModel, frozen=True, extra="forbid"):
     """A file whose content is known, as long as its size and its time do not change."""
 
     checksum: Checksum
     size: Annotated[int, Field(ge=0)]
     mtime_ns: int
 
-    def is_at(self, path: Path) -> bool:
+    def is_unchanged(self, path: Path) -> bool:
         """Whether the file is there and was not touched since."""
         try:
             now = path.stat()
@@ -71,31 +71,31 @@ class Known(BaseModel, frozen=True, extra="forbid"):
         return (now.st_size, now.st_mtime_ns) == (self.size, self.mtime_ns)
 
 
-class Fetched(Known, frozen=True):
+class FetchedFile(VerifiedFile, frozen=True):
     """A file that was fetched and verified."""
 
     pinned: bool = False
     """Nobody published a checksum: this one is of what came first."""
-    members: dict[Annotated[str, AfterValidator(_inside)], Known] = {}
+    members: dict[Annotated[str, AfterValidator(_inside)], VerifiedFile] = {}
     """What was unpacked from it."""
 
-    def is_whole(self, folder: Path, name: str) -> bool:
+    def is_complete(self, folder: Path, name: str) -> bool:
         """Whether the file, and all that was unpacked from it, is there and untouched."""
-        members = (member.is_at(folder / path) for path, member in self.members.items())
-        return self.is_at(folder / name) and all(members)
+        members = (member.is_unchanged(folder / path) for path, member in self.members.items())
+        return self.is_unchanged(folder / name) and all(members)
 
 
 class _Marker(BaseModel, frozen=True, extra="forbid"):
-    files: dict[str, Fetched] = {}
+    files: dict[str, FetchedFile] = {}
 
 
-def know(path: Path, checksum: str) -> Known:
+def verified_file(path: Path, checksum: str) -> VerifiedFile:
     """A file as it is now."""
     now = path.stat()
-    return Known(checksum=checksum, size=now.st_size, mtime_ns=now.st_mtime_ns)
+    return VerifiedFile(checksum=checksum, size=now.st_size, mtime_ns=now.st_mtime_ns)
 
 
-def read_marker(folder: Path) -> dict[str, Fetched]:
+def read_marker(folder: Path) -> dict[str, FetchedFile]:
     """What was fetched into a folder, by name; nothing where the marker is absent or damaged."""
     try:
         return dict(_Marker.model_validate_json((folder / MARKER).read_bytes()).files)
@@ -103,6 +103,6 @@ def read_marker(folder: Path) -> dict[str, Fetched]:
         return {}
 
 
-def write_marker(folder: Path, files: dict[str, Fetched]) -> None:
+def write_marker(folder: Path, files: dict[str, FetchedFile]) -> None:
     """Remember what was fetched into a folder."""
     write_atomically(folder / MARKER, _Marker(files=files).model_dump_json(indent=1))

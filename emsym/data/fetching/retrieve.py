@@ -6,43 +6,51 @@ from pathlib import Path
 
 from emsym.data.cards import RemoteFile
 from emsym.data.fetching.archives import is_archive, unpack
-from emsym.data.fetching.download import DownloadListener, discard, download, link_or_copy, resolve
-from emsym.data.fetching.fetched_files import BadFile, Fetched, know
+from emsym.data.fetching.download import (
+    DownloadListener,
+    discard_part,
+    download,
+    link_or_copy,
+    resolve_address,
+)
+from emsym.data.fetching.fetched_files import FetchedFile, InvalidFileError, verified_file
 from emsym.errors import UserError
 
 
-def obtain(
+def retrieve_file(
     name: str,
     place: str | Path,
     remote: RemoteFile,
-    known: Fetched | None,
+    known: FetchedFile | None,
     folder: Path,
     taken: Collection[str],
     watcher: DownloadListener,
     offline: bool,
-) -> Fetched:
+) -> FetchedFile:
     """Bring one file into a folder, from an address or from a person's path.
 
     Its checksum must be the card's, else that of a DOI's record, else the one `known` from an
     earlier fetch. Members of an archive may not have the names `taken`. `offline`, no record is
     asked. Raises `UserError`.
     """
-    place, published = _ask(place, remote, watcher, offline)
+    place, published = _address_and_checksum(place, remote, watcher, offline)
     expected = published or (known.checksum if known else None)
     path = folder / name
     if expected is None:
         path.unlink(missing_ok=True)  # nobody knows any more where it came from
     try:
-        _retrieve(name, place, expected, folder, watcher)
-    except BadFile as error:
+        _retrieve_by_pooch(name, place, expected, folder, watcher)
+    except InvalidFileError as error:
         if published is not None:
             raise
-        raise BadFile(f"{error}, as it had first: delete {folder} to take what is new") from error
-    checksum = expected or file_sum(path)
+        raise InvalidFileError(
+            f"{error}, as it had first: delete {folder} to take what is new"
+        ) from error
+    checksum = expected or file_checksum(path)
     size = path.stat().st_size
     if published is None and remote.size and not 0.9 < size / remote.size < 1.1:
-        aside = put_aside(path, path, checksum)
-        raise BadFile(
+        aside = set_aside(path, path, checksum)
+        raise InvalidFileError(
             f"{name} has {size} bytes, the card says about {remote.size} (kept as {aside})"
         )
     members = {}
@@ -51,16 +59,18 @@ def obtain(
             (folder / member).unlink(missing_ok=True)  # the new archive may have no such member
         try:
             sums = unpack(path, folder, taken)
-        except BadFile as error:
+        except InvalidFileError as error:
             if published is not None:
                 raise
-            raise BadFile(f"{error} (kept as {put_aside(path, path, checksum)})") from error
-        members = {member: know(folder / member, sha) for member, sha in sums.items()}
+            raise InvalidFileError(
+                f"{error} (kept as {set_aside(path, path, checksum)})"
+            ) from error
+        members = {member: verified_file(folder / member, sha) for member, sha in sums.items()}
     pinned = published is None and (known is None or known.pinned)
-    return Fetched(**know(path, checksum).model_dump(), pinned=pinned, members=members)
+    return FetchedFile(**verified_file(path, checksum).model_dump(), pinned=pinned, members=members)
 
 
-def file_sum(path: Path, like: str = "sha256:") -> str:
+def file_checksum(path: Path, like: str = "sha256:") -> str:
     """The checksum of a file, of the same kind as another."""
     import pooch
 
@@ -68,30 +78,30 @@ def file_sum(path: Path, like: str = "sha256:") -> str:
     return f"{kind}:{pooch.file_hash(path, kind)}"
 
 
-def _ask(
+def _address_and_checksum(
     place: str | Path, remote: RemoteFile, watcher: DownloadListener, offline: bool
 ) -> tuple[str | Path, str | None]:
     """Where the file lies really, and its published checksum."""
     if place == remote.url:
-        address, published = resolve(remote.url, watcher)
+        address, published = resolve_address(remote.url, watcher)
         return address, remote.checksum or published
     published = remote.checksum
     if published is None and not offline:
         try:
-            published = resolve(str(remote.url), watcher)[1]
+            published = resolve_address(str(remote.url), watcher)[1]
         except UserError as error:  # who has the file may have no network
             watcher.say(f"The published checksum is not known: {error}.")
     return place, published
 
 
-def _retrieve(
+def _retrieve_by_pooch(
     name: str, place: str | Path, expected: str | None, folder: Path, watcher: DownloadListener
 ) -> None:
     import pooch
 
     path, part = folder / name, folder / f"{name}.part"
     if isinstance(place, Path):
-        downloader = partial(_take, place)
+        downloader = partial(_copy_user_file, place)
     else:
         checked = expected is not None
         downloader = partial(download, name=name, part=part, checked=checked, watcher=watcher)
@@ -102,20 +112,20 @@ def _retrieve(
         got = place if isinstance(place, Path) else part
         if expected is None or not got.is_file():
             raise
-        actual = file_sum(got, expected)
-        kept = "" if got == place else f" (kept as {put_aside(part, path, actual)})"
-        discard(part)
-        raise BadFile(
+        actual = file_checksum(got, expected)
+        kept = "" if got == place else f" (kept as {set_aside(part, path, actual)})"
+        discard_part(part)
+        raise InvalidFileError(
             f"{got if got == place else name} has the checksum {actual} instead of {expected}{kept}"
         ) from error
-    discard(part)
+    discard_part(part)
 
 
-def _take(file: Path, _url: str, output_file: str, _pooch: object) -> None:
+def _copy_user_file(file: Path, _url: str, output_file: str, _pooch: object) -> None:
     link_or_copy(file, Path(output_file))
 
 
-def put_aside(file: Path, path: Path, checksum: str) -> Path:
+def set_aside(file: Path, path: Path, checksum: str) -> Path:
     """Rename what should not be at a path; the new name."""
     aside = path.with_name(f"{path.name}.bad-{checksum.partition(':')[2][:8]}")
     return file.replace(aside)

@@ -6,7 +6,7 @@ from rich.filesize import decimal
 from tabulate import tabulate
 
 from emsym.data.cards import BOUNDARY, Card, Source, Task
-from emsym.data.fetching.availability import locate
+from emsym.data.fetching.availability import locate_data
 
 
 def download_size(card: Card) -> str:
@@ -14,7 +14,7 @@ def download_size(card: Card) -> str:
     if not card.sources:
         return "none"
     source = next(iter(card.sources.values()))
-    known = [source.remote(name).size for name in source.files]
+    known = [source.remote_file(name).size for name in source.files]
     if not any(known):
         return "not known" if known else "beside the card"
     return "over " * (None in known) + decimal(sum(filter(None, known)))
@@ -97,7 +97,7 @@ def _source(source: Source) -> str:
     if not source.files:
         return "beside the card"
     names = list(source.files)
-    first = source.remote(names[0])
+    first = source.remote_file(names[0])
     if len(names) > 1:
         return f"{source.url or first.url}, {len(names)} files"
     if first.checksum:
@@ -112,7 +112,7 @@ def _on_disk(card: Card) -> str:
     """Whether the data is there, and for which tasks if not for all."""
     if not card.sources:
         return "no need"
-    found = {next(iter(chosen.tasks)): locate(chosen) for chosen in card.each_task()}
+    found = {next(iter(chosen.tasks)): locate_data(chosen) for chosen in card.single_task_cards()}
     here = {task: located for task, located in found.items() if located is not None}
     if not here:
         return "no"

@@ -27,7 +27,7 @@ def fractions(
     """
     total = len(card.tasks) * sum(stop - start for start, stop in card.split.ranges().values())
     done, found = 0, Fractions()
-    for chosen in card.each_task():
+    for chosen in card.single_task_cards():
         volume = open_volume(chosen)
         step = max(1, _BLOCK // (volume.shape[1] * volume.shape[2]))
         shares = found.setdefault(next(iter(chosen.tasks)), {})

@@ -28,7 +28,7 @@ def draw_preview(card: Card, shares: Fractions, slices: int = 3) -> bytes:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    chosen = card.each_task()
+    chosen = card.single_task_cards()
     volumes = [open_volume(each) for each in chosen]
     height, width = (
         min(side, _LONGEST * min(volumes[0].shape[1:])) for side in volumes[0].shape[1:]

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from emsym.files import replacing, write_atomically
+from emsym.files import atomic_replacement, write_atomically
 from emsym.leaderboard.board import boards
 from emsym.leaderboard.collection import Arrays, examples
 from emsym.leaderboard.render.csv_tables import tidy, wide
@@ -73,6 +73,9 @@ def _pictures(folder: Path) -> set[str]:
 
 
 def _stream(path: Path, pieces: Iterator[str]) -> None:
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+    with (
+        atomic_replacement(path) as partial,
+        partial.open("w", encoding="utf-8", newline="") as file,
+    ):
         for piece in pieces:
             file.write(piece)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emsym.errors import UserError, first_line, first_names
-from emsym.files import replacing
+from emsym.files import atomic_replacement
 from emsym.models.pretrained.inert_pickle import load_with_inert, module_state
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _read(path: Path) -> tuple[Any, bool]:
         except pickle.UnpicklingError:
             return load_with_inert(path, mmap=archive), False
     except Exception as error:  # each kind of damage has its own
-        if code := _code(error, path):
+        if code := _pickled_code(error, path):
             raise UserError(
                 f"{path} holds {code}, and is refused because unpickling it runs code: where you "
                 "trust it, load it yourself and save its tensors alone with "
@@ -193,8 +193,8 @@ def _read(path: Path) -> tuple[Any, bool]:
                 "`safetensors.torch.save_file(model.state_dict(), path)`."
             ) from error
         raise UserError(
-            f"{path} is no weights file, or is damaged or cut short{_detail(error)}: save or fetch "
-            "it again."
+            f"{path} is no weights file, or is damaged or cut short{_error_detail(error)}: save or "
+            "fetch it again."
         ) from error
 
 
@@ -244,7 +244,7 @@ def _metadata(path: Path) -> dict[str, str]:
         return file.metadata() or {}
 
 
-def _code(error: Exception, path: Path) -> str:
+def _pickled_code(error: Exception, path: Path) -> str:
     """What a pickle would have run, as far as torch's refusal tells; nothing where it is broken."""
     if not isinstance(error, pickle.UnpicklingError):
         return ""
@@ -254,7 +254,7 @@ def _code(error: Exception, path: Path) -> str:
         return "pickled objects" if file.read(1) == pickle.PROTO else ""
 
 
-def _detail(error: Exception) -> str:
+def _error_detail(error: Exception) -> str:
     """The first sentence of an error, in brackets; of torch's refusals nothing, for they go on to
     advise what would run a file's code."""
     if isinstance(error, pickle.UnpicklingError | KeyError):  # the latter says but a number
@@ -280,7 +280,7 @@ def write_checkpoint(checkpoint: Checkpoint, changed: Mapping[str, Tensor], path
     if path.suffix == ".safetensors" and checkpoint.key and checkpoint.whole:
         more = first_names(name for name in checkpoint.content if name != checkpoint.key[0])
         raise UserError(f"A .safetensors file holds weights alone, and not {more}: take .pt.")
-    with replacing(path) as partial:
+    with atomic_replacement(path) as partial:
         try:
             if path.suffix == ".safetensors":
                 save_file(

@@ -25,13 +25,13 @@ PATIENCE = 5
 """Seconds that a hub has for its first answer, unless HF_HUB_ETAG_TIMEOUT gives it other ones."""
 
 
-def published(encoder: str, weights: str) -> tuple[str, Path]:
+def published_weights(encoder: str, weights: str) -> tuple[str, Path]:
     """Name and file of published weights, fetched unless they are in a cache.
 
     `encoder` is a name of segmentation-models-pytorch; `weights` ``imagenet`` or a name of timm.
     """
     if encoder.startswith("tu-"):
-        return _published_by_timm(encoder.removeprefix("tu-"), weights)
+        return _timm_weights(encoder.removeprefix("tu-"), weights)
     from segmentation_models_pytorch.encoders import encoders
 
     if weights != IMAGENET:
@@ -47,10 +47,10 @@ def published(encoder: str, weights: str) -> tuple[str, Path]:
         )
     repository, revision = settings[IMAGENET]["repo_id"], settings[IMAGENET]["revision"]
     tag = f"{repository}@{revision}"
-    return tag, _from_hub(tag, repository, revision, ["model.safetensors"])
+    return tag, _hub_file(tag, repository, revision, ["model.safetensors"])
 
 
-def _published_by_timm(encoder: str, weights: str) -> tuple[str, Path]:
+def _timm_weights(encoder: str, weights: str) -> tuple[str, Path]:
     import timm
 
     architecture = encoder.partition(".")[0]
@@ -77,14 +77,14 @@ def _published_by_timm(encoder: str, weights: str) -> tuple[str, Path]:
     tag = f"{config.architecture}.{config.tag}"
     if not config.hf_hub_id:
         url: Any = config.url
-        return tag, _from_address(tag, url if isinstance(url, str) else url[0])
+        return tag, _address_file(tag, url if isinstance(url, str) else url[0])
     repository, _, revision = config.hf_hub_id.partition("@")
     file = config.hf_hub_filename
     files = [file] if file else ["model.safetensors", "pytorch_model.bin"]
-    return tag, _from_hub(tag, repository, revision or None, files)
+    return tag, _hub_file(tag, repository, revision or None, files)
 
 
-def _from_hub(tag: str, repository: str, revision: str | None, files: Sequence[str]) -> Path:
+def _hub_file(tag: str, repository: str, revision: str | None, files: Sequence[str]) -> Path:
     """The first of `files` that a repository of the hub has, from the hub's cache or fetched."""
     from huggingface_hub import (
         constants,
@@ -101,13 +101,13 @@ def _from_hub(tag: str, repository: str, revision: str | None, files: Sequence[s
             return Path(cached)
 
     cache = f"the hub's cache {constants.HF_HUB_CACHE}"
-    fail = partial(_cannot_be_had, tag, constants.ENDPOINT, cache)
+    fail = partial(_raise_unavailable, tag, constants.ENDPOINT, cache)
     wait = int(os.environ.get("HF_HUB_ETAG_TIMEOUT") or PATIENCE)
     for file in files:
         url = hf_hub_url(repository, file, revision=revision)
         try:
             # `hf_hub_download` asks the same, but goes on asking for minutes
-            _within(wait, partial(get_hf_file_metadata, url, timeout=wait))
+            _answer_within(wait, partial(get_hf_file_metadata, url, timeout=wait))
         except EntryNotFoundError as error:
             if file == files[-1]:
                 fail(error)
@@ -122,7 +122,7 @@ def _from_hub(tag: str, repository: str, revision: str | None, files: Sequence[s
     raise AssertionError("a repository has files")
 
 
-def _from_address(tag: str, url: str) -> Path:
+def _address_file(tag: str, url: str) -> Path:
     """The file of weights that are on no hub, from torch's cache or fetched."""
     import requests
     import torch
@@ -133,7 +133,7 @@ def _from_address(tag: str, url: str) -> Path:
     path = Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(url).path).name)
     if path.is_file():
         return path
-    fail = partial(_cannot_be_had, tag, url, f"torch's cache {path.parent}")
+    fail = partial(_raise_unavailable, tag, url, f"torch's cache {path.parent}")
 
     def ask() -> None:
         with requests.get(url, stream=True, timeout=PATIENCE) as answer:
@@ -142,7 +142,7 @@ def _from_address(tag: str, url: str) -> Path:
     try:
         if constants.HF_HUB_OFFLINE:
             raise OfflineModeIsEnabled
-        _within(PATIENCE, ask)  # torch waits for ever
+        _answer_within(PATIENCE, ask)  # torch waits for ever
     except Exception as error:
         fail(error)
     try:
@@ -156,7 +156,7 @@ def _from_address(tag: str, url: str) -> Path:
     return path
 
 
-def _within(seconds: float, ask: Callable[[], T]) -> T:
+def _answer_within(seconds: float, ask: Callable[[], T]) -> T:
     """What `ask` answers in time, else `TimeoutError`; a name's look-up knows no time limit."""
     answer: Future[T] = Future()
 
@@ -170,7 +170,7 @@ def _within(seconds: float, ask: Callable[[], T]) -> T:
     return answer.result(seconds)
 
 
-def _cannot_be_had(
+def _raise_unavailable(
     tag: str, url: str, cache: str, error: BaseException, what: str = "cannot be reached"
 ) -> NoReturn:
     """Raise the `UserError` about published weights: what went wrong, and the ways out."""

@@ -23,7 +23,7 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 from emsym.errors import UserError, first_line
-from emsym.files import replacing
+from emsym.files import atomic_replacement
 from emsym.models.stem.stem import find_stem
 from emsym.paths import data_dir
 from emsym.version import SCORING_VERSION
@@ -53,7 +53,7 @@ def pretext_weights(encoder: str) -> Path:
         with FileLock(f"{path}.lock"):  # the system frees it when its holder dies
             if not path.is_file():
                 state = train_pretext(encoder)
-                with replacing(path) as partial:  # so that nobody ever reads half a file
+                with atomic_replacement(path) as partial:  # so that nobody ever reads half a file
                     save_file(state, partial)
     return path
 
@@ -79,12 +79,12 @@ def clean_colours(images: list[np.ndarray]) -> list[np.ndarray]:
 
 def train_pretext(encoder: str) -> dict[str, Tensor]:
     """Train an encoder on the pretext task and return its state dict; the same every time."""
-    with _reproducible():
+    with _fixed_seed_and_threads():
         return _train(encoder)
 
 
 @contextmanager
-def _reproducible() -> Iterator[None]:
+def _fixed_seed_and_threads() -> Iterator[None]:
     """Seed 0 and one thread inside; the caller's random numbers and threads as they were after."""
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]):

@@ -19,7 +19,7 @@ import pooch
 
 from emsym.errors import UserError, first_names
 from emsym.models.pretrained.checkpoint import SUFFIXES, read_state_dict
-from emsym.models.pretrained.hub import IMAGENET, published
+from emsym.models.pretrained.hub import IMAGENET, published_weights
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype, nn
@@ -86,7 +86,7 @@ def load_weights(model: nn.Module, weights: str, folder: Path = Path()) -> Loade
 
         tag, path = PRETEXT, pretext_weights(_encoder_name(model))
     elif _is_name(weights, folder):
-        tag, path = published(_encoder_name(model), weights)
+        tag, path = published_weights(_encoder_name(model), weights)
     else:
         path = weights_path(weights, folder)
         tag = path.name

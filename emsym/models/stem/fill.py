@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from emsym.errors import UserError
-from emsym.models.inits import InitStrategy, preserve
+from emsym.models.inits import InitStrategy, preserve_norms
 from emsym.models.stem.slice_tracer import Read
 from emsym.models.stem.stem import (
     Stem,
-    error_text,
-    inputs_of_slices,
-    planes,
+    error_with_type,
+    slice_inputs,
+    slice_planes,
+    stem_tensors,
     submodule,
-    tensors_of,
     wider_stem,
 )
 
@@ -26,7 +26,7 @@ def fill_stem(model: nn.Module, stem: Stem, name: str, strategy: InitStrategy, s
     Raises `UserError` as `widened` and `filled` do; the network is then as it was.
     """
     after = wider_stem(model, stem, slices)
-    assign(model, filled_tensors(tensors_of(model, stem), stem, after, name, strategy))
+    assign_tensors(model, filled_tensors(stem_tensors(model, stem), stem, after, name, strategy))
     return after
 
 
@@ -56,7 +56,10 @@ def filled_tensors(
     for old, new in zip(stem.reads, after.reads, strict=True):
         weight = tensors[old.path]
         made[old.path] = _scatter(
-            weight, old, new, _ask(name, strategy, planes(weight, old), after.slices)
+            weight,
+            old,
+            new,
+            _strategy_weights(name, strategy, slice_planes(weight, old), after.slices),
         )
     kept = after.slices == 3 and all(torch.equal(made[path], tensors[path]) for path in made)
     for constant in stem.constants:
@@ -67,7 +70,7 @@ def filled_tensors(
     return made
 
 
-def assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Put tensors in the place of a network's own; one that keeps its shape keeps its identity."""
     for name, tensor in tensors.items():
         owner, _, own = name.rpartition(".")
@@ -89,7 +92,7 @@ def assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
                 break
 
 
-def _ask(name: str, strategy: InitStrategy, rgb: Tensor, slices: int) -> Tensor:
+def _strategy_weights(name: str, strategy: InitStrategy, rgb: Tensor, slices: int) -> Tensor:
     """What the strategy makes of W, if it keeps its promises."""
     if rgb.is_meta or not rgb.isfinite().all():
         fault = "without values, on the meta device" if rgb.is_meta else "that are not finite"
@@ -99,7 +102,7 @@ def _ask(name: str, strategy: InitStrategy, rgb: Tensor, slices: int) -> Tensor:
         made = strategy.fill(given, slices)
     except (Exception, SystemExit) as error:  # whatever a stranger's function raises
         at = traceback.extract_tb(error.__traceback__)[-1]
-        told = f"{error_text(error)} ({at.filename}:{at.lineno})"
+        told = f"{error_with_type(error)} ({at.filename}:{at.lineno})"
         raise UserError(f"The init '{name}' fails: {told}.") from error
     if not torch.equal(given, rgb):
         raise UserError(
@@ -114,13 +117,13 @@ def _ask(name: str, strategy: InitStrategy, rgb: Tensor, slices: int) -> Tensor:
         raise UserError(f"The init '{name}' gives {told} instead of {expected} {rgb.dtype}.")
     if not made.isfinite().all():
         raise UserError(f"The init '{name}' gives values that are not finite.")
-    return preserve(made, rgb) if strategy.gain == "preserve" else made
+    return preserve_norms(made, rgb) if strategy.gain == "preserve" else made
 
 
 def _scatter(weight: Tensor, old: Read, new: Read, made: Tensor) -> Tensor:
     """The weight with the planes (O, S, kH, kW) where a stack of S slices is read."""
     before = weight.movedim(old.dim, 1)
-    inputs = inputs_of_slices(new)
+    inputs = slice_inputs(new)
     after = before.new_empty(before.shape[0], len(new.slots), *before.shape[2:])
     after[:, inputs] = made.reshape(before.shape[0], *inputs.shape, *before.shape[2:])
     kept, keep = (torch.tensor(read.slots) < 0 for read in (new, old))

@@ -32,23 +32,23 @@ def stem_profile(model: "nn.Module", slices: int | None = None) -> StemProfile:
     Raises `UserError`, naming the module, where what reads the stack is not found.
     """
     from emsym.models.interventions import is_tied, mirror_untie
-    from emsym.models.stem.stem import find_stem, planes, tensors_of
+    from emsym.models.stem.stem import find_stem, slice_planes, stem_tensors
 
     if is_tied(model):
         model = copy.deepcopy(model)
         mirror_untie(model)
     stem = find_stem(model, slices)
-    tensors = tensors_of(model, stem)
+    tensors = stem_tensors(model, stem)
     norms = np.concatenate(
         [
-            planes(tensors[read.path], read).flatten(2).norm(dim=2).double().numpy(force=True)
+            slice_planes(tensors[read.path], read).flatten(2).norm(dim=2).double().numpy(force=True)
             for read in stem.reads
         ]
     )
     whole = np.linalg.norm(norms, axis=0, keepdims=True)
-    return StemProfile(str(stem), _parts(whole)[0], _parts(norms))
+    return StemProfile(str(stem), _shares(whole)[0], _shares(norms))
 
 
-def _parts(norms: np.ndarray) -> np.ndarray:
+def _shares(norms: np.ndarray) -> np.ndarray:
     total = norms.sum(1, keepdims=True)
     return np.divide(norms, total, out=np.full_like(norms, np.nan), where=total > 0)

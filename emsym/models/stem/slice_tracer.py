@@ -189,7 +189,7 @@ class SliceTracer(TorchDispatchMode):
         labels = raw[0].expand(shape)
         if any(not torch.equal(other.expand(shape), labels) for other in raw[1:]):
             return self._refuse(f"mixes slices by '{name}' before any weight")
-        if name not in ("clone", "_to_copy") and len(_slices(labels)) < self.slices:
+        if name not in ("clone", "_to_copy") and len(_slices_in(labels)) < self.slices:
             return self._refuse(f"changes some slices alone by '{name}'")
         for tensor in given if name not in ("clone", "_to_copy") else ():
             if tensor not in self.labels:
@@ -200,7 +200,7 @@ class SliceTracer(TorchDispatchMode):
 
     def _channelwise(self, given: list[Tensor], made: Tensor) -> None:
         labels = self.labels.get(given[0])
-        channels = None if labels is None else _along(labels, 1)
+        channels = None if labels is None else _labels_along(labels, 1)
         if channels is None:
             return self._refuse("normalises or resamples the slices, but not each alone")
         along = channels.view(1, -1, *[1] * (made.ndim - 2))
@@ -225,7 +225,7 @@ class SliceTracer(TorchDispatchMode):
             sets, dims = labels.reshape(len(labels), args[6], -1), [2]
         else:  # (stack, shape, weight, bias, eps)
             sets, dims = labels, list(range(-len(args[1]), 0))
-        if not torch.equal(sets.amin(dims), sets.amax(dims)) and not self._even(sets, dims):
+        if not torch.equal(sets.amin(dims), sets.amax(dims)) and not self._is_balanced(sets, dims):
             return self._refuse("normalises some slices alone together")
         if name == "native_group_norm":
             self._constants_of_channels(args[1:3], labels)
@@ -249,7 +249,7 @@ class SliceTracer(TorchDispatchMode):
         for tensor in (target, whole):
             self.labels[tensor] = part(tensor)
 
-    def _even(self, labels: Tensor, dims: Any) -> bool:
+    def _is_balanced(self, labels: Tensor, dims: Any) -> bool:
         """Whether what is over `dims` has as much of each slice as of the one opposite."""
         counts = [(labels == s).sum(dims) for s in range(self.slices)]
         return all(torch.equal(a, b) for a, b in zip(counts, counts[::-1], strict=True))
@@ -265,7 +265,7 @@ class SliceTracer(TorchDispatchMode):
             for tensor in made:
                 self.labels[tensor] = low
             return None
-        if not self._even(labels, dims):
+        if not self._is_balanced(labels, dims):
             return self._refuse(f"reduces some slices alone by '{name}'")
         if not all(tensor.is_floating_point() for tensor in made):
             return self._refuse(f"tells by '{name}' which slice is the largest or smallest")
@@ -273,8 +273,8 @@ class SliceTracer(TorchDispatchMode):
 
     def _constant(self, tensor: Tensor, labels: Tensor) -> None:
         """Note a tensor that meets the slices if it has a value for each."""
-        varying = [dim for dim in range(labels.ndim) if _along(labels, dim) is not None]
-        if tensor.ndim == 0 or len(varying) != 1 or len(_slices(labels)) < 2:
+        varying = [dim for dim in range(labels.ndim) if _labels_along(labels, dim) is not None]
+        if tensor.ndim == 0 or len(varying) != 1 or len(_slices_in(labels)) < 2:
             return None
         dim = varying[0] - labels.ndim  # as broadcasting counts
         if -dim > tensor.ndim or tensor.shape[dim] == 1:
@@ -318,7 +318,7 @@ class SliceTracer(TorchDispatchMode):
 
         What it is computed from besides may scale its filters, but not tell the slices apart.
         """
-        slots = _along(labels, axis)
+        slots = _labels_along(labels, axis)
         name = self._parameter(weight)
         if slots is None:
             return self._refuse("sees slices along an axis that is not its input channels", weight)
@@ -371,12 +371,12 @@ def _name(func: Any) -> str:
     return name if name.startswith("_") else name.rstrip("_")
 
 
-def _slices(labels: Tensor) -> set[float]:
+def _slices_in(labels: Tensor) -> set[float]:
     """Which slices are in it."""
     return set(labels.unique().tolist()) - {NO_SLICE}
 
 
-def _along(labels: Tensor, dim: int) -> Tensor | None:
+def _labels_along(labels: Tensor, dim: int) -> Tensor | None:
     """The labels along one dimension, or None where they vary along another; padding aside."""
     rows = labels.movedim(dim, 0).flatten(1)
     high = rows.amax(1)

@@ -56,17 +56,17 @@ def find_stem(model: nn.Module, slices: int | None = None) -> Stem:
         except Exception as error:  # whatever a stranger's network raises
             failures.append(error)
             continue
-        _check(model, found.reads, count)
+        _check_reads(model, found.reads, count)
         return Stem(count, found.reads, found.constants)
     first, count = failures[0], slices or CHANNELS[0]
     raise UserError(
         f"The network does not run on one stack of {count} slices, (1, {count}, 64, 64), nor on "
-        f"another size ({error_text(first)}): where it takes its input in another way, wrap it in "
-        "a module whose forward(x) calls it."
+        f"another size ({error_with_type(first)}): where it takes its input in another way, wrap "
+        "it in a module whose forward(x) calls it."
     ) from first
 
 
-def tensors_of(model: nn.Module, stem: Stem) -> dict[str, Tensor]:
+def stem_tensors(model: nn.Module, stem: Stem) -> dict[str, Tensor]:
     """The stem's weights and constants by their names, as they are in the network's memory."""
     names = [read.path for read in stem.reads] + [constant.name for constant in stem.constants]
     return {name: _tensor(model, name).detach() for name in names}
@@ -82,7 +82,7 @@ def wider_stem(model: nn.Module, stem: Stem, slices: int) -> Stem:
     if slices == stem.slices:
         return stem
     check_unscripted(model, stem)
-    tensors = tensors_of(model, stem)
+    tensors = stem_tensors(model, stem)
     replaced = {}
     for read in stem.reads:
         shape = list(tensors[read.path].shape)
@@ -97,9 +97,9 @@ def wider_stem(model: nn.Module, stem: Stem, slices: int) -> Stem:
     except Exception as error:  # whatever a stranger's network raises
         raise UserError(
             f"The network cannot be made to read {slices} slices, because more than its stem "
-            f"({stem}) counts on {stem.slices}: {error_text(error)}."
+            f"({stem}) counts on {stem.slices}: {error_with_type(error)}."
         ) from error
-    _check(model, found.reads, slices)
+    _check_reads(model, found.reads, slices)
     if [read.path for read in found.reads] != [read.path for read in stem.reads]:
         raise UserError(f"The network reads {slices} slices by other layers than {stem.slices}.")
     # not those found now: one slice alone has nothing that tells slices apart
@@ -108,7 +108,7 @@ def wider_stem(model: nn.Module, stem: Stem, slices: int) -> Stem:
 
 def check_unscripted(model: nn.Module, stem: Stem) -> None:
     """Raise `UserError` where a stem is TorchScript, which has a fixed width and no properties."""
-    for path in tensors_of(model, stem):
+    for path in stem_tensors(model, stem):
         module = submodule(model, path.rpartition(".")[0])
         if isinstance(module, torch.jit.ScriptModule):
             raise UserError(
@@ -132,13 +132,13 @@ def submodule(model: nn.Module, path: str) -> nn.Module:
     return dict(model.named_modules(remove_duplicate=False))[path]
 
 
-def planes(weight: Tensor, read: Read) -> Tensor:
+def slice_planes(weight: Tensor, read: Read) -> Tensor:
     """What each slice meets of a stem's weight: (O, S, kH, kW), in the order of the slices."""
-    found = weight.movedim(read.dim, 1)[:, inputs_of_slices(read)]  # (O, S, P, …)
+    found = weight.movedim(read.dim, 1)[:, slice_inputs(read)]  # (O, S, P, …)
     return (found.unsqueeze(-1) if found.ndim == 3 else found).flatten(2, -2)
 
 
-def mirrored(read: Read) -> tuple[int, ...]:
+def opposite_inputs(read: Read) -> tuple[int, ...]:
     """For each index of the weight's inputs, that of the same input of the slice opposite."""
     slots = read.slots
     of = {slot: [i for i, other in enumerate(slots) if other == slot] for slot in {*slots}}
@@ -148,7 +148,7 @@ def mirrored(read: Read) -> tuple[int, ...]:
     )
 
 
-def _check(model: nn.Module, reads: tuple[Read, ...], slices: int) -> None:
+def _check_reads(model: nn.Module, reads: tuple[Read, ...], slices: int) -> None:
     """Raise `UserError` where the weights that read the stack cannot be filled slice by slice."""
     cannot = "The stem cannot be treated: "
     if not reads:
@@ -196,7 +196,7 @@ def check_type(read: Read, weight: Tensor) -> None:
         raise UserError(f"The stem cannot be treated: {read.where} has weights in {told}: {way}.")
 
 
-def inputs_of_slices(read: Read) -> Tensor:
+def slice_inputs(read: Read) -> Tensor:
     """Which inputs of the weight each slice has, (S, P)."""
     slots = torch.tensor(read.slots)
     return torch.stack([torch.nonzero(slots == s)[:, 0] for s in range(max(read.slots) + 1)])
@@ -208,6 +208,6 @@ def _tensor(model: nn.Module, path: str) -> Tensor:
     return getattr(submodule(model, owner), own)
 
 
-def error_text(error: BaseException) -> str:
+def error_with_type(error: BaseException) -> str:
     """What a stranger's code raised, on one line and without a full stop."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(" :.")

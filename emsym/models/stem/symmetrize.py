@@ -31,7 +31,8 @@ class Change:
 
     def __str__(self) -> str:
         size = "×".join(map(str, self.shape))
-        return f"{first_names([self.name])} ({size}): {_told(self.before)} → {_told(self.after)}"
+        values = f"{_numbers_text(self.before)} → {_numbers_text(self.after)}"
+        return f"{first_names([self.name])} ({size}): {values}"
 
 
 @dataclass(frozen=True)
@@ -81,19 +82,19 @@ def symmetrize(
     treated, and for a strategy that breaks its promises; the network is then as it was.
     """
     from emsym.models.interventions import mirror_tie
-    from emsym.models.stem.fill import assign
-    from emsym.models.stem.stem import check_unscripted, find_stem, tensors_of, wider_stem
+    from emsym.models.stem.fill import assign_tensors
+    from emsym.models.stem.stem import check_unscripted, find_stem, stem_tensors, wider_stem
 
-    chosen = repairing(init)
+    chosen = parse_repair_init(init)
     stem = find_stem(model)
     after = wider_stem(model, stem, stem.slices if slices is None else slices)
     if MIRROR_TIED in chosen.interventions:
         check_unscripted(model, after)
-    before = tensors_of(model, stem)
+    before = stem_tensors(model, stem)
     made = repaired_tensors(before, stem, after, chosen)
-    changes = change_report(chosen, before, stem, made, after)
+    changes = describe_changes(chosen, before, stem, made, after)
     if not dry_run:
-        assign(model, made)
+        assign_tensors(model, made)
         if MIRROR_TIED in chosen.interventions:
             mirror_tie(model, after)
     return changes
@@ -127,15 +128,15 @@ def symmetrize_checkpoint(
     from emsym.models.pretrained.checkpoint import read_checkpoint, write_checkpoint
     from emsym.models.stem.stem import check_type, wider_stem
 
-    chosen = repairing(init)
+    chosen = parse_repair_init(init)
     if output is not None and output.exists():
         raise UserError(f"{output} exists: give another name, or remove it first.")
     checkpoint = read_checkpoint(path)
     if architecture is None:
         stem, prefix = _stem_by_shape(checkpoint.state, path), ""
-        after = _of_shape(stem.reads[0].path, 3 if slices is None else slices)
+        after = _convolution_stem(stem.reads[0].path, 3 if slices is None else slices)
     else:
-        model = _hollow(architecture)
+        model = _meta_network(architecture)
         rgb, stem, prefix = _stem_by_running(model, checkpoint.state, path, architecture)
         after = stem if slices is None else wider_stem(model, rgb, slices)
     names = [read.path for read in stem.reads] + [constant.name for constant in stem.constants]
@@ -145,10 +146,10 @@ def symmetrize_checkpoint(
     made = repaired_tensors(before, stem, after, chosen)
     if output is not None:
         write_checkpoint(checkpoint, {prefix + name: made[name] for name in names}, output)
-    return change_report(chosen, before, stem, made, after)
+    return describe_changes(chosen, before, stem, made, after)
 
 
-def repairing(init: str) -> Init:
+def parse_repair_init(init: str) -> Init:
     """The parsed `init`. Raises `UserError` for one that does not repair a built network."""
     chosen = parse_init(init)
     if not chosen.strategy.pretrained:
@@ -168,16 +169,16 @@ def repaired_tensors(
     tensors: Mapping[str, Tensor], stem: Stem, after: Stem, init: Init
 ) -> dict[str, Tensor]:
     """The stem's tensors as `init` makes them; raises as `filled_tensors` does."""
-    from emsym.models.interventions import ties
+    from emsym.models.interventions import mirror_parametrisations
     from emsym.models.stem.fill import filled_tensors
 
     made = filled_tensors(tensors, stem, after, init.strategy_name, init.strategy)
     if MIRROR_TIED in init.interventions:
-        made = {name: tie(made[name]) for name, tie in ties(after).items()}
+        made = {name: tie(made[name]) for name, tie in mirror_parametrisations(after).items()}
     return made
 
 
-def change_report(
+def describe_changes(
     init: Init,
     before: Mapping[str, Tensor],
     stem: Stem,
@@ -185,23 +186,26 @@ def change_report(
     after: Stem,
 ) -> Changes:
     """The report of what was made of the tensors that were there before."""
-    from emsym.models.interventions import ties
+    from emsym.models.interventions import mirror_parametrisations
 
     old, new = _norms(before, stem), _norms(made, after)
     return Changes(
         init.name,
         tuple(Change(name, tuple(made[name].shape), old[name], new[name]) for name in made),
         # up to the rounding of what a strategy computes for each side
-        all(tie(made[name]).allclose(made[name], 1e-5) for name, tie in ties(after).items()),
+        all(
+            tie(made[name]).allclose(made[name], 1e-5)
+            for name, tie in mirror_parametrisations(after).items()
+        ),
     )
 
 
 def _norms(tensors: Mapping[str, Tensor], stem: Stem) -> dict[str, tuple[float, ...]]:
-    from emsym.models.stem.stem import planes
+    from emsym.models.stem.stem import slice_planes
 
     norms = {}
     for read in stem.reads:
-        each = planes(tensors[read.path], read).transpose(0, 1).flatten(1).norm(dim=1)
+        each = slice_planes(tensors[read.path], read).transpose(0, 1).flatten(1).norm(dim=1)
         norms[read.path] = tuple(each.tolist())
     for constant in stem.constants:
         rows = tensors[constant.name].movedim(constant.dim, 0)
@@ -211,11 +215,11 @@ def _norms(tensors: Mapping[str, Tensor], stem: Stem) -> dict[str, tuple[float, 
     return norms
 
 
-def _told(values: tuple[float, ...]) -> str:
+def _numbers_text(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.3g}" for value in values)
 
 
-def _of_shape(name: str, slices: int) -> Stem:
+def _convolution_stem(name: str, slices: int) -> Stem:
     """A stem of one plain convolution for `slices` slices, its weight called `name`."""
     from emsym.models.stem.slice_tracer import Read
     from emsym.models.stem.stem import Stem, check_slices
@@ -234,10 +238,10 @@ def _stem_by_shape(state: Mapping[str, Tensor], path: Path) -> Stem:
             "told: say which network it belongs to with --architecture (a plug-in's, too), or call "
             "emsym.symmetrize(model, …) in Python."
         )
-    return _of_shape(found[0], 3)
+    return _convolution_stem(found[0], 3)
 
 
-def _hollow(architecture: str) -> nn.Module:
+def _meta_network(architecture: str) -> nn.Module:
     """A network that has shapes, and no values in memory where it can do without."""
     import torch
 

@@ -25,7 +25,7 @@ SIZES = (
 """Heights and widths tried in turn, in pixels: some networks take one size alone."""
 PATIENCE = 10
 """Seconds after which no other size is tried where shapes do not suffice."""
-_ALONE = threading.RLock()
+_RUN_LOCK = threading.RLock()
 """Held while a network runs, for hooks and the state of random numbers are the process's."""
 
 
@@ -53,7 +53,7 @@ def trace(model: nn.Module, channels: int, replaced: Mapping[str, Tensor] | None
         errors: list[Exception] = []
         start = time.monotonic()
         for size in SIZES:
-            with _ALONE, torch.inference_mode(False), _left_as_it_was(model):
+            with _RUN_LOCK, torch.inference_mode(False), _undo_changes(model):
                 for module in model.modules():  # not eval(), which some networks do not allow
                     module.training = False
                 try:
@@ -70,7 +70,7 @@ def trace(model: nn.Module, channels: int, replaced: Mapping[str, Tensor] | None
 def _run(
     model: nn.Module, channels: int, size: int, replaced: Mapping[str, Tensor], meta: bool
 ) -> Trace:
-    """Run a network that `_left_as_it_was` restores."""
+    """Run a network that `_undo_changes` restores."""
     modules = dict(model.named_modules(remove_duplicate=False))
     tensors: dict[str, Tensor] = {
         **dict(model.named_parameters(remove_duplicate=False)),
@@ -98,22 +98,22 @@ def _run(
         owner, _, name = path.rpartition(".")
         module = modules[owner]
         (module._parameters if name in module._parameters else module._buffers)[name] = tensor
-    watch = SliceTracer(modules, tensors, stack)
-    with torch.no_grad(), _followed(watch), watch:
+    tracer = SliceTracer(modules, tensors, stack)
+    with torch.no_grad(), _track_modules(tracer), tracer:
         model(stack)
-    return Trace(tuple(watch.reads), tuple(dict.fromkeys(watch.constants)), size)
+    return Trace(tuple(tracer.reads), tuple(dict.fromkeys(tracer.constants)), size)
 
 
 @contextmanager
-def _followed(watch: SliceTracer) -> Iterator[None]:
-    """Tell `watch` which module is running."""
+def _track_modules(tracer: SliceTracer) -> Iterator[None]:
+    """Tell `tracer` which module is running."""
 
     def enter(module: nn.Module, *_: Any) -> None:
-        watch.running.append(module)
+        tracer.running.append(module)
 
     def leave(module: nn.Module, *_: Any) -> None:
-        if watch.running and watch.running[-1] is module:
-            watch.running.pop()
+        if tracer.running and tracer.running[-1] is module:
+            tracer.running.pop()
 
     hooks = [
         nn.modules.module.register_module_forward_pre_hook(enter),
@@ -127,7 +127,7 @@ def _followed(watch: SliceTracer) -> Iterator[None]:
 
 
 @contextmanager
-def _left_as_it_was(model: nn.Module) -> Iterator[None]:
+def _undo_changes(model: nn.Module) -> Iterator[None]:
     """Undo what running a network changes: modes, what modules keep, and torch's random state.
 
     Without it a network that caches a mask would keep one of the meta device.

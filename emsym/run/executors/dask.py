@@ -319,5 +319,5 @@ def _at_home(arg: Any, spec: Spec) -> Any:
     if isinstance(arg, Job):
         return replace(arg, card=_at_home(arg.card, spec))
     if isinstance(arg, Card) and arg.folder == spec.cards:
-        return arg.placed(cards_folder())
+        return arg.in_folder(cards_folder())
     return arg

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from emsym.data.fetching.archives import unpack
-from emsym.data.fetching.fetched_files import BadFile
+from emsym.data.fetching.fetched_files import InvalidFileError
 from emsym.errors import UserError
 
 
@@ -82,7 +82,7 @@ def test_an_archive_that_leads_out_of_its_folder_is_refused(tmp_path, name, cont
     folder = tmp_path / "deep" / "folder"
     folder.mkdir(parents=True)
     (folder / name).write_bytes(content)
-    with pytest.raises(BadFile, match="is not unpacked: its member") as told:
+    with pytest.raises(InvalidFileError, match="is not unpacked: its member") as told:
         unpack(folder / name, folder, {"fetched.json"})
     assert member in str(told.value)
     assert listing(tmp_path) == {f"deep/folder/{name}"}
@@ -123,7 +123,7 @@ def test_a_damaged_archive_is_told_and_nothing_is_left(tmp_path, name):
         told = ""
         try:
             unpack(tmp_path / name, tmp_path)
-        except BadFile as error:
+        except InvalidFileError as error:
             told = str(error)
             refused += 1
         left = listing(tmp_path) - {name}

@@ -18,9 +18,9 @@ import tifffile
 from PIL import Image
 
 from emsym.data.cards import Files, RemoteFile, SplitSchema, list_cards, load_card
-from emsym.data.fetching.availability import locate, needed, require
+from emsym.data.fetching.availability import locate_data, needed_files, require_data
 from emsym.data.fetching.data_digest import data_digest, published_digest
-from emsym.data.fetching.fetch import fetch, reject, verify_data
+from emsym.data.fetching.fetch import discard_pinned_files, fetch, verify_data
 from emsym.data.fetching.fetched_files import source_folder
 from emsym.data.labels import boundaries
 from emsym.data.volume import Sections, open_volume
@@ -153,7 +153,7 @@ def relocated(server, name: str, contents: dict[str, dict[str, bytes]]):
     for source_name, source in card.sources.items():
         files = {}
         for file in source.files:
-            remote = source.remote(file)
+            remote = source.remote_file(file)
             path = "/" + str(remote.url).split("://")[-1].partition("/")[2]
             content = contents.get(source_name, {}).get(file)
             kind = (remote.checksum or "").partition(":")[0]
@@ -301,7 +301,7 @@ def test_vnc_comes_as_sections_with_masks_of_mixed_depth(server, notes):
     card = relocated(server, "vnc", {"github": files})
     fetch(card, notes)
     assert any("synapses/00.png" in said for said in notes.said)  # pinned
-    for chosen in card.each_task():
+    for chosen in card.single_task_cards():
         read = sections(chosen)
         np.testing.assert_array_equal(read.image, list(raw.values()))
         layer = chosen.name.partition(":")[2]
@@ -321,7 +321,7 @@ def test_cremi_comes_as_hdf5_with_ids_of_64_bits(server, notes, name):
     file = f"sample_{name[-1].upper()}_20160501.hdf"
     card = relocated(server, name, {"cremi": {file: content}})
     assert fetch(card, notes).source == "cremi"
-    membranes, found = (sections(each, instances=True) for each in card.each_task())
+    membranes, found = (sections(each, instances=True) for each in card.single_task_cards())
     np.testing.assert_array_equal(membranes.image, raw)
     np.testing.assert_array_equal(membranes.instances, ids)
     np.testing.assert_array_equal(membranes.foreground, boundaries(ids, 3))
@@ -351,8 +351,8 @@ def zenodo(server, monkeypatch):
 def gf_pa66(server, zenodo):
     card = relocated(server, "gf-pa66", {})
     source = card.sources["zenodo"]
-    assert str(source.remote("pa66_volumes.h5").url).startswith("doi:")
-    files = {"pa66_volumes.h5": RemoteFile(url=source.remote("pa66_volumes.h5").url)}
+    assert str(source.remote_file("pa66_volumes.h5").url).startswith("doi:")
+    files = {"pa66_volumes.h5": RemoteFile(url=source.remote_file("pa66_volumes.h5").url)}
     return card.model_copy(
         update={"sources": {"zenodo": source.model_copy(update={"files": files})}}
     )
@@ -365,7 +365,7 @@ def test_gf_pa66_comes_by_its_doi_and_is_checked_against_the_record(gf_pa66, zen
     assert located.sums == {"pa66_volumes.h5": f"md5:{hashlib.md5(file.content).hexdigest()}"}
     with h5py.File(io.BytesIO(file.content)) as published:
         image, phases = published["pa66/data"][:], published["pa66/ground_truth"][:]
-    for chosen, phase in zip(gf_pa66.each_task(), (1, 2), strict=True):
+    for chosen, phase in zip(gf_pa66.single_task_cards(), (1, 2), strict=True):
         read = sections(chosen)
         np.testing.assert_array_equal(read.image, image)
         np.testing.assert_array_equal(read.foreground, phases == phase)
@@ -423,10 +423,10 @@ def test_offline_nothing_is_downloaded(cells, server, notes, mirror):
 def test_only_the_files_of_the_chosen_task_are_needed():
     card = load_card("vnc")
     source = next(iter(card.sources.values()))
-    one = needed(card.choose("mitochondria"), source)
+    one = needed_files(card.choose("mitochondria"), source)
     assert {PurePosixPath(name).parts[0] for name in one} == {"raw", "mitochondria"}
     assert len(one) == 40
-    assert set(one) < set(needed(card, source))
+    assert set(one) < set(needed_files(card, source))
 
 
 @pytest.mark.parametrize(
@@ -445,14 +445,14 @@ def test_a_pattern_means_what_it_means_to_a_shell(cells, path, names):
     card = cells()
     files = dict.fromkeys(["0.png", "image/0.png", "image/deep/0.png", "data.zip"], RemoteFile())
     source = card.sources["first"].model_copy(update={"files": files, "image": Files(path=path)})
-    assert needed(card, source) == [*names, "data.zip"]
+    assert needed_files(card, source) == [*names, "data.zip"]
 
 
 @pytest.mark.parametrize("name", list_cards())
 def test_every_path_of_a_shipped_card_leads_to_a_file_or_an_archive(name):
     card = load_card(name)
     for source in card.sources.values():
-        names = needed(card, source)
+        names = needed_files(card, source)
         for files in (source.image, *source.labels.values()):
             for path in files.paths:
                 known = any(PurePosixPath(file).match(path) for file in names)
@@ -464,20 +464,20 @@ def test_every_path_of_a_shipped_card_leads_to_a_file_or_an_archive(name):
 
 def test_a_fetched_data_set_is_found_without_a_network_and_fetched_no_more(cells, server, notes):
     card = cells(*ALL)
-    assert locate(card) is None
+    assert locate_data(card) is None
     located = fetch(card, notes)
     assert located.source == "first"
     assert (located.folder / "image.npy").read_bytes() == BIG
     assert listing(located.folder) == {"image.npy", "labels.npy", "fetched.json"}
     count = len(server.asked)
     server.server_close()
-    assert locate(card) == require(card) == fetch(card, notes) == located
+    assert locate_data(card) == require_data(card) == fetch(card, notes) == located
     assert len(server.asked) == count
 
 
 def test_what_is_missing_is_told_with_its_size_and_the_command(server, tmp_path):
     with pytest.raises(UserError) as told:
-        require(load_card("gf-pa66"))
+        require_data(load_card("gf-pa66"))
     assert str(told.value).count(". ") == 0
     assert "pa66_volumes.h5 is missing (7.0 GB)" in str(told.value)
     assert "`emsym-bench data fetch gf-pa66`" in str(told.value)
@@ -486,7 +486,7 @@ def test_what_is_missing_is_told_with_its_size_and_the_command(server, tmp_path)
 
 def test_the_command_for_a_card_of_one_s_own_names_its_path(cells, tmp_path):
     with pytest.raises(UserError, match=f"data fetch {tmp_path}/cells.toml`"):
-        require(cells())
+        require_data(cells())
 
 
 def test_a_phantom_and_a_local_source_need_no_fetching(server, notes, tmp_path, cells):
@@ -517,7 +517,7 @@ def test_what_was_touched_is_not_there_and_is_repaired(cells, server, notes, har
         path.write_bytes(good + b"x")
     else:
         os.utime(path, ns=(1, 1))
-    assert locate(card) is None
+    assert locate_data(card) is None
     count = paths(server).count("/second/cells.zip")
     assert fetch(card, notes).source == "second"
     assert path.read_bytes() == good
@@ -533,7 +533,7 @@ def test_a_damaged_marker_is_none(cells, notes, server, marker):
     card = cells(*ALL)
     folder = fetch(card, notes).folder
     (folder / "fetched.json").write_bytes(marker.encode(errors="surrogateescape"))
-    assert locate(card) is None
+    assert locate_data(card) is None
     count = len(server.asked)
     assert fetch(card, notes).folder == folder
     assert len(server.asked) == count  # the files were there, and right
@@ -547,17 +547,17 @@ def test_a_marker_that_leads_elsewhere_is_none(cells, notes, tmp_path):
     os.link(path.parent / "labels.npy", path.parent / "../../x")
     marker["files"]["image.npy"]["members"] = {"labels.npy": known}
     path.write_text(json.dumps(marker))
-    assert locate(card) is not None
+    assert locate_data(card) is not None
     marker["files"]["image.npy"]["members"] = {"../../x": known}
     path.write_text(json.dumps(marker))
-    assert locate(card) is None
+    assert locate_data(card) is None
 
 
 def test_a_card_that_got_another_checksum_is_fetched_again(cells, server, notes):
     folder = fetch(cells(*ALL), notes).folder
     card = cells(*ALL, labels=sha(b"new labels"))
     server.put("/first/labels.npy", b"new labels")
-    assert locate(card) is None
+    assert locate_data(card) is None
     fetch(card, notes)
     assert (folder / "labels.npy").read_bytes() == b"new labels"
     assert paths(server).count("/first/image.npy") == 1
@@ -579,7 +579,7 @@ def test_a_fetch_of_several_files_goes_on_where_it_failed(cells, server, notes):
 CHILD = """
 import sys
 from emsym.data.cards import load_card
-from emsym.data.fetch import fetch
+from emsym.data.fetching.fetch import fetch
 
 class Quiet:
     def bytes(self, name, done, total): pass
@@ -612,7 +612,7 @@ def test_a_killed_download_goes_on_where_it_was(cells, server, notes, tmp_path, 
     assert child.returncode == -signal.SIGKILL
     have = part.stat().st_size
     assert 300_000 < have < len(BIG)
-    assert locate(card) is None
+    assert locate_data(card) is None
     server.pages["/first/image.npy"].pause = 0
     located = fetch(card, notes)
     resumed = [asked for asked in server.asked if asked.path == "/first/image.npy"][-1]
@@ -670,7 +670,7 @@ def test_when_all_sources_fail_each_reason_is_told(cells, server, notes):
     assert f"from 'first': {server.url}/first/labels.npy answered 404" in text
     assert f"from 'second': cells.zip has the checksum {sha(BAD)} instead of {sha(ARCHIVE)}" in text
     assert "--from DIR" in text
-    assert locate(card) is None
+    assert locate_data(card) is None
 
 
 def test_a_pin_is_compared_with_later_fetches(cells, server, notes):
@@ -691,7 +691,7 @@ def test_a_pin_is_compared_with_later_fetches(cells, server, notes):
 def test_a_pin_can_be_written_into_the_card(cells, server, notes):
     fetch(cells(), notes)
     server.server_close()
-    assert locate(cells(*ALL)).source == "first"
+    assert locate_data(cells(*ALL)).source == "first"
 
 
 def test_a_file_that_nobody_vouches_for_must_have_about_the_size_that_the_card_tells(cells, notes):
@@ -708,13 +708,13 @@ def test_a_file_that_nobody_vouches_for_must_have_about_the_size_that_the_card_t
 def test_what_nobody_vouches_for_and_is_of_no_use_is_asked_for_again(cells, server, notes):
     card = cells()
     located = fetch(card, notes)
-    assert reject(card, located)
-    assert locate(card) is None
+    assert discard_pinned_files(card, located)
+    assert locate_data(card) is None
     assert (located.folder / f"labels.npy.bad-{sha(b'labels')[7:15]}").read_bytes() == b"labels"
     server.pages["/first/labels.npy"].content = b"better"
     assert (fetch(card, notes).folder / "labels.npy").read_bytes() == b"better"
     published = cells(*ALL)
-    assert not reject(published, fetch(published, notes))
+    assert not discard_pinned_files(published, fetch(published, notes))
 
 
 @pytest.mark.parametrize("offline", [False, True])
@@ -725,7 +725,7 @@ def test_a_copy_that_lost_its_times_is_looked_into_and_kept(cells, server, notes
     count = len(server.asked)
     for path in folder.rglob("*"):
         os.utime(path, ns=(1, 1))
-    assert locate(card) is None
+    assert locate_data(card) is None
     assert fetch(card, notes, offline=offline).source == "second"
     assert "/second/cells.zip" not in paths(server)[count:]
     (folder / "image" / "1.png").write_bytes(b"damaged")
@@ -786,7 +786,7 @@ def test_what_a_kill_left_of_unpacking_does_not_count(cells, server, notes):
     (folder / "image").mkdir()
     (folder / "image" / "0.png").write_bytes(b"half")
     (folder / "cells.zip").write_bytes(ARCHIVE)
-    assert locate(card) is None
+    assert locate_data(card) is None
     fetch(card, notes)
     assert listing(folder) == {"cells.zip", "fetched.json", *MEMBERS}
     assert (folder / "image/0.png").read_bytes() == MEMBERS["image/0.png"]
@@ -800,7 +800,7 @@ def test_a_hostile_archive_is_no_source(cells, server, notes, kept):
     del server.pages["/first/labels.npy"]
     with pytest.raises(UserError, match=r"its member '\.\./\.\./evil' lies outside"):
         fetch(card, notes)
-    assert locate(card) is None
+    assert locate_data(card) is None
     assert not list(kept.rglob("evil"))
 
 
@@ -932,12 +932,12 @@ def test_verify_reads_every_byte(cells, server, notes):
     times, good = path.stat(), path.read_bytes()
     path.write_bytes(b"IMAGE 1")
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert locate(card) is not None  # as nothing that a look tells has changed
+    assert locate_data(card) is not None  # as nothing that a look tells has changed
     assert verify_data(card) == [
         ("cells.zip", ""),
         ("image/1.png", f"has the checksum {sha(b'IMAGE 1')} instead of {sha(good)}"),
     ]
-    assert locate(card) is None
+    assert locate_data(card) is None
     assert fetch(card, notes).source == "second"
     assert path.read_bytes() == good
     assert verify_data(card) == [("cells.zip", "")]

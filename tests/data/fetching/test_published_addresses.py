@@ -3,10 +3,10 @@
 import pytest
 
 from emsym.data.cards import list_cards, load_card
-from emsym.data.fetching.download import HEADERS, TIMEOUT, resolve
+from emsym.data.fetching.download import HEADERS, TIMEOUT, resolve_address
 
 FILES = [
-    pytest.param(source.remote(name), id=f"{card}-{source_name}-{name}")
+    pytest.param(source.remote_file(name), id=f"{card}-{source_name}-{name}")
     for card in list_cards()
     for source_name, source in load_card(card).sources.items()
     for name in source.files
@@ -18,7 +18,7 @@ FILES = [
 def test_the_file_is_there_and_as_large_as_the_card_says(remote, notes):
     import requests
 
-    address, published = resolve(remote.url, notes)
+    address, published = resolve_address(remote.url, notes)
     headers = {**HEADERS, "Accept-Encoding": "identity", "Range": "bytes=0-63"}
     with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT) as response:
         assert response.status_code in (200, 206), response.status_code
