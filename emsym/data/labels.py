@@ -48,7 +48,7 @@ def sequential_ids(ids: np.ndarray) -> np.ndarray:
 
     Raises `TypeError` for ids that are not integers.
 
-    >>> dense(np.array([[7, 0], [2**64 - 1, 7]], np.uint64)).tolist()
+    >>> sequential_ids(np.array([[7, 0], [2**64 - 1, 7]], np.uint64)).tolist()
     [[1, 0], [2, 1]]
     """
     from pandas import unique  # by hashing: far faster than sorting every pixel

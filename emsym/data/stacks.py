@@ -217,7 +217,7 @@ class SplitSubset:
 def evenly_spaced(count: int, most: int) -> list[int]:
     """At most that many indices of `count` things, evenly spaced from the first to the last.
 
-    >>> evenly(9, 3), evenly(2, 5)
+    >>> evenly_spaced(9, 3), evenly_spaced(2, 5)
     ([0, 4, 8], [0, 1])
     """
     if most == 1:

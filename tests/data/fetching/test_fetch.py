@@ -1036,8 +1036,8 @@ def test_a_digest_of_a_phantom_follows_its_seed():
 
 def test_looking_imports_neither_requests_nor_pooch(kept):
     code = (
-        "import sys; from emsym.data import cards, fetch;"
-        "fetch.locate(cards.load_card('snemi3d'));"
+        "import sys; from emsym.data import cards; from emsym.data.fetching import availability;"
+        "availability.locate_data(cards.load_card('snemi3d'));"
         "print(*{'requests', 'pooch', 'torch'} & set(sys.modules))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
