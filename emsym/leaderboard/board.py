@@ -36,18 +36,18 @@ SECTIONS = 5_000
 """Up to so many cells, sections are drawn, too; beyond, reading them all takes too long."""
 
 NUMBERS = 10_000_000
-"""Of a bootstrap, at most: draws × pairs × strategies."""
+"""The most numbers of a bootstrap: draws × pairs × strategies."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """What all cells say of one score. Strategies of which it has no value are NaN."""
+    """One score of all strategies, over all cells; NaN for a strategy that has no value."""
 
     key: str
     score: Score
     summary: pd.DataFrame
-    """Of ranked strategies over the shared pairs: `mean`, `low`, `high`; where one way is better,
-    `first`, `last` and `group` (see `statistics.places`); of the first score `rank`, `rank_low`,
+    """Ranked strategies over the shared pairs: `mean`, `low`, `high`; where one way is better,
+    `first`, `last` and `group` (see `statistics`); of the first score `rank`, `rank_low`,
     `rank_high` on average over pairs; where there is a baseline, `less`, `less_low`, `less_high` of
     the difference from it, `p`, `p_holm`, `effect`, `wins`, and `cut`, `cut_low`, `cut_high`, the
     reduction in per cent."""
@@ -96,7 +96,7 @@ class Board:
 
     @cached_property
     def threshold(self) -> str:
-        """Of the probability, from which on a pixel is in a mask: the headline's."""
+        """The headline's threshold of the probability, from which on a pixel is in a mask."""
         return next((name[5:] for name in self.done if name.startswith("dice@")), "0.5")
 
     @cached_property
@@ -117,7 +117,7 @@ class Board:
 
     @property
     def stem(self) -> str:
-        """What the names of its pictures' files begin with."""
+        """The beginning of the names of its pictures' files."""
         shared = [str(self.first[name]) for name in ("protocol", "version", "digest", "identity")]
         return f"{shared[0]}-{shared[1]}-{json_digest(shared)[:8]}"
 
@@ -187,7 +187,7 @@ class Board:
 
     @cached_property
     def columns(self) -> dict[str, Column]:
-        """What there is of each score, by its key."""
+        """The columns by their scores' keys."""
         return {key: self._column(key, score) for key, score in self.scores.items()}
 
     @property
@@ -224,7 +224,7 @@ class Board:
 
     @cached_property
     def verdict(self) -> pd.Series:
-        """Of each ranked strategy but the baseline: is its Dice non-inferior at the margin?"""
+        """Whether the Dice of each ranked strategy but the baseline is non-inferior."""
         dice = self.column("dice")
         if dice is None or self.baseline is None:
             return pd.Series(dtype=str)

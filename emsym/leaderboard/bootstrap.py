@@ -31,7 +31,7 @@ from scipy import stats
 
 PAIR = ["dataset", "architecture"]
 UNIT = [*PAIR, "seed"]
-"""What two strategies' cells share, so that their difference is paired."""
+"""Two strategies' cells share these, so that their difference is paired."""
 
 LEVEL = 0.95
 DRAWS = 10_000
@@ -90,7 +90,7 @@ class Draws:
         return self.freedom_parts(self.variances, _of_differences(self.sections))
 
     def freedom_parts(self, variances: np.ndarray, of_sections: np.ndarray) -> np.ndarray:
-        """What each pair brings to the denominator of `freedom`: (P, …)."""
+        """The parts of the pairs in the denominator of `freedom`: (P, …)."""
         shape = (-1, *[1] * (variances.ndim - 1))
         seeds = np.maximum(self.seeds - 1, 1).reshape(shape)
         blocks = (self.blocks - 1).reshape(shape)
@@ -219,7 +219,7 @@ def _moved(
 
 
 def intervals(found: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> pd.DataFrame:
-    """Of each strategy the mean over all pairs: `mean`, `low`, `high`, `error`, `freedom`.
+    """Each strategy's mean over all pairs: `mean`, `low`, `high`, `error`, `freedom`.
 
     `low` and `high` are cut to what the score can be, `bounds`, and NaN where a pair has a single
     seed. `error` is the standard error and `freedom` its degrees of freedom.

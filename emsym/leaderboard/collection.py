@@ -1,4 +1,4 @@
-"""What an output folder holds: the records of local runs and the submissions of others, as one."""
+"""All results of an output folder: the records of local runs and the submissions of others."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from emsym.submission.validate import validate
 Arrays = dict[str, np.ndarray]
 
 PAIRS = 3
-"""Of data set and architecture that examples are shown of."""
+"""The most pairs of data set and architecture that examples are shown of."""
 
 
 OWN = "emsym"
@@ -73,7 +73,7 @@ class StoredResults:
         ]
 
     def example(self, key: str) -> Arrays | None:
-        """What was kept of a cell to look at, as `emsym.run.example` gives it."""
+        """The arrays that were kept of a cell to look at, as `emsym.run.example` gives them."""
         path = self._examples / f"{key}.npz"
         if path.is_file():
             with np.load(path, allow_pickle=False) as kept:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StrategyDifference:
-    """Of one score, the second less the first."""
+    """The difference in one score: the second less the first."""
 
     score: Score
     row: pd.Series
@@ -31,7 +31,7 @@ class StrategyDifference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two have in common, and by how much they differ."""
+    """The cells that two have in common, and by how much they differ there."""
 
     one: str
     other: str

@@ -12,10 +12,10 @@ from emsym.scores.catalogue import PLUGIN, score_of
 from emsym.scores.score import Score
 
 BOARD = ["protocol", "weights", "identity"]
-"""What a leaderboard is of: a protocol, and the pretrained weights that its networks start from."""
+"""A leaderboard is of a protocol, and the pretrained weights that its networks start from."""
 
 VERSION = ["version", "digest", "slices", "scoring_version", "scoring_plugins"]
-"""What its rows must share beside, or they stand apart."""
+"""Its rows must share these beside, or they stand apart."""
 
 SOURCES = {"dataset": "data", "architecture": "architecture_source", "init": "init_source"}
 """The digests of what a name stood for when its cell was run."""

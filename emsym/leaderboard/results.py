@@ -14,7 +14,7 @@ from emsym.run.store.record import Record
 from emsym.run.store.store import Store
 
 LOCAL = "local"
-"""What stands for a submission's name in the rows of a local run."""
+"""The rows of a local run have this for a submission's name."""
 
 FACTS = [
     *("submission", "key", "status", "error"),

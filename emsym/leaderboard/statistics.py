@@ -1,4 +1,4 @@
-"""What a comparison of strategies comes to: tests, ties, verdicts. It knows only DataFrames.
+"""Statistics of a comparison of strategies: tests, ties, verdicts. They know only DataFrames.
 
 Of `cells`, the index is `UNIT` (data set, architecture, seed) and every column a strategy: the
 cells that all of them share. A strategy that lacks a value in any of them has none.
@@ -115,7 +115,7 @@ def rank_ranges(found: Draws, better: Better) -> pd.DataFrame:
 
 
 def tie_groups(found: pd.DataFrame) -> pd.Series:
-    """Of `places`, the groups of strategies that are not told apart: 1, 2, …, from the best.
+    """The groups of strategies that `rank_ranges` do not tell apart: 1, 2, …, from the best.
 
     A group ends where every strategy before is better beyond doubt than every one after, so two in
     one group need not be tied with each other, but are through others.

@@ -26,12 +26,12 @@ MARGIN = 0.01
 """How much less Dice than the baseline's is still no loss."""
 
 PLUGIN = "plugin/"
-"""What the key of a plug-in's score begins with."""
+"""The beginning of the key of a plug-in's score."""
 
 
 @dataclass(frozen=True)
 class ScoredSections:
-    """What a network predicted and what was attributed, of n test sections: what a score is of.
+    """The predictions and attributions of n test sections, for a plug-in's score.
 
     Stacks have S slices, and all arrays are in the order of the sections.
     """

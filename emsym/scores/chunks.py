@@ -20,7 +20,7 @@ CHUNK = 2**16
 caches, and are as large as what the C library takes from the system anew each time."""
 
 BYTES_PER_PIXEL = 2**14
-"""Of GPU memory that a pixel of a pass is reckoned to take; where that is too little, chunks are
+"""GPU memory that a pixel of a pass is reckoned to take; where that is too little, chunks are
 halved."""
 
 

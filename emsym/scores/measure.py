@@ -35,7 +35,7 @@ class Stacks(Protocol):
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one group of n sections gave."""
+    """The network's answers for a group of n sections, and their scores."""
 
     part: slice
     """Which of the stacks they are."""

@@ -26,7 +26,7 @@ class Score:
     title: str
     """A few letters for the head of a column."""
     meaning: str
-    """What it says, as a phrase that ends a line "title: …"."""
+    """Its meaning, as a phrase that ends a line "title: …"."""
     better: Better | None = None
     """Which values are the better ones; None where neither way is."""
     bounds: tuple[float, float] = (0, 1)
@@ -54,7 +54,7 @@ class Score:
 
     @property
     def term(self) -> str:
-        """What it is called in a sentence."""
+        """The name that it has in a sentence."""
         return self.long_title or self.title
 
     @property

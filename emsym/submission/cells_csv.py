@@ -31,7 +31,7 @@ def write_rows(rows: list[Row], names: list[str], scores: np.ndarray) -> bytes:
 
 
 def read_rows(path: Path) -> tuple[list[Row], list[str], np.ndarray]:
-    """What `write_rows` was given. Raises `UserError`, naming the line, where it is damaged."""
+    """Read what `write_rows` wrote. Raises `UserError`, naming the line, where it is damaged."""
     line = 0  # that was read whole
     try:
         with path.open(encoding="utf-8", newline="") as file:

@@ -1,4 +1,4 @@
-"""What a submission's folder may hold, told before anything in it is opened.
+"""The files that a submission's folder may hold, checked before any of them is opened.
 
 A submission comes from a stranger. Nothing in it is run, unpickled, unpacked to disk or followed:
 only plain files of known names and bounded sizes are ever read.
@@ -82,7 +82,7 @@ def files(folder: Path) -> dict[str, Path]:
 
 
 def _entries(folder: Path, before: str) -> "list[tuple[os.DirEntry[str], str]]":
-    """What lies in a folder and in those of its folders that a submission has, not followed."""
+    """The paths in a folder and in those of its folders that a submission has; follows no link."""
     listed = []
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -26,7 +26,7 @@ from emsym.submission.schema import DataSchema, Manifest, Row, Stamp, Weights
 from emsym.version import SCORING_VERSION
 
 SEEN, MADE = ("image", "truth", "section"), ("probability", "attribution")
-"""Of an example: what all networks of a data set saw alike, and what each made of it."""
+"""The arrays of an example: those that all networks of a data set share, and each one's own."""
 
 SHEET = """\
 # Who made this, in your own words. `emsym-bench validate` says what is missing; a note need not be.
@@ -74,7 +74,7 @@ def pack(store: Path, protocol: Protocol, folder: Path, plugins: Sequence[Path] 
 
 
 class _Packing:
-    """What records share, and what is gathered of them one by one."""
+    """The facts that records share, and those gathered of them one by one."""
 
     def __init__(self, protocol: Protocol, given: set[str]) -> None:
         self._given = given
@@ -275,7 +275,7 @@ def _safe(error: str | None) -> str:
 
 
 def _examples(folder: Path, keys: list[str], slices: int) -> bytes | None:
-    """What is kept of these cells, in one file; of cells that saw another section, nothing."""
+    """Pack the examples of these cells in one file, but for cells that saw another section."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for key in keys:
         if (path := folder / f"{key}.npz").is_file():

@@ -22,7 +22,7 @@ from emsym.submission.safe_npz import Arrays
 from emsym.submission.schema import Manifest, Row, Sheet
 
 IMAGES, LOOKS = "images/", "over_training/"
-"""What the names of arrays begin with: values of test sections, and of looks while training."""
+"""The beginnings of arrays' names: values of test sections, and of looks while training."""
 
 
 class Submission:

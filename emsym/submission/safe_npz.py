@@ -27,7 +27,7 @@ _DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
     *(ValueError, struct.error, OSError, OverflowError, KeyError, IndexError),
 )
-"""What Python's zip reader raises for archives that are damaged or of a kind not used here."""
+"""The errors of Python's zip reader for archives that are damaged or of a kind not used here."""
 
 
 def packed(arrays: dict[str, np.ndarray]) -> bytes:
@@ -80,7 +80,7 @@ class Arrays:
 
     @property
     def names(self) -> list[str]:
-        """What arrays there are."""
+        """The names of the arrays."""
         return [name.removesuffix(".npy") for name in self._members]
 
     def get(self, name: str, kind: str, *shape: int | None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a submission's files say: the author's sheet, the manifest, and a row per cell."""
+"""The models of a submission's files: the author's sheet, the manifest, and a row per cell."""
 
 import re
 import unicodedata
@@ -67,7 +67,7 @@ Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Amount = Annotated[float, Field(ge=0, le=1e9)]
 
 MAX_CELLS = 20_000
-"""Of one submission."""
+"""The most cells of one submission."""
 
 
 class Sheet(Strict):
@@ -80,7 +80,7 @@ class Sheet(Strict):
     code: Address
     """Where the code lies that the cells were run with."""
     licence: Licence
-    """Of the submission."""
+    """The licence of the submission itself."""
     note: Note = ""
 
 
@@ -93,7 +93,7 @@ class Stamp(Strict):
 
 
 class DataSchema(Strict):
-    """What a data set's name stands for in all cells."""
+    """The data that a data set's name stands for in all cells."""
 
     digest: Sha
     source: Maybe

@@ -30,14 +30,14 @@ from emsym.version import SCORING_VERSION
 
 @dataclass
 class Validation:
-    """What was found of a submission that is sound."""
+    """The findings on a submission that is sound."""
 
     submission: Submission
     protocol: Protocol
     sections: int = 0
     """Test sections whose values its scores were computed from again, over all cells."""
     notes: list[str] = field(default_factory=list)
-    """What could not be checked, and what else a reader should know."""
+    """Sentences on what could not be checked, and what else a reader should know."""
 
     @property
     def counts(self) -> dict[str, int]:

@@ -24,13 +24,13 @@ from emsym.scores.catalogue import MARGIN
 Ends = tuple[float, float, float]
 FOLDER = Path(__file__).parent
 CELLS = 2_000
-"""Of how many cells the page tells how each came about; the tables beside it tell it of all."""
+"""The page tells of so many cells how each came about; the tables beside it tell it of all."""
 
 PAIRED = 200_000
-"""Of paired variances in the page, per score at most."""
+"""The most paired variances in the page, per score."""
 
 PAIRS = 60
-"""Of pairs of data set and architecture with a table of their own, at most."""
+"""The most pairs of data set and architecture that have a table of their own."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _digest(text: str) -> str:
 
 
 def _view(board: Board) -> dict[str, Any]:
-    """What the template shows of one leaderboard, in texts and places."""
+    """The texts and places of one leaderboard that the template shows."""
     names = board.order
     means = board.share_means(board.shared)
     shared = board.columns.values()
@@ -285,7 +285,7 @@ def _example(example: CellExample) -> dict[str, Any]:
 
 
 def _data(board: Board) -> dict[str, Any]:
-    """What the script computes with, by the strategies' and pairs' numbers."""
+    """The numbers that the script computes with, by those of strategies and pairs."""
     pairs, names = board.pairs, board.names
     entered = board.entered.T.groupby(level=[0, 1], sort=False).any().loc[pairs, names]
     seeds = board.seeds.loc[pairs]

@@ -17,7 +17,7 @@ from emsym.leaderboard.results import Results
 MARKDOWN = "leaderboard.md"
 TEXTS = (MARKDOWN, "index.html", "leaderboard.csv", "cells.csv")
 FindExample = Callable[[str], Arrays | None]
-"""What was kept of the cell of this key to look at, as `StoredResults.example` gives it."""
+"""A function from a cell's key to what was kept of it to look at: `StoredResults.example`."""
 _PICTURE = re.compile(r"^!\[[^\]]*\]\(([\w.+-]+-[0-9a-f]{8}\.png)\)$", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""What a leaderboard says in words and numbers, the same in all renderings."""
+"""The sentences of a leaderboard, the same in all renderings."""
 
 from collections.abc import Callable, Sequence
 
@@ -34,7 +34,7 @@ def _p_equals(p: float) -> str:
 
 
 def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
-    """What a reader who chooses a strategy should know first, each a sentence or two."""
+    """The conclusions that a reader who chooses a strategy needs, each a sentence or two."""
     table = board.lead.summary
     where = f"{len(board.shared)} of {len(board.pairs)} pairs of data set and architecture"
     if not board.ranked:
@@ -79,7 +79,7 @@ def _best(board: Board, code: Callable[[str], str]) -> list[str]:
 
 
 def measured_on(board: Board) -> str:
-    """What the numbers are of, which no reader should overlook: data and weights."""
+    """The data and weights that were measured, which no reader should overlook."""
     named = "; ".join(f"{row.dataset}, {row.modality}" for row in data_sets(board).itertuples())
     return f"Measured on {named}. Weights: {dict(facts(board))['Weights']}."
 
@@ -141,7 +141,7 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
 
 
 def facts(board: Board) -> list[tuple[str, str]]:
-    """What a reader must know before comparing: (word, text)."""
+    """The facts that a reader must know before comparing: (word, text)."""
     first, done = board.first, board.done
     origin = ORIGINS.get(first["weights"], "as published with timm")
     if str(first["identity"]).startswith("sha256:"):
@@ -178,7 +178,7 @@ def data_sets(board: Board) -> pd.DataFrame:
 
 
 def bibtex(board: Board) -> str:
-    """What to cite: the finding, this benchmark, and every data set as its card says."""
+    """The entries to cite: the finding, this benchmark, and every data set as its card says."""
     entries = [_BIBTEX % _braced(f"{board.title}, digest {board.first['digest']}")]
     for number_, row in enumerate(data_sets(board).itertuples(), 1):
         if row.citation:
@@ -195,7 +195,7 @@ def _braced(text: object) -> str:
 
 
 def gaps(board: Board) -> list[str]:
-    """What is missing or failed, and so not ranked: a sentence each, of names as they are."""
+    """The cells that are missing or failed, and so not ranked: a sentence each."""
     told = []
     for name in board.names:
         if board.has[name] < board.needed:
@@ -243,7 +243,7 @@ METHOD = {
     "front": "no other strategy has as much Dice at as little asymmetry; the per cent say in how "
     "many of the bootstrap's draws.",
 }
-"""What the columns mean."""
+"""The meanings of the columns, by their titles."""
 
 
 def plugin_meanings(boards: Sequence[Board]) -> list[tuple[str, str]]:

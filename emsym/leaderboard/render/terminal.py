@@ -12,7 +12,7 @@ from emsym.leaderboard.render import sentences
 WIDE = 130
 """Characters of a terminal that intervals fit in; without them, a row fits in 80."""
 SHORT = 14
-"""Of names beside which slice shares fit in 80 characters, too."""
+"""The longest names beside which slice shares fit in 80 characters, too."""
 
 
 def print_boards(boards: list[Board], console: Console) -> None:

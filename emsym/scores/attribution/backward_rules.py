@@ -66,7 +66,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Method:
-    """What captum's method does, and where it is right."""
+    """A method of captum's, and the modules for which it is right."""
 
     name: str
     covers: Callable[[nn.Module], bool]
@@ -74,7 +74,7 @@ class Method:
     wrong: Callable[[Operation], bool]
     """Whether an operation in any other module is one that it is not defined on."""
     instead: str
-    """What to do then."""
+    """The advice that a refusal ends with."""
     prepared: Callable[[nn.Module], nn.Module]
     """A module that it covers → what stands in its stead, which computes the same."""
     apart: bool

@@ -19,7 +19,7 @@ from emsym.scores.attribution.low_memory import Lean
 from emsym.scores.dense_logits import DenseLogits
 
 SEED = 0
-"""Of the noise: every stack gets the same draws, so that no score depends on its neighbours."""
+"""The seed of the noise: every stack gets the same draws, so that no score depends on another."""
 
 STEPS = 50
 SAMPLES = 25
@@ -50,7 +50,7 @@ class At:
     level: Tensor
 
 
-class Method(Protocol):
+class _Method(Protocol):
     """A gradient method: `emsym.scores.attribution.methods.GradientMethod`."""
 
     @property
@@ -92,7 +92,7 @@ def _draws(shape: tuple[int, ...]) -> Iterator[tuple[Tensor, Tensor]]:
 
 @lru_cache(maxsize=1)
 def _noise(shape: tuple[int, ...], device: torch.device) -> Callable[[list[int]], Tensor]:
-    """What gives (n, S, H, W) of the samples of these numbers."""
+    """Return a function that gives the samples of these numbers, (n, S, H, W)."""
     if SAMPLES * math.prod(shape) <= KEPT:
         kept = torch.stack([drawn for _, drawn in _draws(shape)]).to(device)
         return lambda numbers: kept[numbers]
@@ -131,7 +131,7 @@ POINTS = {
 points between x and uniformly grey stacks."""
 
 
-def attribute(dense: DenseLogits, x: Tensor, mask: Tensor, method: Method) -> Tensor:
+def attribute(dense: DenseLogits, x: Tensor, mask: Tensor, method: _Method) -> Tensor:
     """A(x), (N, S, H, W), of one method for one mask, (N, H, W)."""
     return attribute_all(dense, x, mask[None], {"": method})[""][0]
 
@@ -140,7 +140,7 @@ def attribute_all(
     dense: DenseLogits,
     x: Tensor,
     masks: Tensor,
-    methods: Mapping[str, Method],
+    methods: Mapping[str, _Method],
     at_x: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """A(x), (K, N, S, H, W), of several methods by their names for K masks, (K, N, H, W) bool.
@@ -179,7 +179,7 @@ def attribute_all(
     return made
 
 
-def _term(method: Method, x: Tensor, j: Tensor, gradient: Tensor) -> Tensor:
+def _term(method: _Method, x: Tensor, j: Tensor, gradient: Tensor) -> Tensor:
     points = POINTS[method.points]
     return method.term(x, gradient, At(points.count, points.weight(j), points.level(j)))
 

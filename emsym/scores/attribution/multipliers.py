@@ -66,7 +66,7 @@ class Conserve(nn.Module):
 
 
 class _Multiplied(torch.autograd.Function):
-    """What was made of x, and a way back that multiplies."""
+    """A value made of x, and a way back that multiplies."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, made: Tensor, multiplier: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class _Multiplied(torch.autograd.Function):
 
 
 def _multiplier(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
-    """What a module makes of x, and what each value brings to the change of it, per its own.
+    """Return what a module makes of x, and by how much each value changes it, per its own change.
 
     Some channels at a time, which are apart in all that is rescaled, and where the reference stood
     that is needed no more: so only what is made is as large as x.
@@ -149,7 +149,7 @@ def _spread(values: Tensor, x: Tensor) -> Tensor:
 
 
 def rescaling(module: nn.Module) -> nn.Module:
-    """What computes the same as an activation or a max pooling, by the rescale rule."""
+    """A module that computes what an activation or a max pooling does, by the rescale rule."""
     if not isinstance(module, nn.MaxPool2d):
         return _Rescale(module)
     return nn.Sequential(_Windows(module), _Rescale(nn.MaxPool2d(module.kernel_size)))

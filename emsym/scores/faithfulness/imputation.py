@@ -5,7 +5,7 @@ from scipy.ndimage import correlate1d, distance_transform_edt
 from scipy.sparse.linalg import LinearOperator, cg
 
 TOLERANCE = 1e-4
-"""Of the residual, relative: well below the noise that is added."""
+"""The relative residual that is left: well below the noise that is added."""
 
 
 def impute(arr: np.ndarray, indices: np.ndarray, noise: float = 0.01, **_: object) -> np.ndarray:

@@ -30,7 +30,7 @@ PARTS = (1 / 8, 1 / 4, 1 / 2)
 
 
 class _Model:
-    """What `evaluate_batch` asks of a model: one output per stack, T."""
+    """A model as `evaluate_batch` asks for one: one output per stack, T."""
 
     def __init__(self, total: Total, columns: int = 1) -> None:
         """With two columns the first is 0, so that argmax tells the sign of T."""
@@ -46,7 +46,7 @@ class _Model:
 
 
 def _run(metric: Any, model: _Model, x: np.ndarray, a: np.ndarray, label: int = 0) -> np.ndarray:
-    """What Quantus finds for the one section, as an array."""
+    """Return Quantus' values for the one section, as an array."""
     found = metric.evaluate_batch(
         model=model, x_batch=x[None], y_batch=np.array([label]), a_batch=a[None]
     )
