@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from emsym.auditing.caveats import TARGETS, of_data, of_intervals, of_scores, slice_names
+from emsym.auditing.caveats import TARGETS, of_data, of_intervals, of_scores
 from emsym.auditing.inputs import AuditInputs, called_with
 from emsym.auditing.intervals import blocks_of, mean_interval, part_intervals
 from emsym.auditing.network import Loaded
@@ -39,6 +39,7 @@ from emsym.scores.catalogue import score_of
 from emsym.scores.measure import Measurement, measure
 from emsym.scores.segmentation import Counts, pooled
 from emsym.scores.targets import Target
+from emsym.wording import MISSING, number, slice_names
 
 EXAMPLES = 3
 
@@ -316,10 +317,10 @@ def _stem(loaded: Loaded, slices: int) -> tuple[StemResult | None, str]:
 # --- in words -------------------------------------------------------------------------------------
 
 
-def _cells(found: Interval | None) -> tuple[str, str]:
-    """A value and its interval; – where there is none."""
-    if found is None:
-        return "–", ""
-    if found.low is None or found.high is None:
-        return f"{found.value:.3f}", ""
-    return f"{found.value:.3f}", f"{found.low:.3f} to {found.high:.3f}"
+def _cells(interval: Interval | None) -> tuple[str, str]:
+    """Return a value and its interval; – where there is none."""
+    if interval is None:
+        return MISSING, ""
+    if interval.low is None or interval.high is None:
+        return number(interval.value, 3), ""
+    return number(interval.value, 3), f"{number(interval.low, 3)} to {number(interval.high, 3)}"

@@ -21,16 +21,6 @@ TARGETS: dict[Target, str] = {
 """What the targets are called in a sentence."""
 
 
-def slice_names(slices: int) -> list[str]:
-    """Of the slices of a stack, by their distance from the one that is segmented.
-
-    >>> slice_names(3)
-    ['z−1', 'z', 'z+1']
-    """
-    centre = slices // 2
-    return [f"z{s - centre:+d}".replace("-", "−") if s != centre else "z" for s in range(slices)]
-
-
 def of_data(chosen: Chosen, probabilities: bool | None) -> list[str]:
     """What was looked at, and how it was normalised."""
     data, notes = chosen.data, []

@@ -1,9 +1,13 @@
-"""The report's pictures: arrays in, PNG files as data URIs and the outlines of a chart out."""
+"""The geometry of the report's charts, and the size of its pictures."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+
+from emsym.auditing.result import Interval
+from emsym.wording import significant_interval, slice_names
 
 ROW = 960
 """Pixels of the S pictures of a row together, and of the prediction and what stands beside it."""
@@ -11,17 +15,66 @@ ROW = 960
 _WIDEST = 288
 
 
-def side(slices: int) -> int:
-    """The longest side of each picture of a row of S, in pixels.
+def longest_side(slices: int) -> int:
+    """Return the longest side of each picture of a row of S, in pixels.
 
-    >>> [side(slices) for slices in (1, 3, 5, 7)]
+    >>> [longest_side(slices) for slices in (1, 3, 5, 7)]
     [288, 288, 192, 137]
     """
     return min(_WIDEST, ROW // slices)
 
 
+def slice_side(index: int, slices: int) -> str:
+    """Return where a slice of a stack lies: ``before`` or ``after`` the centre, or ``centre``."""
+    offset = index - slices // 2
+    return "centre" if offset == 0 else "before" if offset < 0 else "after"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar from zero to a value, in thousandths of the width of its chart."""
+
+    name: str
+    side: str
+    zero: float
+    start: float
+    length: float
+    whisker: tuple[float, float] | None
+    text: str
+
+
+def bars(values: Sequence[Interval], beside: Iterable[Interval] | None = None) -> list[Bar]:
+    """Return a bar for each slice, on one scale with those of `beside`."""
+    ends = [
+        end
+        for each in (values if beside is None else beside)
+        for end in (each.value, each.low, each.high)
+        if end is not None
+    ]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    scale = 1000 / (high - low or 1)
+
+    def place(value: float) -> float:
+        return round((value - low) * scale, 1)
+
+    return [
+        Bar(
+            name=name,
+            side=slice_side(index, len(values)),
+            zero=place(0),
+            start=place(min(0.0, each.value)),
+            length=round(abs(each.value) * scale, 1),
+            whisker=(place(each.low), place(each.high))
+            if each.low is not None and each.high is not None
+            else None,
+            text=significant_interval(each.value, each.low, each.high),
+        )
+        for index, (name, each) in enumerate(zip(slice_names(len(values)), values, strict=True))
+    ]
+
+
 def outlines(filters: Iterable[Sequence[float | None]]) -> tuple[list[str], int]:
-    """The shares (F, S) of each filter as S SVG paths in a box of 1000 × 100, and how many filters.
+    """Return the shares (F, S) of filters as S SVG paths in a box of 1000 × 100, and how many.
 
     A column for each filter, from those that weigh the slices before the centre most to those that
     weigh the slices after it most; the first slice on top. Filters of zeros have no shares and are
@@ -40,7 +93,7 @@ def outlines(filters: Iterable[Sequence[float | None]]) -> tuple[list[str], int]
 
 
 def _band(edge: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> str:
-    """The steps of `top` from left to right, and those of `bottom` back."""
-    there = [f"V{y:.4g}H{x:.4g}" for y, x in zip(top, edge[1:], strict=True)]
+    """Return the steps of `top` from left to right, and those of `bottom` back."""
+    forth = [f"V{y:.4g}H{x:.4g}" for y, x in zip(top, edge[1:], strict=True)]
     back = [f"V{y:.4g}H{x:.4g}" for y, x in zip(bottom[::-1], edge[-2::-1], strict=True)]
-    return f"M0 {top[0]:.4g}{''.join(there)}{''.join(back)}Z"
+    return f"M0 {top[0]:.4g}{''.join(forth)}{''.join(back)}Z"

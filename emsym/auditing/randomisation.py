@@ -19,6 +19,7 @@ from emsym.scores.attribution.methods import ATTRIBUTIONS
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.randomisation import ALIKE, VALUES, Sanity, Similarity, randomisation
 from emsym.scores.targets import Target, target_mask
+from emsym.wording import number
 
 SLOW = ("patch-occlusion",)
 """Hundreds of passes for each section and stage, which may take an hour: looked at where named."""
@@ -47,7 +48,7 @@ class SanityReport:
             methods.setdefault(row.attribution, []).append(row)
         verdicts = self.result.verdicts()
         table = [
-            (name, *(_cell(row.similarity) for row in rows), _VERDICTS[verdicts[name]])
+            (name, *(number(row.similarity, 2) for row in rows), _VERDICTS[verdicts[name]])
             for name, rows in methods.items()
         ]
         stages = next(iter(methods.values()))
@@ -159,14 +160,3 @@ def _explained(subject: Subject, threshold: float) -> tuple[Tensor, Tensor]:
     parts = [part for _, part in dense.in_chunks(predicted, len(x), x.shape[-2] * x.shape[-1])]
     labels = None if truth is None else truth.to(dense.device)
     return x, target_mask(subject.targets[0], torch.cat(parts), labels)
-
-
-def _cell(value: float) -> str:
-    """Two digits, – where there is no value.
-
-    >>> _cell(-0.124), _cell(-0.001), _cell(float("nan"))
-    ('−0.12', '0.00', '–')
-    """
-    if value != value:
-        return "–"
-    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")

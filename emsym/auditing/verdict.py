@@ -8,6 +8,7 @@ from emsym.auditing.caveats import FEW
 from emsym.auditing.network import Loaded
 from emsym.auditing.result import Advice, Finding, Interval, SymmetryResult
 from emsym.models.encoders import DECODERS
+from emsym.wording import number, sides
 
 TOLERANCE = 1.1
 """Sides that count alike within a tenth are called symmetric, if the whole interval says so."""
@@ -89,17 +90,6 @@ def judge(found: Measured) -> tuple[Finding, str]:
     return "unclear", f"{said}, which includes 1: {way}."
 
 
-def sides(slices: int) -> tuple[str, str]:
-    """What the slices before and after the centre are called.
-
-    >>> sides(3), sides(5)
-    (('z−1', 'z+1'), ('the slices before the centre', 'the slices after it'))
-    """
-    if slices == 3:
-        return "z−1", "z+1"
-    return "the slices before the centre", "the slices after it"
-
-
 def ratio(asymmetry: Interval | None) -> Interval | None:
     """(1 − m) / (1 + m) of an asymmetry m with its interval, as `Symmetry.ratio` has it.
 
@@ -116,7 +106,7 @@ def ratio(asymmetry: Interval | None) -> Interval | None:
 
 def _moved(flip_error: Interval | None) -> str:
     value = 0 if flip_error is None else flip_error.value
-    by = f"{value:.2f}" if value >= 0.01 else "less than 0.01"
+    by = number(value, 2) if value >= 0.01 else "less than 0.01"
     return f"reversing the stack moves the probability by {by} on average"
 
 

@@ -9,13 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from PIL import Image
-from skimage.exposure import equalize_hist
 
-from emsym.auditing import charts as draw
 from emsym.auditing import report
 from emsym.auditing.result import (
     Advice,
@@ -368,67 +363,6 @@ def test_write_writes_the_page_and_says_where_it_cannot(tmp_path: Path):
         report.write_report(audit, pictures, tmp_path / "file" / "audit.html")
 
 
-def test_bars_begin_at_zero_and_share_a_scale():
-    low, high = report.bars([Interval(value=-0.5), Interval(value=0.5), Interval(value=1.0)])[:2]
-    assert (low.zero, low.start, low.length) == (333.3, 0, 333.3)
-    assert (high.zero, high.start, high.length) == (333.3, 333.3, 333.3)
-    (whisker,) = report.bars([Interval(value=0.5, low=0.25, high=1.0)])
-    assert whisker.whisker == (250, 1000)
-    (short,) = report.bars([Interval(value=0.2)], beside=[Interval(value=0.4)])
-    assert short.length == 500
-
-
-@given(st.floats(-1e6, 1e6))
-def test_a_number_is_told_to_at_least_two_digits(value: float):
-    told = report.number(value)
-    assert "-" not in told
-    plain = told.replace("−", "-").replace(",", "")
-    if "×" in plain:
-        assert abs(value) < 1e-4
-    else:
-        assert float(plain) == pytest.approx(value, rel=0.05)
-        assert plain != "-0"
-
-
-def test_equalising_is_scikit_images_with_infinitely_many_bins():
-    attribution = np.random.default_rng(0).gamma(1, size=(3, 40, 40))
-    expected = equalize_hist(attribution, nbins=2**18)
-    np.testing.assert_allclose(draw.equalise(attribution), expected, atol=1e-3)
-
-
-def test_what_counts_nothing_stays_black():
-    attribution = np.zeros((3, 8, 8))
-    assert not draw.equalise(attribution).any()
-    attribution[0] = np.random.default_rng(0).normal(size=(8, 8))
-    before, *others = draw.equalise(attribution)
-    assert before.min() > 0
-    assert not np.any(others)
-
-
-@given(arrays(np.float32, (3, 4, 5), elements=st.floats(-5, 5, width=32)))
-def test_equalised_maps_keep_the_order_of_all_slices(attribution: np.ndarray):
-    grey, magnitude = draw.equalise(attribution).ravel(), np.abs(attribution).ravel()
-    order = np.argsort(magnitude)
-    assert np.all(np.diff(grey[order]) >= 0)
-    np.testing.assert_array_equal(grey == 0, magnitude == 0)
-    assert grey.max() == (1 if magnitude.any() else 0)
-
-
-def test_shrinking_keeps_the_mean_and_the_shape():
-    picture = np.random.default_rng(0).random((512, 256))
-    shrunk = draw.shrink(picture, 288)
-    assert shrunk.shape == (256, 128)
-    np.testing.assert_allclose(shrunk, picture.reshape(256, 2, 128, 2).mean((1, 3)), rtol=1e-5)
-    assert draw.shrink(picture[:100, :80], 288).shape == (100, 80)
-    assert max(draw.shrink(np.ones((2000, 30)), 137).shape) <= 137
-
-
-def test_a_png_holds_what_was_drawn():
-    ramp = np.linspace(0, 1, 32)[None].repeat(3, 0)
-    np.testing.assert_allclose(_decoded(draw.data_uri(ramp)), ramp * 255, atol=0.51)
-    np.testing.assert_array_equal(_decoded(draw.data_uri(np.array([[-1.0, 2.0]]))), [[0, 255]])
-
-
 def test_an_example_that_nothing_explains_has_black_maps_and_no_shares():
     (example,) = _pictures(count=1).examples
     nothing = SectionExample(**{**vars(example), "attribution": np.zeros((3, 96, 64), np.float32)})
@@ -437,10 +371,6 @@ def test_an_example_that_nothing_explains_has_black_maps_and_no_shares():
     assert len(maps) == 3
     assert not np.any(maps)
     assert "z−1 share – z share – z+1 share –" in page.text
-
-
-def test_a_constant_stack_is_drawn():
-    assert not draw.stretch(np.full((3, 4, 4), 7.0)).any()
 
 
 def test_a_symmetric_network_changes_nothing_that_is_drawn():
@@ -461,12 +391,3 @@ def test_a_mean_map_compares_between_slices():
     assert centre == 255
     assert before == pytest.approx(255 / 4, abs=5)
     assert after == pytest.approx(255 / 2, abs=5)
-
-
-def test_outlines_stack_the_shares_of_each_filter_and_leave_out_zeros():
-    paths, filters = draw.outlines([[0.1, 0.2, 0.7], [0.5, 0.25, 0.25], [None, None, None]])
-    assert filters == 2
-    # the filter that leans to the slices before comes first: they reach from 0 to 50, then to 10
-    assert paths[0] == "M0 0V0H500V0H1000V10H500V50H0Z"
-    assert paths[2] == "M0 75V75H500V30H1000V100H500V100H0Z"
-    assert draw.outlines([]) == ([], 0)

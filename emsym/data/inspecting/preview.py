@@ -8,6 +8,7 @@ import numpy as np
 from emsym.data.cards import Card
 from emsym.data.inspecting.foreground_fraction import Fractions
 from emsym.data.volume import Sections, open_volume
+from emsym.wording import offset_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,8 +72,8 @@ def draw_preview(card: Card, shares: Fractions, slices: int = 3) -> bytes:
         for axis in axes:
             axis.set_axis_off()
         for index, section in enumerate(stack):
-            offset = f"{index - len(stack) // 2:+d}".replace("-", "−")
-            title = f"one stack, z = {first + index}" if offset == "+0" else f"z{offset}"
+            offset = index - len(stack) // 2
+            title = offset_name(offset) if offset else f"one stack, z = {first + index}"
             _show(axes[index], section, limits, title)
         _bars(parts[-1].subplots(1, 1), shares)
         figure.suptitle(f"{card.name}: {card.title}", fontsize=10)
