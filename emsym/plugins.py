@@ -4,9 +4,11 @@ import hashlib
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from emsym.errors import UserError
+from emsym.errors import UserError, first_line
 from emsym.registry import REGISTRIES, attempt, warn_of_plugin
 
 _PLUGINS: dict[str, bytes] = {}
@@ -46,6 +48,29 @@ def load_plugin(path: Path) -> bool:
             )
 
     return attempt(path, load)
+
+
+def load_factory(place: str) -> Callable[[], Any]:
+    """Return the function NAME of ``FILE.py:NAME``; the file is run.
+
+    Raises `UserError` where there is no such file or function, or where the file fails.
+    """
+    file, _, name = place.rpartition(":")
+    path = Path(file)
+    if not file or path.suffix != ".py" or not path.is_file():
+        raise UserError(f"'{place}' is no FILE.py:NAME of a file that is there: check the path.")
+    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a stranger's code raises
+        raise UserError(f"{path} fails ({type(error).__name__}: {first_line(error)}).") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise UserError(f"{path} defines no function '{name}'.")
+    return function
 
 
 def _unload(plugin: str) -> None:

@@ -34,7 +34,7 @@ from emsym.errors import UserError
 from emsym.files import write_atomically
 from emsym.models.stem.profile import stem_profile
 from emsym.protocol import SHAPLEY, SHAPLEY_SLICES
-from emsym.scores.attribution.methods import ATTRIBUTIONS
+from emsym.scores.attribution.methods import ATTRIBUTIONS, FORWARD_ONLY
 from emsym.scores.catalogue import score_of
 from emsym.scores.measure import Measurement, measure
 from emsym.scores.segmentation import Counts, pooled
@@ -101,7 +101,8 @@ def audit(inputs: AuditInputs) -> AuditReport:
     with prepare(inputs) as subject:
         loaded, dense, chosen = subject.loaded, subject.dense, subject.chosen
         reads, targets = chosen.slices, subject.targets
-        notes = of_data(chosen, inputs.probabilities)
+        methods = _for_network(methods, inputs, dense.differentiable)
+        notes = [*of_data(chosen), *subject.notes]
         if SHAPLEY in methods and reads > SHAPLEY_SLICES:
             methods.remove(SHAPLEY)
             notes.append(
@@ -151,7 +152,7 @@ def audit(inputs: AuditInputs) -> AuditReport:
         shapley=shapley,
         stem=stem,
         stem_note=stem_note,
-        advice=advise(finding, measured, loaded, subject.classes, bool(inputs.probabilities)),
+        advice=advise(finding, measured, loaded, subject.classes, subject.from_probabilities),
         notes=[*notes, *of_scores(columns, list(rows.values()), counts, inverse)],
         images={name: _numbers(values) for name, values in columns.items()},
         seconds=round(time.perf_counter() - start, 3),
@@ -170,6 +171,24 @@ def _methods(names: Sequence[str]) -> list[str]:
             ATTRIBUTIONS.get(name)
     if not any(name != SHAPLEY for name in methods):
         raise UserError(f"Take an attribution that gives maps, such as saliency, beside {SHAPLEY}.")
+    return methods
+
+
+def _for_network(methods: list[str], inputs: AuditInputs, differentiable: bool) -> list[str]:
+    """Return the methods, or those that take no gradient for a network that gives none.
+
+    Raises `UserError` where others were asked for.
+    """
+    if differentiable:
+        return methods
+    if inputs.attributions is AuditInputs.attributions:  # nobody asked for any
+        return ["slice-occlusion", SHAPLEY]
+    refused = [name for name in methods if name not in (*FORWARD_ONLY, SHAPLEY)]
+    if refused:
+        raise UserError(
+            f"The network gives no gradients, which {', '.join(refused)} may need: take "
+            f"{', '.join(FORWARD_ONLY)} or {SHAPLEY}."
+        )
     return methods
 
 

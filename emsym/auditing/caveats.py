@@ -21,7 +21,7 @@ TARGETS: dict[Target, str] = {
 """What the targets are called in a sentence."""
 
 
-def of_data(chosen: Chosen, probabilities: bool | None) -> list[str]:
+def of_data(chosen: Chosen) -> list[str]:
     """What was looked at, and how it was normalised."""
     data, notes = chosen.data, []
     top, bottom, left, right = data.crop
@@ -52,11 +52,6 @@ def of_data(chosen: Chosen, probabilities: bool | None) -> list[str]:
         notes.append(
             f"The labels hold more than two values, and the network has several classes: labelled "
             f"foreground is what is {chosen.marked} in the labels."
-        )
-    if probabilities:
-        notes.append(
-            "The logits were taken back from probabilities; where these are rounded to 0 or 1, "
-            "attributions are 0."
         )
     return notes
 

@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, Field, dataclass, fields
 from functools import wraps
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, ParamSpec, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Literal, ParamSpec, TypeVar, get_args
 
 from emsym.scores.targets import Target
 
@@ -56,7 +56,28 @@ class NetworkOnVolume:
     architecture: Annotated[
         str | None, "Which network a state dict belongs to: unet-resnet34, say, or a plug-in's."
     ] = None
+    factory: Annotated[
+        str | None,
+        "FILE.py:NAME, a function of yours without arguments that returns the network that a state "
+        "dict belongs to; it is run.",
+    ] = None
+    weights_key: Annotated[
+        str | None, "Where in a checkpoint the weights lie, such as state_dict_ema."
+    ] = None
     slices: Annotated[int | None, "How many slices it reads; found by default."] = None
+    descending: Annotated[bool, "The network reads the slices from the last to the first."] = False
+    output_key: Annotated[
+        str | None, "Which output of a network with several: its name, or its number from 0."
+    ] = None
+    upsample: Annotated[
+        bool, "Bring maps of a lower resolution to the size of the section, bilinearly."
+    ] = False
+    activation: Annotated[
+        Literal["sigmoid", "softmax", "none"] | None,
+        "What makes probabilities of the output: a sigmoid of each channel, which are then "
+        "independent, a softmax over classes, or nothing, where it gives them. By default a "
+        "softmax over several channels.",
+    ] = None
     channel: Annotated[int | None, "Which of several classes, counted from 0."] = None
     probabilities: Annotated[bool | None, "What the network gives, where that cannot be told."] = (
         None

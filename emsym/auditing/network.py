@@ -14,27 +14,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pooch
 import torch
 from torch import Tensor, nn
 
 from emsym.auditing.exported_program import is_exported, members, read_exported
 from emsym.auditing.inputs import NetworkOnVolume
+from emsym.auditing.onnx_network import OnnxNetwork
 from emsym.auditing.result import Kind
 from emsym.errors import UserError, first_line, first_names
 from emsym.models.architectures import ARCHITECTURES, SmpFactory
 from emsym.models.inits import parse_init
 from emsym.models.interventions import mirror_parametrisations
-from emsym.models.pretrained.checkpoint import SUFFIXES, read_state_dict
+from emsym.models.pretrained.checkpoint import SUFFIXES, Checkpoint, read_checkpoint
 from emsym.models.pretrained.weights import match_tensors
 from emsym.models.stem.fill import fill_stem
 from emsym.models.stem.stem import CHANNELS, Stem, find_stem, stem_tensors
+from emsym.plugins import load_factory
 from emsym.scores.dense_logits import DenseLogits
 
 _TIED = re.compile(r"\.parametrizations\.(\w+)\.original$")
 _HEAD = "segmentation_head."
-_LEAST = 1e-6
-"""Probabilities are taken for at least that far from 0 and 1, where the logit is infinite."""
 _SAME = 1e-2
 """Two answers to one stack differ by at most that part of the largest value, by rounding, on any
 device: half precision or TF32 inside a network gives 1e-3."""
@@ -56,40 +57,22 @@ class Loaded:
     """That of its file, as it was given."""
     size: tuple[int | None, int | None] = (None, None)
     """Height and width that it is made for, where it takes no others."""
+    notes: tuple[str, ...] = ()
+    """What was taken for granted about it, a sentence each."""
 
 
 class Called(nn.Module):
     """A function of stacks as a module."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        """`function` is (N, S, H, W) → (N, C, H, W), differentiable with torch."""
+        """`function` is (N, S, H, W) → (N, C, H, W), a tensor or a NumPy array."""
         super().__init__()
         self.function = function
 
     def forward(self, x: Tensor) -> Any:
-        """What the function gives."""
-        return self.function(x)
-
-
-class FromProbabilities(nn.Module):
-    """A network that gives probabilities as one that gives logits.
-
-    Of one class their logit; of several their logarithm, whose softmax they are. Where a
-    probability has been rounded to 0 or 1 its gradient is lost, so the logits themselves tell more.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        """`model` is (N, S, H, W) → (N, C, H, W) in 0..1."""
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Any:
-        """(N, S, H, W) → (N, C, H, W)."""
-        given = self.model(x)
-        if not isinstance(given, Tensor):
-            return given
-        inside = given.clamp(_LEAST, 1 - _LEAST)
-        return inside.logit() if given.ndim == 4 and given.shape[1] == 1 else inside.log()
+        """Return what the function gives, as a tensor where it is an array."""
+        answer = self.function(x)
+        return torch.from_numpy(answer).to(x) if isinstance(answer, np.ndarray) else answer
 
 
 def load_network(inputs: NetworkOnVolume) -> Loaded:
@@ -103,6 +86,7 @@ def load_network(inputs: NetworkOnVolume) -> Loaded:
     """
     network, architecture = inputs.model, inputs.architecture
     if isinstance(network, nn.Module):
+        network = getattr(network, "_orig_mod", network)  # compiling takes minutes for each shape
         return Loaded(_full(network), type(network).__name__, "module", architecture=architecture)
     if not isinstance(network, str | Path):
         if not callable(network):
@@ -113,29 +97,61 @@ def load_network(inputs: NetworkOnVolume) -> Loaded:
         name = getattr(network, "__name__", type(network).__name__)
         return Loaded(Called(network), name, "callable", architecture=architecture)
     path = Path(network)
-    if not path.exists() and path.suffix not in (*SUFFIXES, ".pt2", ".ts"):
+    if not path.exists() and path.suffix not in (*SUFFIXES, ".pt2", ".ts", ".onnx", ".ckpt"):
         return _registered(str(network), architecture)
     digest = f"sha256:{_hash(path)}" if path.is_file() else None
-    if path.is_file() and (is_exported(path) or _is_scripted(path)):
-        if architecture is not None:
+    if path.is_file() and _is_program(path):
+        if architecture is not None or inputs.factory is not None:
             raise UserError(
-                f"{path} is a whole network, not weights alone: leave --architecture out."
+                f"{path} is a whole network, not weights alone: leave --architecture and --model "
+                "out."
             )
-        if is_exported(path):
-            program = read_exported(path)
-            size = cast(tuple[int | None, int | None], program.shape[2:])
-            return Loaded(
-                program, path.name, "torch.export", digest, None, program.shape[1], str(path), size
-            )
-        return Loaded(_scripted(path), path.name, "TorchScript", digest, path=str(path))
-    state = read_state_dict(path)
-    if architecture is None:
+        return _program(path, digest)
+    checkpoint = read_checkpoint(path, inputs.weights_key)
+    if (architecture is None) == (inputs.factory is None):
         raise UserError(
-            f"{path} holds weights alone: say of which network with --architecture, such as "
-            "unet-resnet34."
+            f"{path} holds weights alone: say of which network, with --architecture, such as "
+            "unet-resnet34, or with --model FILE.py:NAME, a function of yours that returns it."
         )
-    model, slices = _built(state, path, architecture)
-    return Loaded(model, path.name, "state dict", digest, architecture, slices, str(path))
+    name = architecture or inputs.factory or ""
+    factory = ARCHITECTURES.get(name) if architecture else load_factory(name)
+    model, slices = _built(checkpoint.state, path, name, factory)
+    return Loaded(
+        *(model, path.name, "state dict", digest, architecture, slices, str(path)),
+        notes=_of_checkpoint(checkpoint),
+    )
+
+
+def _is_program(path: Path) -> bool:
+    return path.suffix.lower() == ".onnx" or is_exported(path) or _is_scripted(path)
+
+
+def _program(path: Path, digest: str | None) -> Loaded:
+    """Load a file that holds a whole network."""
+    if path.suffix.lower() == ".onnx":
+        onnx = OnnxNetwork(path)
+        size = cast(tuple[int | None, int | None], tuple(onnx.shape[2:]))
+        return Loaded(onnx, path.name, "ONNX", digest, None, onnx.shape[1], str(path), size)
+    if is_exported(path):
+        program = read_exported(path)
+        size = cast(tuple[int | None, int | None], program.shape[2:])
+        return Loaded(
+            program, path.name, "torch.export", digest, None, program.shape[1], str(path), size
+        )
+    return Loaded(_scripted(path), path.name, "TorchScript", digest, path=str(path))
+
+
+def _of_checkpoint(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Return what was taken for granted about the weights of a file, a sentence each."""
+    notes = []
+    if checkpoint.others:
+        notes.append(
+            f"The weights are those under '{checkpoint.place}' of the file, which also holds "
+            f"{first_names(checkpoint.others)}: --weights-key takes others."
+        )
+    if not checkpoint.whole:
+        notes.append("The file holds objects beside tensors, of which nothing was read.")
+    return tuple(notes)
 
 
 def _registered(name: str, architecture: str | None) -> Loaded:
@@ -208,15 +224,21 @@ def _scripted(path: Path) -> nn.Module:
 
 
 def _built(
-    state: Mapping[str, Tensor], path: Path, architecture: str
+    state: Mapping[str, Tensor], path: Path, architecture: str, factory: Callable[[], Any]
 ) -> tuple[nn.Module, int | None]:
-    """The network with the weights of a file, and how many slices it reads, where that is found.
+    """Return the network with the weights of a file, and how many slices it reads, where found.
 
     It gets as many slices and classes as the weights have. What wraps all their names is left out,
     and weights that were saved mirror-tied become plain ones.
     """
-    factory = ARCHITECTURES.get(architecture)
-    model: Any = factory()
+    try:
+        model: Any = factory()
+    except UserError:
+        raise
+    except Exception as error:  # whatever a stranger's factory raises
+        raise UserError(
+            f"The function '{architecture}' fails ({type(error).__name__}: {first_line(error)})."
+        ) from error
     if not isinstance(model, nn.Module):
         raise UserError(f"'{architecture}' is a whole network: audit it by its name, not {path}.")
     given = {_TIED.sub(r".\1", f".{name}")[1:]: _single(value) for name, value in state.items()}
@@ -341,13 +363,11 @@ def at_rest(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(requires_grad)
 
 
-def ask(dense: DenseLogits, x: Tensor, probabilities: bool | None) -> Tensor:
-    """The network's answer to one stack (1, S, H, W), if it is one: logits (1, C, H, W).
+def ask(dense: DenseLogits, x: Tensor) -> Tensor:
+    """Return the network's answer to one stack (1, S, H, W), one map per class, (1, C, H, W).
 
-    `probabilities` is whether the user says that it gives them instead, None for nothing said.
-    Raises `UserError` where the network does not run, gives something else, cannot be
-    differentiated, answers otherwise when it is asked again, beside another stack, or gives what
-    looks like probabilities and nobody said what it is.
+    Whether the network is differentiable is noted in `dense`. Raises `UserError` where it does not
+    run, gives something else, or answers otherwise when it is asked again, beside another stack.
     """
     slices, height, width = x.shape[1:]
     try:
@@ -366,29 +386,16 @@ def ask(dense: DenseLogits, x: Tensor, probabilities: bool | None) -> Tensor:
             f"({type(error).__name__}: {first_line(error)}): is --slices right, and are the "
             "sections as large as it needs?"
         ) from error
-    if not given.requires_grad:
+    if not given.is_floating_point():
         raise UserError(
-            "The network's output cannot be traced back to the stack: let it compute with torch "
-            "from its input to the logits, without no_grad, detach, argmax or NumPy."
+            f"The network gives whole numbers ({str(given.dtype).removeprefix('torch.')}) instead "
+            "of logits: leave the argmax or the threshold at its end out."
         )
+    dense.differentiable = given.requires_grad
     given = given.detach()
     if given.isfinite().all() and (given - again).abs().max() > _SAME * given.abs().max():
         raise UserError(
             "The network answers the same stack differently each time: put it into eval mode, and "
             "leave dropout out."
         )
-    if probabilities is None and _are_probabilities(given):
-        raise UserError(
-            "The network's output looks like probabilities, and an audit needs the logits before "
-            "them: leave the last sigmoid or softmax out, or say --probabilities, or "
-            "--logits if they are logits all the same."
-        )
     return given
-
-
-def _are_probabilities(given: Tensor) -> bool:
-    """Whether all values are in 0..1 and differ; of several classes, whether they add up to 1."""
-    low, high = float(given.min()), float(given.max())
-    if not 0 <= low < high <= 1:
-        return False
-    return given.shape[1] == 1 or bool((given.sum(1) - 1).abs().max() < 1e-3)

@@ -117,6 +117,11 @@ def sanity(inputs: SanityInputs) -> SanityReport:
                 "The network shows no weights that could be made random: give a state dict, a "
                 "torch.nn.Module, or TorchScript that is not frozen."
             )
+        if not dense.differentiable:
+            raise UserError(
+                "The network gives no gradients, and most attribution methods need them: audit it "
+                "instead, by forward passes."
+            )
         x, mask = _explained(subject, inputs.threshold)
         there = mask.any(2).any(1)
         if not there.any():
@@ -127,7 +132,7 @@ def sanity(inputs: SanityInputs) -> SanityReport:
         result = randomisation(dense, x[there], mask[there], names, progress=inputs.progress)
     if not result.rows:
         raise UserError(f"No method is left: {' '.join(result.refused.values())}")
-    notes = of_data(chosen, inputs.probabilities)
+    notes = [*of_data(chosen), *subject.notes]
     if empty := int((~there).sum()):
         notes.append(
             f"The {TARGETS[target]} is empty in {empty} of {len(chosen)} sections, which were left "

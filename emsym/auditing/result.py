@@ -11,7 +11,7 @@ from emsym.protocol import Strict
 from emsym.scores.targets import Target
 
 Finding = Literal["biased", "symmetric", "unclear", "unmeasurable"]
-Kind = Literal["module", "callable", "state dict", "TorchScript", "torch.export"]
+Kind = Literal["module", "callable", "state dict", "TorchScript", "torch.export", "ONNX"]
 """Where a network comes from."""
 
 

@@ -5,15 +5,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import get_args
 
-from emsym.auditing.inputs import NetworkOnVolume
-from emsym.auditing.network import (
+from torch import Tensor
+
+from emsym.auditing.adapters import (
+    DescendingSlices,
     FromProbabilities,
-    Loaded,
-    ask,
-    at_rest,
-    load_network,
-    slices_of,
+    OneChannel,
+    PickedOutput,
+    adds_up_to_1,
+    in_unit_interval,
+    look_scaled,
 )
+from emsym.auditing.inputs import NetworkOnVolume
+from emsym.auditing.network import Loaded, ask, at_rest, load_network, slices_of
 from emsym.auditing.volume import Chosen, choose_sections
 from emsym.errors import UserError
 from emsym.models.stem.stem import check_slices
@@ -38,6 +42,13 @@ class Subject:
     chosen: Chosen
     targets: list[Target]
     """What is explained: the headline's target, and the others that are measured."""
+    notes: list[str]
+    """What was taken for granted, a sentence each."""
+
+    @property
+    def from_probabilities(self) -> bool:
+        """Whether the logits were taken back from probabilities."""
+        return isinstance(self.dense.model, FromProbabilities)
 
 
 @contextmanager
@@ -62,8 +73,9 @@ def prepare(inputs: NetworkOnVolume) -> Iterator[Subject]:
         height, width = (fixed or inputs.size for fixed in loaded.size)
         chosen = choose_sections(inputs, reads, (height, width))
         targets = _targets(target, chosen.data.labels)
-        dense, classes = _dense(loaded, chosen, inputs)
-        yield Subject(loaded, dense, classes, chosen.marking(classes, dense.channel), targets)
+        dense, classes, notes = _dense(loaded, chosen, inputs)
+        chosen = chosen.marking(classes, dense.channel)
+        yield Subject(loaded, dense, classes, chosen, targets, notes)
 
 
 def _targets(target: Target | None, labels: bool) -> list[Target]:
@@ -74,23 +86,92 @@ def _targets(target: Target | None, labels: bool) -> list[Target]:
     return list(dict.fromkeys([target, *(measured if labels else [])])) if target else measured
 
 
-def _dense(loaded: Loaded, chosen: Chosen, inputs: NetworkOnVolume) -> tuple[DenseLogits, int]:
-    """Return the network with the class that is looked at, and how many classes it gives."""
-    dense, channel = DenseLogits(loaded.model), inputs.channel
-    outputs = ask(dense, chosen[:1][0].to(dense.device), inputs.probabilities)
-    classes = outputs.shape[1]
-    if channel is None and classes > 1:
+def _dense(
+    loaded: Loaded, chosen: Chosen, inputs: NetworkOnVolume
+) -> tuple[DenseLogits, int, list[str]]:
+    """Return the network with the class that is looked at, how many it gives, and notes."""
+    model, notes = loaded.model, list(loaded.notes)
+    if inputs.descending:
+        model = DescendingSlices(model)
+        notes.append("The network was shown the slices from the last to the first.")
+    picked = PickedOutput(model, inputs.output_key, inputs.upsample)
+    dense = DenseLogits(picked)
+    answer = ask(dense, chosen[:1][0].to(dense.device))
+    model, classes = picked if picked.is_needed else model, answer.shape[1]
+    if picked.taken:
+        notes.append(f"Of the network's outputs '{picked.taken}' was looked at.")
+    activation = _activation(answer, inputs)
+    independent = classes > 1 and (
+        activation == "sigmoid" or (activation == "none" and not adds_up_to_1(answer))
+    )
+    channel = _channel(inputs.channel, classes, independent)
+    if channel != inputs.channel and classes > 1:
+        notes.append(
+            "Of the two classes number 1 was taken for the foreground; --channel 0 is the other."
+        )
+    if classes > 1:
+        notes.append(
+            f"Channel {channel} was taken for one of {classes} independent sigmoids."
+            if independent
+            else f"The {classes} channels were taken for classes that exclude each other."
+        )
+    if independent:
+        model, channel = OneChannel(model, channel), 0
+    if activation == "none":
+        if float(answer.min()) < 0 or float(answer.max()) > 1:
+            raise UserError("The network gives no probabilities: its output is not in 0 to 1.")
+        model = FromProbabilities(model)
+        notes.append(
+            "The logits were taken back from probabilities; where these are rounded to 0 or 1, "
+            "attributions are 0."
+        )
+    if not dense.differentiable:
+        notes.append(
+            "The network gives no gradients: it was explained by forward passes alone, with whole "
+            "slices or patches replaced by the training mean."
+        )
+    dense = DenseLogits(model, channel, differentiable=dense.differentiable)
+    return dense, 1 if independent else classes, notes
+
+
+def _channel(channel: int | None, classes: int, independent: bool) -> int:
+    """Return the channel that is looked at. Raises `UserError` where it must be told."""
+    if channel is None and (classes > 2 or independent):
         raise UserError(
-            f"The network gives {classes} classes: say with --channel which one to look at, "
-            "counted from 0."
+            f"The network gives {classes} {'channels' if independent else 'classes'}: say with "
+            "--channel which one to look at, counted from 0."
         )
     if channel is not None and not 0 <= channel < classes:
         raise UserError(
             f"There is no class {channel}: the network gives {classes} of them, counted from 0."
         )
-    model = loaded.model
-    if inputs.probabilities:
-        if float(outputs.min()) < 0 or float(outputs.max()) > 1:
-            raise UserError("The network gives no probabilities: its output is not in 0 to 1.")
-        model = FromProbabilities(model)
-    return DenseLogits(model, channel or 0), classes
+    return classes - 1 if channel is None else channel
+
+
+def _activation(answer: Tensor, inputs: NetworkOnVolume) -> str | None:
+    """Return what makes probabilities of the answer; None for logits of nobody said what.
+
+    Raises `UserError` where the answer looks like something else than logits, and nobody said.
+    """
+    if inputs.activation is not None:
+        return inputs.activation
+    if inputs.probabilities is not None:
+        return "none" if inputs.probabilities else None
+    if look_scaled(answer):
+        raise UserError(
+            f"The network gives {float(answer.min()):.3g} to {float(answer.max()):.3g}, as "
+            "probabilities times 255 do: let it give the logits, or say --logits if these are."
+        )
+    if not in_unit_interval(answer):
+        return None
+    if answer.shape[1] > 1 and not adds_up_to_1(answer):
+        raise UserError(
+            f"The network gives {answer.shape[1]} channels in 0 to 1 that do not add up to 1, as "
+            "several sigmoids do: say --activation none if they are probabilities of their own, "
+            "sigmoid if they are logits of such, or softmax if they are logits of classes."
+        )
+    raise UserError(
+        "The network's output looks like probabilities, and an audit needs the logits before "
+        "them: leave the last sigmoid or softmax out, or say --probabilities, or "
+        "--logits if they are logits all the same."
+    )

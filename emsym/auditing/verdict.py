@@ -206,7 +206,9 @@ def _repairs(slices: int, loaded: Loaded, classes: int, probabilities: bool) -> 
         command=f'model = emsym.create_model("{known}", '
         f'init="uniform-green", slices={slices}, weights="imagenet")',
     )
-    if loaded.kind == "state dict" and classes == 1:  # as `symmetrize` builds its networks
+    if (
+        loaded.kind == "state dict" and loaded.architecture and classes == 1
+    ):  # as `symmetrize` builds its networks
         words = ["emsym-bench", "symmetrize", loaded.path, "--architecture", loaded.architecture]
         path = Path(loaded.path)
         output = path.with_name(f"{path.stem}-mirrored{path.suffix}")
@@ -217,7 +219,9 @@ def _repairs(slices: int, loaded: Loaded, classes: int, probabilities: bool) -> 
             command=shlex.join(word or "" for word in words),
         )
     else:
-        where = {"TorchScript": "scripted", "torch.export": "exported"}.get(loaded.kind)
+        where = {"TorchScript": "scripted", "torch.export": "exported", "ONNX": "exported"}.get(
+            loaded.kind
+        )
         first = (
             f"Symmetrise the network before it is {where}: make its stem its own mirror image, "
             "fine-tune it for some steps, then save it again."

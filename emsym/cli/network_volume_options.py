@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_FLAGS = {"attributions": "--attribution", "probabilities": "--probabilities/--logits"}
+_FLAGS = {
+    "attributions": "--attribution",
+    "probabilities": "--probabilities/--logits",
+    "factory": "--model",
+}
 """Options that are not called as their fields are."""
 _TYPES = {"channel": click.IntRange(0), "size": click.IntRange(32)}
 """Those of options that not every value of a field's type is right for."""
@@ -50,6 +54,7 @@ def _option(field: Field[Any], kind: Any, text: str) -> Callable[[Command], Comm
         _FLAGS.get(field.name, f"--{field.name.replace('_', '-')}"),
         field.name,
         type=_TYPES.get(field.name, kind),
+        is_flag=kind is bool,
         default=field.default,
         multiple=several,
         show_default=field.default is not None and not several,

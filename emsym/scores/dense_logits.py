@@ -23,10 +23,14 @@ class DenseLogits(ChunkedNetwork):
     Raises `UserError` when the network gives anything else.
     """
 
-    def __init__(self, model: nn.Module, channel: int = 0) -> None:
-        """`model` is in eval mode; its parameters' gradients are never asked for."""
+    def __init__(self, model: nn.Module, channel: int = 0, *, differentiable: bool = True) -> None:
+        """`model` is in eval mode; its parameters' gradients are never asked for.
+
+        `differentiable` says whether its answer can be traced back to the stack.
+        """
         super().__init__(model)
         self.channel = channel
+        self.differentiable = differentiable
         self.reversed = False
         # Convolutions on a CPU are up to twice as fast this way; a network that cannot is told from
         # its first answer.
@@ -59,6 +63,8 @@ class DenseLogits(ChunkedNetwork):
                 f"There is no class {self.channel}: the network gives {logits.shape[1]} of them, "
                 "counted from 0."
             )
+        if logits.dtype in (torch.float16, torch.bfloat16):  # as autocast gives them
+            logits = logits.float()
         return logits[..., :height, :width]
 
     def _answer(self, x: Tensor) -> object:

@@ -150,10 +150,16 @@ def _measure(
 def _first(
     dense: DenseLogits, x: Tensor, masks_of: Callable[[Tensor, slice], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """The logits of x, (n, C, H, W), and ∂T/∂x for each target, (K, n, S, H, W)."""
+    """Return the logits of x, (n, C, H, W), and ∂T/∂x for each target, (K, n, S, H, W).
+
+    A network that is not differentiable has no ∂T/∂x: then K is 0.
+    """
 
     def run(part: slice) -> tuple[Tensor, Tensor]:
-        return gradients.gradients(dense, x[part], lambda outputs: masks_of(outputs, part))
+        if dense.differentiable:
+            return gradients.gradients(dense, x[part], lambda outputs: masks_of(outputs, part))
+        with torch.no_grad():
+            return dense.outputs(x[part]), x.new_empty(0, *x[part].shape)
 
     found = [made for _, made in dense.in_chunks(run, len(x), x.shape[-1] * x.shape[-2])]
     return torch.cat([o for o, _ in found]), torch.cat([g for _, g in found], 1)

@@ -535,13 +535,12 @@ class Gives(nn.Module):
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        ("tuple", "gives a tuple"),
-        ("dict", "gives a dict"),
+        ("tuple", "a tuple of several maps, 0, 1: say with --output-key"),
         ("one number", "instead of one logit per pixel"),
-        ("half the size", "instead of one logit per pixel"),
+        ("half the size", "maps of 32 × 48 pixels .* --upsample"),
         ("nan", "NaN or infinite"),
-        ("no gradient", "cannot be traced back"),
-        ("classes as numbers", "cannot be traced back"),
+        ("no gradient", "gives no gradients, which saliency may need"),
+        ("classes as numbers", "whole numbers"),
     ],
 )
 def test_what_a_network_may_not_give(what: str, told: str) -> None:

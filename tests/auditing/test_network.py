@@ -298,7 +298,7 @@ def test_what_is_no_network(given: object, told: str) -> None:
 
 
 def test_a_whole_network_needs_no_architecture(exported: Path) -> None:
-    with pytest.raises(UserError, match="leave --architecture out"):
+    with pytest.raises(UserError, match="leave --architecture and --model out"):
         loaded(exported, NAME)
 
 

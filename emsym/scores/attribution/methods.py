@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 Attribution = Callable[["DenseLogits", "Tensor", "Tensor"], "Tensor"]
 
+FORWARD_ONLY = ("patch-occlusion", "slice-occlusion")
+"""The methods that take no gradient, so that they explain any function of stacks."""
+
 ATTRIBUTIONS: Registry[Attribution] = Registry("attribution", group="emsym.attributions")
 
 
