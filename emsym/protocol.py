@@ -236,9 +236,17 @@ class Protocol(Strict):
         inits: Iterable[str] = (),
         seeds: Iterable[int] = (),
     ) -> "Protocol":
-        """The same protocol over the named things only; an empty selection keeps them all."""
+        """Return the same protocol over the named things only; an empty selection keeps them all.
+
+        A data set may be the path of a card, relative to the working directory.
+        """
+        known = {dataset_name(entry): entry for entry in self.datasets}
+        entries = (
+            str(Path(name).resolve()) if name.endswith(".toml") else known.get(name, name)
+            for name in datasets
+        )
         chosen: dict[str, Any] = {
-            "datasets": tuple(dict.fromkeys(datasets)),
+            "datasets": tuple(dict.fromkeys(entries)),
             "architectures": tuple(dict.fromkeys(architectures)),
             "inits": tuple(dict.fromkeys(inits)),
             "seeds": tuple(dict.fromkeys(seeds)),
@@ -270,7 +278,7 @@ def split_task(entry: str) -> tuple[str, str]:
 def json_digest(content: Any) -> str:
     """SHA-256 of JSON-like content, whatever the order of its keys.
 
-    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    >>> json_digest({"a": 1, "b": 2}) == json_digest({"b": 2, "a": 1})
     True
     """
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -139,6 +139,11 @@ class Registry(Generic[T]):
         )
         raise UserError(f"There is no {self.kind} '{name}'; {hint}")
 
+    def registered(self) -> dict[str, Entry[T]]:
+        """The things that are registered by now; no entry point is imported."""
+        with self._lock:
+            return dict(self._entries)
+
     def names(self, pattern: str = "*") -> list[str]:
         """All names that match a shell pattern, in order; imports no entry point."""
         with self._lock:

@@ -42,7 +42,8 @@ ENCODERS = ("resnet18", "resnet34", "resnet50", "densenet121", "mobilenet_v2", "
 NO_TRAINING = """
 import time
 from emsym.models.architectures import ARCHITECTURES
-from emsym.run import cell, tasks
+from emsym.run import cell
+from emsym.run.executors import tasks
 
 def quick(job, *words):
     "A cell in which nothing is trained: what is left is the runner's own."
@@ -93,21 +94,19 @@ def test_planning_many_cells(say: Callable[[str], None], tmp_path: Path) -> None
 
 def test_cost_of_a_cell(say: Callable[[str], None], tmp_path: Path) -> None:
     """Dispatch, isolation and record, in a worker that is warm. Asked for: under 150 ms."""
+    from emsym.output_folder import OutputFolder
     from emsym.run.executors.base import Pool
     from emsym.run.executors.local import LocalExecutor
+    from emsym.run.listener import RunListener
     from emsym.run.runner import run_jobs
-    from emsym.run.store.store import Store
 
-    class Silent:
+    class Silent(RunListener):
         def phase(self, name, costs):
             self.start = time.perf_counter()
 
         def advance(self, what, cost, error=None):
             assert error is None, error
             self.end = time.perf_counter()
-
-        def say(self, text):
-            pass
 
     plugin = tmp_path / "no_training.py"
     plugin.write_text(NO_TRAINING)
@@ -117,10 +116,10 @@ def test_cost_of_a_cell(say: Callable[[str], None], tmp_path: Path) -> None:
     costs = []
     with LocalExecutor(1, plugins=[plugin]) as executor:
         pool = Pool(executor, 1, executor.stop)
-        run_jobs(all_jobs[:2], Store(tmp_path / "warm"), pool, Silent())
+        run_jobs(all_jobs[:2], OutputFolder(tmp_path / "warm"), pool, Silent())
         for number in range(3):
             silent = Silent()
-            outcome = run_jobs(all_jobs, Store(tmp_path / f"{number}"), pool, silent)
+            outcome = run_jobs(all_jobs, OutputFolder(tmp_path / f"{number}"), pool, silent)
             assert len(outcome.records) == len(all_jobs)
             costs.append((silent.end - silent.start) / len(all_jobs))
     say(

@@ -16,7 +16,8 @@ from emsym.cli.compare import compare
 from emsym.cli.data import data
 from emsym.cli.leaderboard import leaderboard
 from emsym.cli.list import list_
-from emsym.cli.run import plan, run
+from emsym.cli.plan import plan
+from emsym.cli.run import run
 from emsym.cli.sanity import sanity
 from emsym.cli.store import store
 from emsym.cli.submit import submit

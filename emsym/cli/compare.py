@@ -29,8 +29,9 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
     from emsym.leaderboard.collection import StoredResults
     from emsym.leaderboard.compare import compare as compared
     from emsym.leaderboard.compare import plot as drawn
+    from emsym.output_folder import OutputFolder
 
-    found = compared(StoredResults(output).results, one, other)
+    comparison = compared(StoredResults(output).results, one, other)
     console = Console()
     table = Table(box=None, pad_edge=False, collapse_padding=True)
     heads = ["score", one, other, "difference (95 % interval)", "p"]
@@ -38,7 +39,7 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
     for head in heads:
         side = "left" if head == "score" else "right"
         table.add_column(escape(head), justify=side, no_wrap=True)  # type: ignore[arg-type]
-    for each in found.differences:
+    for each in comparison.differences:
         row, digits = each.row, each.score.digits
         texts = [
             escape(each.score.title),
@@ -51,10 +52,10 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
         ]
         table.add_row(*texts[: len(heads)])
     console.print(
-        f"{escape(found.where)}. Paired: {escape(other)} − {escape(one)}.", highlight=False
+        f"{escape(comparison.where)}. Paired: {escape(other)} − {escape(one)}.", highlight=False
     )
     console.print(table)
     plain = [re.sub(r"[^\w.+-]", "_", name)[:60] for name in (one, other)]
-    path = plot or output / f"compare-{plain[0]}-{plain[1]}.png"
-    write_atomically(path, drawn(found))
+    path = plot or OutputFolder(output).comparison(*plain)
+    write_atomically(path, drawn(comparison))
     console.print(f"Plot: {path}", highlight=False, soft_wrap=True, markup=False)

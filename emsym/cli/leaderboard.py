@@ -1,16 +1,19 @@
-"""`leaderboard` and `compare`: what stored results come to."""
+"""`leaderboard`: what stored results come to is written and printed."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from emsym.cli.options import OUTPUT
 
 if TYPE_CHECKING:
-    from emsym.leaderboard.results import Results
+    from rich.console import Console
+
+    from emsym.leaderboard.board import Board
+    from emsym.output_folder import OutputFolder
 
 
 @click.command()
@@ -22,8 +25,10 @@ def leaderboard(output: Path, check: bool) -> int:
     """Write and print the leaderboard of what is stored."""
     from rich.console import Console
 
+    from emsym.leaderboard.board import boards
     from emsym.leaderboard.collection import StoredResults
-    from emsym.leaderboard.render.publish import outdated
+    from emsym.leaderboard.render.publish import outdated, write_leaderboard
+    from emsym.output_folder import OutputFolder
 
     stored = StoredResults(output)
     if check:
@@ -36,26 +41,19 @@ def leaderboard(output: Path, check: bool) -> int:
             err=True,
         )
         return 1
-    report(Console(), output, stored.results)
+    write_leaderboard(stored.results, output, stored.example, stored.credits)
+    print_leaderboard(Console(), OutputFolder(output), boards(stored.results))
     return 0
 
 
-def report(console: Any, output: Path, results: Results, fresh: bool = True) -> None:
-    """Print the leaderboard of `results`; write that of the whole folder where it may be new."""
-    from emsym.leaderboard.board import boards
-    from emsym.leaderboard.collection import StoredResults
-    from emsym.leaderboard.render.publish import MARKDOWN, write_leaderboard
+def print_leaderboard(console: Console, folder: OutputFolder, boards: list[Board]) -> None:
+    """Print leaderboards, and where the records and the whole folder's leaderboard lie."""
     from emsym.leaderboard.render.terminal import print_boards
 
-    if fresh or not (output / "index.html").is_file():
-        stored = StoredResults(output)
-        write_leaderboard(stored.results, output, stored.example, stored.credits)
-    print_boards(boards(results), console)
+    print_boards(boards, console)
     console.print()
-    if (output / "records").is_dir():
-        console.print(f"Records: {output / 'records'}", highlight=False, soft_wrap=True)
+    if folder.records.is_dir():
+        console.print(f"Records: {folder.records}", highlight=False, soft_wrap=True)
     console.print(
-        f"Leaderboard: {output / MARKDOWN} and {output / 'index.html'}",
-        highlight=False,
-        soft_wrap=True,
+        f"Leaderboard: {folder.markdown} and {folder.page}", highlight=False, soft_wrap=True
     )

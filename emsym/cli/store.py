@@ -28,12 +28,12 @@ def check(output: Path) -> int:
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading records")
-        found = check_store(
+        checked = check_store(
             Store(_existing(output)),
             lambda done, total: bar.update(task, completed=done, total=total),
         )
-    click.echo(f"{found.done} done, {found.failed} failed, {len(found.damaged)} damaged.")
-    return 1 if found.damaged else 0
+    click.echo(f"{checked.done} done, {checked.failed} failed, {len(checked.damaged)} damaged.")
+    return 1 if checked.damaged else 0
 
 
 @store.command()
@@ -44,14 +44,16 @@ def merge(others: tuple[Path, ...], output: Path) -> int:
 
     What it has is kept. Exit code 1 says that some records are there with other numbers.
     """
+    from emsym.output_folder import OutputFolder
     from emsym.run.store.maintenance import merge_stores
     from emsym.run.store.store import Store
 
-    found = merge_stores(Store(output / "records"), [Store(_existing(other)) for other in others])
-    click.echo(f"{found.taken} taken, {found.had} were there already.")
-    for key in found.differing:
+    sources = [Store(_existing(other)) for other in others]
+    merged = merge_stores(Store(OutputFolder(output).records), sources)
+    click.echo(f"{merged.taken} taken, {merged.had} were there already.")
+    for key in merged.differing:
         click.echo(f"{key} has other numbers there than here, and is kept as it is here.", err=True)
-    return 1 if found.differing else 0
+    return 1 if merged.differing else 0
 
 
 @store.command()
@@ -81,18 +83,20 @@ def gc(
         )
     if protocols:
         keys = {job.key for name in protocols for job in jobs(load_protocol(name))}
-    found = leftovers(Store(_existing(output)), keys)
+    files = leftovers(Store(_existing(output)), keys)
     size = 0
-    for path in found:
+    for path in files:
         size += path.stat().st_size
         click.echo(f"{'would remove' if dry_run else 'removed'} {path}")
         if not dry_run:
             path.unlink(missing_ok=True)
-    click.echo(f"{len(found)} files, {size / 1e6:.1f} MB.")
+    click.echo(f"{len(files)} files, {size / 1e6:.1f} MB.")
 
 
 def _existing(output: Path) -> Path:
-    folder = output / "records"
+    from emsym.output_folder import OutputFolder
+
+    folder = OutputFolder(output).records
     if not folder.is_dir():
         raise UserError(f"There is no store at {folder}: name its output folder.")
     return folder

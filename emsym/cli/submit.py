@@ -4,7 +4,9 @@ from pathlib import Path
 
 import click
 
-SUBMISSIONS = Path("results") / "submissions"
+from emsym.output_folder import OutputFolder
+
+SUBMISSIONS = OutputFolder(Path("results")).submissions
 
 
 @click.command()

@@ -12,6 +12,7 @@ from emsym.images import equalise
 from emsym.leaderboard.board import Board
 from emsym.leaderboard.render.page import CellExample
 from emsym.leaderboard.results import Joined, Results, of_store
+from emsym.output_folder import OutputFolder
 from emsym.protocol import list_protocols
 from emsym.submission.read import Submission, read_submissions
 from emsym.submission.validate import validate
@@ -39,8 +40,8 @@ class StoredResults:
         protocol that does not ship with emsym cannot be checked, which is a warning, and so are
         cells whose values differ between submissions.
         """
-        self._examples = output / "examples"
-        found = read_submissions(output / "submissions")
+        self._output = folder = OutputFolder(output)
+        found = read_submissions(folder.submissions)
         self.submissions = sorted(found, key=lambda each: each.name != OWN)
         for submission in self.submissions:
             if submission.manifest.protocol.name in list_protocols():
@@ -52,11 +53,11 @@ class StoredResults:
                     stacklevel=2,
                 )
         _tell_conflicts(self.submissions)
-        self.results: Results = Joined([of_store(output / "records"), *self.submissions])
+        self.results: Results = Joined([of_store(folder.records), *self.submissions])
         if not (self.results.cells["status"] == "done").any():
             raise UserError(
-                f"There are no finished records in {output / 'records'}, and no submissions in "
-                f"{output / 'submissions'}: make some with `emsym-bench run --all`, or name their "
+                f"There are no finished records in {folder.records}, and no submissions in "
+                f"{folder.submissions}: make some with `emsym-bench run --all`, or name their "
                 "folder with --output."
             )
 
@@ -74,7 +75,7 @@ class StoredResults:
 
     def example(self, key: str) -> Arrays | None:
         """The arrays that were kept of a cell to look at, as `emsym.run.example` gives them."""
-        path = self._examples / f"{key}.npz"
+        path = self._output.example(key)
         if path.is_file():
             with np.load(path, allow_pickle=False) as kept:
                 return dict(kept)

@@ -158,11 +158,17 @@ def create_model(
 
 
 def build_model(
-    name: str, init: str, slices: int, weights: str | os.PathLike | None, seed: int
+    name: str,
+    init: str,
+    slices: int,
+    weights: str | os.PathLike | None,
+    seed: int,
+    offline: bool = False,
 ) -> BuiltModel:
     """What `create_model` gives, with its stem and its weights' identity; raises as it does.
 
     A network with its weights is built and loaded once in a process, and copied for each call.
+    With `offline`, published weights must lie in a cache.
     """
     import torch
 
@@ -174,7 +180,7 @@ def build_model(
     with _RANDOM_STATE_LOCK, torch.random.fork_rng(devices=[]):
         if chosen.strategy.pretrained and weights is not None:
             weights = os.fspath(weights)
-            prototype = _prototype(factory, weights, _file_version(weights))
+            prototype = _prototype(factory, weights, _file_version(weights), offline)
         else:
             prototype = _untrained_model(factory, seed)
         model = _seeded_copy(prototype, factory, seed)
@@ -200,7 +206,9 @@ def _file_version(weights: str) -> tuple[object, ...]:
     return file.resolve(), status.st_mtime_ns, status.st_size
 
 
-def _prototype(factory: Factory, weights: str, stamp: tuple[object, ...]) -> BuiltModel:
+def _prototype(
+    factory: Factory, weights: str, stamp: tuple[object, ...], offline: bool
+) -> BuiltModel:
     """A network with pretrained weights; what is not pretrained in it is drawn later.
 
     Networks are kept for as long as they and those asked for since take no more than `CACHE_BYTES`.
@@ -211,7 +219,7 @@ def _prototype(factory: Factory, weights: str, stamp: tuple[object, ...]) -> Bui
     key = (factory, weights, stamp)
     if (found := _PROTOTYPES.pop(key, None)) is None:
         model = factory()
-        loaded = load_weights(model, weights)
+        loaded = load_weights(model, weights, offline=offline)
         found = BuiltModel(model, find_stem(model, 3), loaded)
     _PROTOTYPES[key] = found  # the last asked for comes last
     sizes = {key: _bytes(built.model) for key, built in _PROTOTYPES.items()}

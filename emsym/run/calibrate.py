@@ -39,7 +39,9 @@ def calibrate(
         job = first[which]
         tell(f"{job.cell.dataset} · {job.cell.architecture}")
         try:
-            record = pool.executor.submit(tasks.run_cell, _short(job), None, None, devices).result()
+            record = pool.executor.submit(
+                tasks.run_cell, _short(job), None, False, devices
+            ).result()
         except Exception as error:  # whatever ended the worker
             failed[which] = str(error)
             continue

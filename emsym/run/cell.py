@@ -1,13 +1,11 @@
 """One cell, walked through the house: data → model → training → scores → record."""
 
-import os
 import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +23,10 @@ from emsym.files import atomic_replacement
 from emsym.models.architectures import build_model
 from emsym.models.inits import ZFLIP, parse_init
 from emsym.models.interventions import mirror_untie, zflip
+from emsym.output_folder import OutputFolder
 from emsym.protocol import Border
 from emsym.run.example import save_example
-from emsym.run.executors.worker import note
+from emsym.run.executors.notes import note
 from emsym.run.job import Job
 from emsym.run.scoring import ScoresOverTraining, score_model, summarise
 from emsym.run.store.record import Record
@@ -62,14 +61,14 @@ CPU = torch.device("cpu")
 
 def run_cell(
     job: Job,
-    networks: Path | None = None,
-    examples: Path | None = None,
+    output: OutputFolder | None = None,
+    keep_network: bool = False,
     device: torch.device = CPU,
 ) -> Record:
     """Train and score one cell. Whatever goes wrong in it is a failed record with its reason.
 
-    The trained network is kept in the folder `networks`, as KEY.pt, where one is given, and what
-    it makes of one test section in the folder `examples`, as KEY.npz.
+    Where there is an `output`, what the network makes of one test section is kept in it and, where
+    `keep_network` says so, the trained network.
     """
     seconds: dict[str, float] = {}
     before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
@@ -79,7 +78,7 @@ def run_cell(
     chance: set[str] = set()
     try:
         with _noting_chance(chance):
-            results = _measure(job, networks, examples, device, seconds)
+            results = _measure(job, output, keep_network, device, seconds)
     except KeyboardInterrupt:
         raise
     except (Exception, SystemExit) as error:  # the next cell must go on
@@ -112,10 +111,10 @@ class _Fetching:
 
 
 @cache  # looking may mean to read all of it
-def _require_data(card: Card, planned: str) -> None:
+def _require_data(card: Card, planned: str, offline: bool) -> None:
     """Fetch what this machine lacks. Raises `UserError` where it has other data than `planned`."""
     if locate_data(card) is None:
-        fetch(card, _Fetching(), offline=bool(os.environ.get("HF_HUB_OFFLINE")))
+        fetch(card, _Fetching(), offline=offline)
     if (found := data_digest(card)) != planned:
         raise UserError(
             f"The data set '{card.name}' is another on this machine ({found[:8]}) than where the "
@@ -148,20 +147,22 @@ def _noting_chance(found: set[str]) -> Iterator[None]:
 
 def _measure(
     job: Job,
-    networks: Path | None,
-    examples: Path | None,
+    output: OutputFolder | None,
+    keep_network: bool,
     device: torch.device,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
     protocol, cell = job.protocol, job.cell
     recipe = protocol.recipe
     with timed(seconds, "data"):
-        _require_data(job.card, job.data_digest)
+        _require_data(job.card, job.data_digest, job.offline)
         train_split, test_split, instances = load_splits(
             job.card, protocol.slices, recipe.patch, protocol.border
         )
     with timed(seconds, "model"):
-        built = build_model(cell.architecture, cell.init, protocol.slices, job.weights, cell.seed)
+        built = build_model(
+            cell.architecture, cell.init, protocol.slices, job.weights, cell.seed, job.offline
+        )
     model = built.model.to(device)
     train_split = train_split.to(device)
     with timed(seconds, "train"):
@@ -180,11 +181,11 @@ def _measure(
         watch = ScoresOverTraining(DenseLogits(model), test_split, protocol)
         curve = train(model, batch, recipe, _progress(recipe.steps), watch, watch.steps)
     columns = score_model(DenseLogits(model), test_split, instances, job.card, protocol, seconds)
-    if examples is not None:
-        save_example(examples, job.key, DenseLogits(model), test_split, protocol.scoring)
-    if networks is not None:
+    if output is not None:
+        save_example(output.example(job.key), DenseLogits(model), test_split, protocol.scoring)
+    if output is not None and keep_network:
         mirror_untie(model)  # plain weights, that fit any network of this architecture
-        with atomic_replacement(networks / f"{job.key}.pt") as partial:
+        with atomic_replacement(output.network(job.key)) as partial:
             torch.save({name: each.cpu() for name, each in model.state_dict().items()}, partial)
     scores, missing = summarise(columns.images)
     return {

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,8 +15,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from emsym.data.fetching.download_bar import DownloadBar
 from emsym.errors import UserError
-from emsym.run.executors.local import Note
+from emsym.protocol import Protocol
+from emsym.run.executors.base import Note
+from emsym.run.job import Job
+from emsym.run.listener import RunListener
+from emsym.run.plan import Plan
 from emsym.wording import duration
 
 EVERY = 15.0
@@ -25,16 +30,13 @@ SHOWN = 32
 """Workers in the table at the most."""
 
 
-class RunDisplay:
+class RunDisplay(RunListener):
     """A live table on a terminal, plain lines elsewhere, and every event in a log file."""
 
-    def __init__(self, console: Console, log: Path | None = None, stored: int = 0) -> None:
-        """Nothing is shown yet; so many cells were stored before.
-
-        Raises `UserError` where the log cannot be written.
-        """
-        self._console, self._stored = console, stored
-        self._log = _logger(log)
+    def __init__(self, console: Console) -> None:
+        """Nothing is shown before the first phase."""
+        self._console, self._stored = console, 0
+        self._log = _logger(None)
         self._lock = threading.Lock()
         self._name = ""
         self._costs = self._paid = 0.0
@@ -50,9 +52,7 @@ class RunDisplay:
         )
 
     def __enter__(self) -> Self:
-        """Start the display."""
-        if self._console.is_terminal:
-            self._live.start()
+        """Begin; the display starts with the first phase."""
         return self
 
     def __exit__(
@@ -67,6 +67,18 @@ class RunDisplay:
             handler.close()
         self._log.handlers.clear()
 
+    def log_to(self, path: Path) -> None:
+        """Write every event to a file, too. Raises `UserError` where it cannot be written."""
+        self._log = _logger(path)
+
+    def downloading(self) -> DownloadBar:
+        """Give a bar, which is shown while something is downloaded."""
+        return DownloadBar(self._console)
+
+    def planned(self, protocol: Protocol, plan: Plan, chosen: Sequence[Job]) -> None:
+        """Show from now on how many cells were stored before."""
+        self._stored = len(plan.stored)
+
     def phase(self, name: str, costs: Collection[float]) -> None:
         """Pieces of work begin, which take about so long, in any unit."""
         with self._lock:
@@ -75,7 +87,9 @@ class RunDisplay:
             self._paid = 0.0
             self._start = self._said = time.monotonic()
         self._log.info("%s: %d", name, len(costs))
-        if not self._console.is_terminal:
+        if self._console.is_terminal:
+            self._live.start()
+        else:
             self._print(f"{name}: 0 of {len(costs)}")
 
     def advance(self, what: str, cost: float, error: str | None = None) -> None:
@@ -149,6 +163,29 @@ class RunDisplay:
 
     def _print(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class RunCommandDisplay(RunDisplay):
+    """The display of the command `run`, which also says what is planned, and writes a log."""
+
+    def __init__(self, console: Console, log: Path | None) -> None:
+        """`log` is written as soon as there is something to run."""
+        super().__init__(console)
+        self._log_path = log
+
+    def planned(self, protocol: Protocol, plan: Plan, chosen: Sequence[Job]) -> None:
+        """Print how many cells are stored and are run, and what the protocol is about."""
+        super().planned(protocol, plan, chosen)
+        count = len(plan.stored) + len(plan.missing) + len(plan.failed)
+        text = f"{count} cells, {len(plan.stored)} stored, {len(chosen)} to run"
+        if len(chosen) < len(plan.missing) + len(plan.failed):
+            text += f", {len(plan.failed)} failed earlier (--retry-failed runs them again)"
+        self._print(f"Protocol {protocol.name}, version {protocol.version}: {text}.")
+        if chosen:
+            description = protocol.description
+            self._console.print(description, style="dim", highlight=False, markup=False)
+            if self._log_path is not None:
+                self.log_to(self._log_path)
 
 
 def _logger(path: Path | None) -> logging.Logger:

@@ -39,10 +39,10 @@ def example(dense: DenseLogits, test: Split, scoring: Scoring) -> dict[str, np.n
     return {**kept, "section": np.array(test.sections[index], np.int32)}
 
 
-def save_example(folder: Path, key: str, dense: DenseLogits, test: Split, scoring: Scoring) -> None:
-    """Write `example` as KEY.npz. Raises `UserError` where the folder cannot be written."""
+def save_example(path: Path, dense: DenseLogits, test: Split, scoring: Scoring) -> None:
+    """Write `example` to an .npz file. Raises `UserError` where it cannot be written."""
     arrays: dict[str, Any] = example(dense, test, scoring)
-    with atomic_replacement(folder / f"{key}.npz") as partial, partial.open("wb") as file:
+    with atomic_replacement(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 

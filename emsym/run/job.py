@@ -33,6 +33,8 @@ class Job:
     init_source: str | None
     architecture_source: str | None
     scoring_sources: dict[str, str]
+    offline: bool = False
+    """Whether its worker must touch no network."""
 
     def __str__(self) -> str:
         return str(self.cell)
@@ -89,8 +91,8 @@ def cards(protocol: Protocol) -> dict[str, Card]:
     return found
 
 
-def jobs(protocol: Protocol) -> list[Job]:
-    """All cells of a protocol with their keys. Nothing is trained, and torch is not imported.
+def jobs(protocol: Protocol, offline: bool = False) -> list[Job]:
+    """Return all cells of a protocol with their keys. Nothing is trained, and no torch imported.
 
     Raises `UserError` for a name that is not registered and for files that are not there.
     """
@@ -130,6 +132,7 @@ def jobs(protocol: Protocol) -> list[Job]:
             identity,
             *sources,
             scoring,
+            offline,
         )
 
     return [job(cell) for cell in protocol.cells()]

@@ -10,7 +10,7 @@ from emsym.run.executors import tasks
 from emsym.run.executors.base import Pool
 from emsym.run.executors.local import Timed, WorkerDied
 from emsym.run.job import Job
-from emsym.run.progress import Progress
+from emsym.run.listener import RunListener
 
 LOOK = 0.5
 """Seconds after which Ctrl-C and a lost scheduler are noticed at the latest."""
@@ -19,11 +19,11 @@ PREPARING = 120.0
 
 
 def check_jobs(
-    jobs: list[Job], pool: Pool, progress: Progress, timeout: float | None
+    jobs: list[Job], pool: Pool, listener: RunListener, timeout: float | None
 ) -> dict[str, str]:
     """Try what the jobs need; the keys of those that cannot be run, and why."""
     checks = _checks(jobs)
-    progress.phase("preparing", [1.0] * len(checks))
+    listener.phase("preparing", [1.0] * len(checks))
 
     def submit(check: _Check) -> Future:
         limit = None if timeout is None else max(timeout, PREPARING)
@@ -52,7 +52,7 @@ def check_jobs(
             wrong.update(
                 {job.key: bad[job.cell.init] for job in check.jobs if job.cell.init in bad}
             )
-        progress.advance(check.name, 1.0)
+        listener.advance(check.name, 1.0)
     if len(wrong) == len(jobs) and refused >= len(jobs):
         raise UserError(next(iter(wrong.values())))
     return wrong
@@ -91,7 +91,7 @@ def _checks(jobs: list[Job]) -> list[_Check]:
     data: dict[tuple, list[Job]] = {}
     for job in jobs:
         protocol, patch = job.protocol, job.protocol.recipe.patch
-        settings = (protocol.slices, job.weights, patch, protocol.scoring.maps)
+        settings = (protocol.slices, job.weights, patch, protocol.scoring.maps, job.offline)
         networks.setdefault((job.cell.architecture, *settings), []).append(job)
         volume = (job.card, protocol.slices, patch, protocol.border)
         data.setdefault(volume, []).append(job)

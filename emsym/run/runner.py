@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 
 from emsym.errors import UserError
+from emsym.output_folder import OutputFolder
 from emsym.run.executors import tasks
 from emsym.run.executors.base import Pool
 from emsym.run.executors.devices import Devices
 from emsym.run.executors.local import Timed, WorkerDied
 from emsym.run.job import Job
+from emsym.run.listener import RunListener
 from emsym.run.preflight import LOOK, check_jobs
-from emsym.run.progress import Progress
 from emsym.run.store.claims import Claims
 from emsym.run.store.record import Record
 from emsym.run.store.store import Store
@@ -45,21 +45,20 @@ class Outcome:
 
 def run_jobs(
     jobs: list[Job],
-    store: Store,
+    output: OutputFolder,
     pool: Pool,
-    progress: Progress,
+    listener: RunListener,
     *,
     devices: Devices = Devices("cpu"),  # noqa: B008 - immutable
-    networks: Path | None = None,
-    examples: Path | None = None,
+    keep_networks: bool = False,
     timeout: float | None = None,
     cost: Callable[[Job], float] = lambda job: 1.0,
 ) -> Outcome:
     """Run all jobs and store each record as it comes.
 
-    The trained networks are kept in the folder `networks` where one is given, and what each makes
-    of one test section in the folder `examples`. A cell that takes longer than `timeout` seconds is
-    ended; `cost` is about how long one takes.
+    The trained networks are kept where `keep_networks` says so, and what each makes of one test
+    section always. A cell that takes longer than `timeout` seconds is ended; `cost` is about how
+    long one takes.
 
     First every data set, network and weights file is tried, so that what is wrong with one is
     told before anything is trained; this is also where `pretext` weights are made. What is wrong
@@ -72,25 +71,28 @@ def run_jobs(
     outcome = Outcome()
     if not jobs:
         return outcome
+    store = Store(output.records)
     store.check()
+    if keep_networks:
+        output.networks.mkdir(parents=True, exist_ok=True)
     with timed(outcome.seconds, "preparing data and weights"):
-        wrong = check_jobs(jobs, pool, progress, timeout)
+        wrong = check_jobs(jobs, pool, listener, timeout)
     with timed(outcome.seconds, "training and scoring"):
-        progress.phase("cells", [cost(job) for job in jobs])
+        listener.phase("cells", [cost(job) for job in jobs])
 
         def start(job: Job) -> Future:
             task = Timed(tasks.run_cell, timeout)
-            return pool.executor.submit(task, job, networks, examples, devices)
+            return pool.executor.submit(task, job, output, keep_networks, devices)
 
-        with Claims(store.folder) as claims, _draining(pool, progress) as stopping:
+        with Claims(store.folder) as claims, _draining(listener) as stopping:
             for job, record in _cells(jobs, wrong, store, claims, pool, stopping, start):
                 if record is None:
                     outcome.elsewhere.append(job)
-                    progress.advance(str(job), cost(job))
+                    listener.advance(str(job), cost(job))
                     continue
                 store.save(record)
                 outcome.records.append(record)
-                progress.advance(str(job), cost(job), record.error)
+                listener.advance(str(job), cost(job), record.error)
         if stopping.is_set():
             raise KeyboardInterrupt
     return outcome
@@ -166,7 +168,7 @@ def _record(future: Future, job: Job, started: dict[str, float]) -> Record:
 
 
 @contextmanager
-def _draining(pool: Pool, progress: Progress) -> Iterator[threading.Event]:
+def _draining(listener: RunListener) -> Iterator[threading.Event]:
     """An event that the first Ctrl-C sets; the second one raises `KeyboardInterrupt`."""
     stopping = threading.Event()
 
@@ -174,7 +176,7 @@ def _draining(pool: Pool, progress: Progress) -> Iterator[threading.Event]:
         if stopping.is_set():
             raise KeyboardInterrupt
         stopping.set()
-        progress.say("Stopping: what runs is finished first; Ctrl-C again stops at once.")
+        listener.say("Stopping: what runs is finished first; Ctrl-C again stops at once.")
 
     if threading.current_thread() is not threading.main_thread():
         yield stopping

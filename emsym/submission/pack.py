@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from emsym.errors import UserError
 from emsym.files import validation_message, write_atomically
+from emsym.output_folder import OutputFolder
 from emsym.protocol import Cell, Protocol, dataset_name
 from emsym.run.store.record import Column, Record
 from emsym.run.store.store import Store
@@ -53,19 +54,20 @@ def pack(store: Path, protocol: Protocol, folder: Path, plugins: Sequence[Path] 
     """
     layout.check_name(folder.name)
     packing = _Packing(protocol, {_sha256(path.read_bytes()) for path in plugins})
-    for record in Store(store / "records").records():
+    output = OutputFolder(store)
+    for record in Store(output.records).records():
         if record.protocol.name == protocol.name and record.protocol.digest == protocol.digest:
             packing.add(record)
     if not packing.groups:
         raise UserError(
             f"There are no finished records of the protocol '{protocol.name}', version "
-            f"{protocol.version}, in {store / 'records'}: make some with `emsym-bench run`, or "
+            f"{protocol.version}, in {output.records}: make some with `emsym-bench run`, or "
             "name another --store or --protocol."
         )
     contents = packing.contents()
     contents |= _plugins(packing.sources(), plugins, folder / "plugins")
     for at, keys in packing.shown().items():
-        if example := _examples(store / "examples", keys, protocol.slices):
+        if example := _examples(output, keys, protocol.slices):
             contents[layout.group_file("examples", *at)] = example
     sheet = folder / layout.SHEET
     contents[layout.SHEET] = sheet.read_bytes() if sheet.is_file() else SHEET.encode()
@@ -274,11 +276,11 @@ def _safe(error: str | None) -> str:
     return "".join(sign for sign in line if sign.isprintable())[:500].strip() or "unknown"
 
 
-def _examples(folder: Path, keys: list[str], slices: int) -> bytes | None:
+def _examples(output: OutputFolder, keys: list[str], slices: int) -> bytes | None:
     """Pack the examples of these cells in one file, but for cells that saw another section."""
     found: dict[str, dict[str, np.ndarray]] = {}
     for key in keys:
-        if (path := folder / f"{key}.npz").is_file():
+        if (path := output.example(key)).is_file():
             arrays = Arrays(path)
             image = arrays.get("image", "|u1", slices, None, None)
             shapes = {"truth": image.shape[1:], "probability": image.shape[1:]}

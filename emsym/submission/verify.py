@@ -8,16 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emsym.errors import UserError
-from emsym.protocol import Cell, Protocol, dataset_name
-from emsym.run.executors.base import Setup
-from emsym.run.executors.devices import Devices
-from emsym.run.executors.registry import local
-from emsym.run.executors.slots import cell_slots
+from emsym.protocol import Cell, Protocol
+from emsym.run.benchmark import run_benchmark
 from emsym.run.job import Job, jobs
-from emsym.run.progress import Progress
-from emsym.run.runner import run_jobs
+from emsym.run.listener import RunListener
 from emsym.run.store.record import Record
-from emsym.run.store.store import Store
 from emsym.submission.pack import files_digest
 from emsym.submission.read import Submission
 from emsym.submission.schema import Row
@@ -74,7 +69,7 @@ def choose_cells(submission: Submission, sample: int) -> list[Row]:
 def verify_submission(
     folder: Path,
     sample: int,
-    progress: Progress,
+    listener: RunListener,
     protocol_name: str | None = None,
     plugins: Sequence[Path] = (),
 ) -> list[Verified]:
@@ -93,17 +88,15 @@ def verify_submission(
         )
     rows = choose_cells(report.submission, sample)
     again = [_job(report.protocol, report.submission, row) for row in rows]
-    found = {record.key: record for record in _run(again, progress, plugins)}
-    return [_compared(job, found[job.key], report.submission, report.protocol) for job in again]
+    records = {record.key: record for record in _run(report.protocol, again, listener, plugins)}
+    return [_compared(job, records[job.key], report.submission, report.protocol) for job in again]
 
 
 def _job(protocol: Protocol, submission: Submission, row: Row) -> Job:
     """The work of a row's cell on this machine, which has the very same key."""
-    entries = {dataset_name(entry): entry for entry in protocol.datasets}
-    entry = entries.get(row.dataset, row.dataset)
     cell = f"{row.dataset} · {row.architecture} · {row.init} · seed {row.seed}"
     try:
-        (job,) = jobs(protocol.select([entry], [row.architecture], [row.init], [row.seed]))
+        (job,) = jobs(protocol.select([row.dataset], [row.architecture], [row.init], [row.seed]))
     except UserError as error:
         if row.init_source or row.architecture_source or submission.manifest.scoring_sources:
             raise UserError(
@@ -131,21 +124,19 @@ def _job(protocol: Protocol, submission: Submission, row: Row) -> Job:
     return job
 
 
-def _run(again: list[Job], progress: Progress, plugins: Sequence[Path]) -> list[Record]:
-    """Run cells in a store that is gone afterwards."""
+def _run(
+    protocol: Protocol, again: list[Job], listener: RunListener, plugins: Sequence[Path]
+) -> Sequence[Record]:
+    """Run cells into a folder that is gone afterwards."""
     if not again:
         return []
-    devices, threads = Devices(), again[0].protocol.recipe.threads
-    workers = min(len(again), cell_slots(devices, threads))
-    with (
-        tempfile.TemporaryDirectory(prefix="emsym-verify-") as folder,
-        local(Setup(workers, threads, plugins=tuple(plugins))) as pool,
-    ):
-        outcome = run_jobs(again, Store(Path(folder)), pool, progress, devices=devices)
-    if outcome.failed:
-        record = outcome.failed[0]
+    with tempfile.TemporaryDirectory(prefix="emsym-verify-") as folder:
+        cells = [job.cell for job in again]
+        result = run_benchmark(protocol, folder, cells=cells, plugins=plugins, listener=listener)
+    if result.failed:
+        record = result.failed[0]
         raise UserError(f"The cell {record.key} fails here: {record.error}")
-    return outcome.records
+    return result.done
 
 
 def _compared(job: Job, record: Record, submission: Submission, protocol: Protocol) -> Verified:

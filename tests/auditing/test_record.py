@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import emsym
+from emsym.output_folder import OutputFolder
 from emsym.protocol import load_protocol
 from emsym.run.cell import run_cell
 from emsym.run.job import jobs
@@ -15,10 +16,11 @@ from emsym.run.job import jobs
 def test_audit_of_a_kept_network_says_what_its_record_says(tiny: Path, init: str) -> None:
     tiny.write_text(tiny.read_text().replace('"rgb"', f'"{init}"'))
     job = jobs(load_protocol(str(tiny)))[0]
-    record = run_cell(job, tiny.parent)
+    output = OutputFolder(tiny.parent)
+    record = run_cell(job, output, keep_network=True)
     assert record.error is None
     report = emsym.audit(
-        str(tiny.parent / f"{job.key}.pt"),
+        str(output.network(job.key)),
         str(tiny.with_name("tiny-a.toml")),
         architecture=job.cell.architecture,
     )

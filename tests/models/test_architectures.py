@@ -131,9 +131,9 @@ def loaded(monkeypatch):
     """The networks that weights were loaded into, none of them built before."""
     networks = []
 
-    def load(model, *args):
+    def load(model, *args, **options):
         networks.append(model)
-        return load_weights(model, *args)
+        return load_weights(model, *args, **options)
 
     monkeypatch.setattr("emsym.models.pretrained.weights.load_weights", load)
     _PROTOTYPES.clear()

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from emsym.models.architectures import _PROTOTYPES, ARCHITECTURES, create_model
+from emsym.output_folder import OutputFolder
 from emsym.protocol import load_protocol
 from emsym.run.cell import load_splits, run_cell, score_model
 from emsym.run.example import SIZE, example
@@ -82,10 +83,10 @@ def test_pooled_scores_follow_from_the_counts_of_each_image(job: Job) -> None:
 
 
 def test_one_section_is_kept_to_look_at_and_changes_no_number(job: Job, tmp_path: Path) -> None:
-    record = run_cell(job, examples=tmp_path)
+    record = run_cell(job, OutputFolder(tmp_path))
     assert record.model_dump(exclude=TIMINGS) == run_cell(job).model_dump(exclude=TIMINGS)
     _, test, _ = load_splits(job.card, 3, 32, "skip")
-    with np.load(tmp_path / f"{job.key}.npz", allow_pickle=False) as kept:
+    with np.load(OutputFolder(tmp_path).example(job.key), allow_pickle=False) as kept:
         found = dict(kept)
     assert found["section"] == 9
     assert {name: (a.shape, a.dtype.name) for name, a in found.items() if name != "section"} == {
@@ -135,9 +136,10 @@ def test_the_trained_network_is_kept_where_asked_and_is_the_one_that_was_scored(
 ) -> None:
     tiny.write_text(tiny.read_text().replace('"rgb"', '"rgb+mirror-tied"'))
     job = jobs(load_protocol(str(tiny)))[0]
-    record = run_cell(job, tmp_path)
+    output = OutputFolder(tmp_path)
+    record = run_cell(job, output, keep_network=True)
     model = create_model("linknet-tu-test_efficientnet", "random")
-    model.load_state_dict(torch.load(tmp_path / f"{job.key}.pt", weights_only=True))
+    model.load_state_dict(torch.load(output.network(job.key), weights_only=True))
     split = load_splits(job.card, 3, 32, "skip")
     scores = score_model(DenseLogits(model.eval()), split[1], split[2], job.card, job.protocol, {})
     assert scores.images["dice@0.5"] == record.images["dice@0.5"]

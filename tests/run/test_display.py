@@ -7,7 +7,7 @@ from rich.console import Console
 from emsym.errors import UserError
 from emsym.run import display
 from emsym.run.display import RunDisplay
-from emsym.run.executors.local import Note
+from emsym.run.executors.base import Note
 
 
 def test_without_a_terminal_there_are_plain_lines_now_and_then(
@@ -53,7 +53,8 @@ def test_on_a_terminal_there_is_a_table_of_the_workers() -> None:
 
 def test_a_log_tells_every_event(tmp_path: Path) -> None:
     path = tmp_path / "new" / "log.txt"
-    with RunDisplay(Console(file=io.StringIO()), path) as told:
+    with RunDisplay(Console(file=io.StringIO())) as told:
+        told.log_to(path)
         told.phase("cells", [1.0])
         told.note(Note("1", "a", "starting"))
         told.note(Note("1", "a", "training 3/5"))
@@ -67,4 +68,4 @@ def test_a_log_tells_every_event(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be written: Is a directory"):
-        RunDisplay(Console(), tmp_path)
+        RunDisplay(Console()).log_to(tmp_path)

@@ -15,7 +15,7 @@ import pytest
 PLUGIN = """
 import os, time
 from pathlib import Path
-from emsym.run import tasks
+from emsym.run.executors import tasks
 
 def say(word, job):
     line = f"{word} {job.cell.init} {job.cell.seed}\\n".encode()
@@ -37,24 +37,24 @@ tasks.check_dataset = lambda *words: None
 RUN = """
 import sys
 from pathlib import Path
+from emsym.output_folder import OutputFolder
 from emsym.protocol import load_protocol
-from emsym.run.executors import Setup, local
-from emsym.run.plan import jobs, plan
+from emsym.run.executors.base import Setup
+from emsym.run.executors.local import local
+from emsym.run.job import jobs
+from emsym.run.listener import RunListener
+from emsym.run.plan import plan
 from emsym.run.runner import run_jobs
-from emsym.run.store import Store
-
-class Silent:
-    def phase(self, name, costs): pass
-    def advance(self, what, cost, error=None): pass
-    def say(self, text): pass
+from emsym.run.store.store import Store
 
 plugin, protocol, folder = map(Path, sys.argv[1:])
-store = Store(folder)
+output = OutputFolder(folder)
+store = Store(output.records)
 planned = plan(jobs(load_protocol(str(protocol))), store)
 for path in planned.damaged:
     store.set_aside(path, "cut short")
 with local(Setup(2, plugins=(plugin,))) as pool:
-    outcome = run_jobs(planned.missing, store, pool, Silent())
+    outcome = run_jobs(planned.missing, output, pool, RunListener())
 assert not outcome.failed, outcome.failed[0].error
 """
 
@@ -77,7 +77,7 @@ def begin(folder: Path, store: Path) -> subprocess.Popen:
 
 
 def contents(store: Path) -> dict[str, object]:
-    return {path.name: json.loads(path.read_text()) for path in store.glob("*.json")}
+    return {path.name: json.loads(path.read_text()) for path in (store / "records").glob("*.json")}
 
 
 @pytest.mark.slow
@@ -102,8 +102,8 @@ def test_after_twenty_kills_the_records_are_those_of_an_undisturbed_run(tiny: Pa
     assert begin(folder, folder / "store").wait(120) == 0
     assert killed >= 10, "the kills came while it ran"
     assert contents(folder / "store") == expected
-    assert not list((folder / "store").glob("*.damaged"))
-    left = [path for path in (folder / "store").iterdir() if path.suffix != ".json"]
+    assert not list((folder / "store" / "records").glob("*.damaged"))
+    left = [path for path in (folder / "store" / "records").iterdir() if path.suffix != ".json"]
     assert len(left) <= 3 * killed
 
     lines = (folder / "store.log").read_text().splitlines()

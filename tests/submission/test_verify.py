@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from emsym.errors import UserError
-from emsym.protocol import Protocol
+from emsym.protocol import Cell, Protocol
 from emsym.run.display import RunDisplay
 from emsym.run.job import Job, jobs
 from emsym.run.store.record import Record
@@ -58,10 +58,13 @@ def tolerant(tiny: Path) -> Path:
 
 
 def run_as(monkeypatch: pytest.MonkeyPatch, record: Callable[[Job], Record]) -> None:
-    def run_jobs(again: list[Job], *_: object, **__: object) -> SimpleNamespace:
-        return SimpleNamespace(records=[record(job) for job in again], failed=[])
+    def run_benchmark(
+        protocol: Protocol, *_: object, cells: list[Cell], **__: object
+    ) -> SimpleNamespace:
+        chosen = [job for job in jobs(protocol) if job.cell in cells]
+        return SimpleNamespace(done=[record(job) for job in chosen], failed=[])
 
-    monkeypatch.setattr(module, "run_jobs", run_jobs)
+    monkeypatch.setattr(module, "run_benchmark", run_benchmark)
 
 
 def bar() -> RunDisplay:
@@ -110,7 +113,7 @@ def test_a_protocol_without_a_tolerance_is_told_before_anything_is_run(
     def never(*_: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(module, "run_jobs", never)
+    monkeypatch.setattr(module, "run_benchmark", never)
     with pytest.raises(UserError, match=r"give it a \[tolerance\]"):
         verify_submission(submission, 1, bar(), str(tiny))
 
@@ -118,7 +121,7 @@ def test_a_protocol_without_a_tolerance_is_told_before_anything_is_run(
 def test_what_is_not_sound_is_not_run(
     tolerant: Path, submission: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "run_jobs", lambda *_: pytest.fail("it was run"))
+    monkeypatch.setattr(module, "run_benchmark", lambda *_: pytest.fail("it was run"))
     (submission / "cells.csv").write_text("")
     with pytest.raises(UserError, match=r"cells\.csv"):
         verify_submission(submission, 1, bar(), str(tolerant))

@@ -7,18 +7,26 @@ from pathlib import Path
 
 from emsym.files import atomic_replacement, write_atomically
 from emsym.leaderboard.board import boards
-from emsym.leaderboard.collection import Arrays, examples
+from emsym.leaderboard.collection import Arrays, StoredResults, examples
 from emsym.leaderboard.render.csv_tables import tidy, wide
 from emsym.leaderboard.render.figure import draw_figure
 from emsym.leaderboard.render.markdown import markdown
 from emsym.leaderboard.render.page import page
 from emsym.leaderboard.results import Results
+from emsym.output_folder import OutputFolder
 
-MARKDOWN = "leaderboard.md"
-TEXTS = (MARKDOWN, "index.html", "leaderboard.csv", "cells.csv")
 FindExample = Callable[[str], Arrays | None]
 """A function from a cell's key to what was kept of it to look at: `StoredResults.example`."""
 _PICTURE = re.compile(r"^!\[[^\]]*\]\(([\w.+-]+-[0-9a-f]{8}\.png)\)$", re.MULTILINE)
+
+
+def publish(output: OutputFolder) -> None:
+    """Write the leaderboard of everything that an output folder holds, into the folder.
+
+    Raises `UserError` as `StoredResults` and `write_leaderboard` do.
+    """
+    stored = StoredResults(output.path)
+    write_leaderboard(stored.results, output.path, stored.example, stored.credits)
 
 
 def write_leaderboard(
@@ -39,14 +47,14 @@ def write_leaderboard(
     for board in found:
         write_atomically(folder / f"{board.stem}.png", draw_figure(board))
     shown = [each for board in found for each in examples(board, find_example)]
-    paths = [folder / name for name in TEXTS]
-    write_atomically(paths[0], markdown(found, credits))
-    write_atomically(paths[1], page(found, shown, credits))
-    _stream(paths[2], tidy(results.cells))
-    _stream(paths[3], wide(results.cells))
+    output = OutputFolder(folder)
+    write_atomically(output.markdown, markdown(found, credits))
+    write_atomically(output.page, page(found, shown, credits))
+    _stream(output.scores_table, tidy(results.cells))
+    _stream(output.cells_table, wide(results.cells))
     for name in before - _pictures(folder):
         (folder / name).unlink(missing_ok=True)
-    return paths
+    return list(output.texts)
 
 
 def outdated(
@@ -58,17 +66,17 @@ def outdated(
     """The names of the leaderboard's texts in a folder that are not what these results give."""
     with tempfile.TemporaryDirectory() as fresh:
         write_leaderboard(results, Path(fresh), find_example, credits)
+        texts = zip(OutputFolder(folder).texts, OutputFolder(Path(fresh)).texts, strict=True)
         return [
-            name
-            for name in TEXTS
-            if not (folder / name).is_file()
-            or (folder / name).read_bytes() != (Path(fresh) / name).read_bytes()
+            ours.name
+            for ours, theirs in texts
+            if not ours.is_file() or ours.read_bytes() != theirs.read_bytes()
         ]
 
 
 def _pictures(folder: Path) -> set[str]:
     """The pictures that a folder's ``leaderboard.md`` shows."""
-    path = folder / MARKDOWN
+    path = OutputFolder(folder).markdown
     return set(_PICTURE.findall(path.read_text(encoding="utf-8"))) if path.is_file() else set()
 
 

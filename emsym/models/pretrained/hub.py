@@ -25,13 +25,13 @@ PATIENCE = 5
 """Seconds that a hub has for its first answer, unless HF_HUB_ETAG_TIMEOUT gives it other ones."""
 
 
-def published_weights(encoder: str, weights: str) -> tuple[str, Path]:
+def published_weights(encoder: str, weights: str, offline: bool = False) -> tuple[str, Path]:
     """Name and file of published weights, fetched unless they are in a cache.
 
     `encoder` is a name of segmentation-models-pytorch; `weights` ``imagenet`` or a name of timm.
     """
     if encoder.startswith("tu-"):
-        return _timm_weights(encoder.removeprefix("tu-"), weights)
+        return _timm_weights(encoder.removeprefix("tu-"), weights, offline)
     from segmentation_models_pytorch.encoders import encoders
 
     if weights != IMAGENET:
@@ -47,10 +47,10 @@ def published_weights(encoder: str, weights: str) -> tuple[str, Path]:
         )
     repository, revision = settings[IMAGENET]["repo_id"], settings[IMAGENET]["revision"]
     tag = f"{repository}@{revision}"
-    return tag, _hub_file(tag, repository, revision, ["model.safetensors"])
+    return tag, _hub_file(tag, repository, revision, ["model.safetensors"], offline)
 
 
-def _timm_weights(encoder: str, weights: str) -> tuple[str, Path]:
+def _timm_weights(encoder: str, weights: str, offline: bool) -> tuple[str, Path]:
     import timm
 
     architecture = encoder.partition(".")[0]
@@ -77,14 +77,16 @@ def _timm_weights(encoder: str, weights: str) -> tuple[str, Path]:
     tag = f"{config.architecture}.{config.tag}"
     if not config.hf_hub_id:
         url: Any = config.url
-        return tag, _address_file(tag, url if isinstance(url, str) else url[0])
+        return tag, _address_file(tag, url if isinstance(url, str) else url[0], offline)
     repository, _, revision = config.hf_hub_id.partition("@")
     file = config.hf_hub_filename
     files = [file] if file else ["model.safetensors", "pytorch_model.bin"]
-    return tag, _hub_file(tag, repository, revision or None, files)
+    return tag, _hub_file(tag, repository, revision or None, files, offline)
 
 
-def _hub_file(tag: str, repository: str, revision: str | None, files: Sequence[str]) -> Path:
+def _hub_file(
+    tag: str, repository: str, revision: str | None, files: Sequence[str], offline: bool
+) -> Path:
     """The first of `files` that a repository of the hub has, from the hub's cache or fetched."""
     from huggingface_hub import (
         constants,
@@ -93,7 +95,11 @@ def _hub_file(tag: str, repository: str, revision: str | None, files: Sequence[s
         hf_hub_url,
         try_to_load_from_cache,
     )
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+    )
 
     for file in files:
         cached = try_to_load_from_cache(repository, file, revision=revision)
@@ -102,6 +108,8 @@ def _hub_file(tag: str, repository: str, revision: str | None, files: Sequence[s
 
     cache = f"the hub's cache {constants.HF_HUB_CACHE}"
     fail = partial(_raise_unavailable, tag, constants.ENDPOINT, cache)
+    if offline:
+        fail(OfflineModeIsEnabled())
     wait = int(os.environ.get("HF_HUB_ETAG_TIMEOUT") or PATIENCE)
     for file in files:
         url = hf_hub_url(repository, file, revision=revision)
@@ -122,7 +130,7 @@ def _hub_file(tag: str, repository: str, revision: str | None, files: Sequence[s
     raise AssertionError("a repository has files")
 
 
-def _address_file(tag: str, url: str) -> Path:
+def _address_file(tag: str, url: str, offline: bool) -> Path:
     """The file of weights that are on no hub, from torch's cache or fetched."""
     import requests
     import torch
@@ -140,7 +148,7 @@ def _address_file(tag: str, url: str) -> Path:
             answer.raise_for_status()
 
     try:
-        if constants.HF_HUB_OFFLINE:
+        if offline or constants.HF_HUB_OFFLINE:
             raise OfflineModeIsEnabled
         _answer_within(PATIENCE, ask)  # torch waits for ever
     except Exception as error:
@@ -179,7 +187,7 @@ def _raise_unavailable(
     host = urlsplit(url).netloc
     response = getattr(error, "response", None)
     if isinstance(error, OfflineModeIsEnabled):
-        why = "HF_HUB_OFFLINE forbids to fetch them"
+        why = "--offline or HF_HUB_OFFLINE forbids to fetch them"
     elif response is not None:
         phrase = http.client.responses.get(response.status_code, "")
         why = f"{host} answers {response.status_code} {phrase}".strip()

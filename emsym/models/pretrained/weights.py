@@ -71,7 +71,9 @@ def weights_identity(weights: str, folder: Path) -> str:
     return f"sha256:{pooch.file_hash(weights_path(weights, folder))}"
 
 
-def load_weights(model: nn.Module, weights: str, folder: Path = Path()) -> LoadedWeights:
+def load_weights(
+    model: nn.Module, weights: str, folder: Path = Path(), offline: bool = False
+) -> LoadedWeights:
     """Load RGB weights into the encoder of a network, or into a network that has no `encoder`.
 
     Every tensor of the encoder gets its value and every tensor of the file has its place, or it is
@@ -79,14 +81,15 @@ def load_weights(model: nn.Module, weights: str, folder: Path = Path()) -> Loade
     out are a classifier's tensors, layers behind the last feature map of a timm encoder, and the
     other parts of a segmentation network. Names are stripped of what wraps them all.
 
-    Raises `UserError` also for weights that cannot be had or read or that are not finite.
+    Raises `UserError` also for weights that cannot be had or read or that are not finite. With
+    `offline`, published weights must lie in a cache.
     """
     if weights == PRETEXT:
         from emsym.models.pretrained.pretext import pretext_weights
 
         tag, path = PRETEXT, pretext_weights(_encoder_name(model))
     elif _is_name(weights, folder):
-        tag, path = published_weights(_encoder_name(model), weights)
+        tag, path = published_weights(_encoder_name(model), weights, offline)
     else:
         path = weights_path(weights, folder)
         tag = path.name

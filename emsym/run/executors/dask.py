@@ -6,9 +6,7 @@ elsewhere.
 """
 
 import logging
-import os
 import platform
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,18 +15,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
-from emsym.data.cards import Card
 from emsym.errors import UserError, first_line
-from emsym.files import read_toml
 from emsym.paths import cards_folder
-from emsym.protocol import Strict
-from emsym.run.executors.base import Pool, Setup
-from emsym.run.executors.local import LocalExecutor, Note
-from emsym.run.job import Job
+from emsym.run.executors.base import ExecutorOption, Note, Pool, Setup, register_executor
+from emsym.run.executors.local import LocalExecutor
 
 if TYPE_CHECKING:
     from distributed import Client, Worker
@@ -43,34 +35,10 @@ TOPIC = "emsym-notes"
 ALIKE = ("emsym", "torch", "timm", "segmentation-models-pytorch", "captum", "quantus", "numpy")
 """Packages that must have the same version everywhere: they decide the numbers."""
 
-SUBMIT = {
-    "slurm": "sbatch",
-    "pbs": "qsub",
-    "sge": "qsub",
-    "lsf": "bsub",
-    "htcondor": "condor_submit",
-    "oar": "oarsub",
-    "moab": "msub",
-}
-
-Option = str | int | float | bool | list[str]
-
-
-class Queue(Strict):
-    """A TOML file that says how workers are asked for of a job queue.
-
-    `options` are the arguments of the class of dask-jobqueue, such as ``queue``, ``account``,
-    ``cores``, ``memory``, ``walltime`` and ``job_extra_directives``.
-    """
-
-    system: Literal["slurm", "pbs", "sge", "lsf", "htcondor", "oar", "moab", "local"]
-    """``local`` starts the jobs on this machine, to try the file."""
-    options: Annotated[dict[str, Option], Field(min_length=1)]
-
 
 @dataclass(frozen=True)
 class Spec:
-    """What a worker must know of a run."""
+    """What a worker must know about a run."""
 
     threads: int
     memory: int | None
@@ -80,14 +48,28 @@ class Spec:
     offline: bool
 
 
+@register_executor(
+    "dask",
+    options=[
+        ExecutorOption("scheduler", "Of dask: the address of a scheduler, tcp://…"),
+        ExecutorOption(
+            "cluster",
+            "Of dask: a TOML file that says how workers are asked for of a job queue.",
+            Path,
+        ),
+    ],
+)
 @contextmanager
-def connect(setup: Setup) -> Iterator[Pool]:
-    """The pool of a scheduler's workers.
+def dask(setup: Setup, scheduler: str | None = None, cluster: Path | None = None) -> Iterator[Pool]:
+    """The workers of a Dask cluster (needs `pip install 'emsym[cluster]'`).
 
-    Raises `UserError` where it cannot be reached, has no workers, or workers differ from here in
-    what decides the numbers.
+    `scheduler` is the address of one that runs already; `cluster` is a file that says how workers
+    are asked for of a job queue.
+
+    Raises `UserError` where no scheduler can be reached, where it has no workers, and where they
+    differ from this machine in what decides the numbers.
     """
-    if (setup.scheduler is None) == (setup.cluster is None):
+    if (scheduler is None) == (cluster is None):
         raise UserError(
             "--executor dask needs either --scheduler tcp://… of one that runs, or --cluster with "
             "a TOML file that says how to ask a job queue for workers."
@@ -101,12 +83,14 @@ def connect(setup: Setup) -> Iterator[Pool]:
     # what they tell of a lost scheduler, `check` tells in one sentence
     for name in ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    if setup.cluster is None:
-        with _client(setup.scheduler) as client:
+    if cluster is None:
+        with _client(scheduler) as client:
             yield from _pool(client, setup, PATIENCE)
     else:
-        with _cluster(setup.cluster) as cluster, distributed.Client(cluster) as client:
-            cluster.scale(jobs=setup.workers)
+        from emsym.run.executors.job_queue import queue_cluster
+
+        with queue_cluster(cluster) as queued, distributed.Client(queued) as client:
+            queued.scale(jobs=setup.workers)
             yield from _pool(client, setup, QUEUE)
 
 
@@ -114,17 +98,17 @@ def connect(setup: Setup) -> Iterator[Pool]:
 def _client(address: str | None) -> "Iterator[Client]":
     from distributed import Client
 
-    made: Future[Client] = Future()
+    connected: Future[Client] = Future()
 
     def ask() -> None:
         try:
-            made.set_result(Client(address, timeout=PATIENCE))
+            connected.set_result(Client(address, timeout=PATIENCE))
         except BaseException as error:  # whatever answers there may say anything
-            made.set_exception(error)
+            connected.set_exception(error)
 
     threading.Thread(target=ask, daemon=True).start()
     try:
-        client = made.result(PATIENCE + 5)  # a port that is silent is waited for without end
+        client = connected.result(PATIENCE + 5)  # a port that is silent is waited for without end
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
@@ -135,40 +119,6 @@ def _client(address: str | None) -> "Iterator[Client]":
         ) from error
     with client:
         yield client
-
-
-@contextmanager
-def _cluster(path: Path) -> Iterator[Any]:
-    asked = read_toml(path, Queue)
-    try:
-        import dask_jobqueue
-        from dask_jobqueue.local import LocalCluster
-    except ImportError as error:
-        raise UserError(
-            "--cluster needs dask-jobqueue: python -m pip install 'emsym[cluster]'."
-        ) from error
-    command = SUBMIT.get(asked.system)
-    if command is not None and shutil.which(command) is None:
-        raise UserError(
-            f"{path}: there is no `{command}` on this machine, with which {asked.system} takes "
-            "jobs: run this where jobs are submitted."
-        )
-    kinds: dict[str, Any] = {
-        "slurm": dask_jobqueue.SLURMCluster,
-        "pbs": dask_jobqueue.PBSCluster,
-        "sge": dask_jobqueue.SGECluster,
-        "lsf": dask_jobqueue.LSFCluster,
-        "htcondor": dask_jobqueue.HTCondorCluster,
-        "oar": dask_jobqueue.OARCluster,
-        "moab": dask_jobqueue.MoabCluster,
-        "local": LocalCluster,
-    }
-    try:
-        cluster = kinds[asked.system](**asked.options)
-    except (TypeError, ValueError, RuntimeError, OSError) as error:
-        raise UserError(f"{path}: {asked.system} says: {first_line(error)}.") from error
-    with cluster:
-        yield cluster
 
 
 def _pool(client: "Client", setup: Setup, patience: float) -> Iterator[Pool]:
@@ -186,7 +136,7 @@ def _pool(client: "Client", setup: Setup, patience: float) -> Iterator[Pool]:
         setup.memory,
         tuple((path.name, path.read_bytes()) for path in setup.plugins),
         cards_folder(),
-        bool(os.environ.get("HF_HUB_OFFLINE")),
+        setup.offline,
     )
     client.subscribe_topic(TOPIC, lambda event: setup.notice(Note(**event[1])))
 
@@ -228,15 +178,15 @@ class ClusterExecutor(Executor):
 
 
 def versions() -> dict[str, str]:
-    """What decides the numbers, on this machine."""
-    found = {"Python": ".".join(platform.python_version_tuple()[:2])}
+    """Return this machine's versions of what decides the numbers."""
+    numbers = {"Python": ".".join(platform.python_version_tuple()[:2])}
     for name in ALIKE:
         try:
             # torch's build for another processor or GPU is the same version
-            found[name] = version(name).partition("+")[0]
+            numbers[name] = version(name).partition("+")[0]
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            numbers[name] = "not installed"
+    return numbers
 
 
 def require_alike(here: dict[str, str], workers: dict[str, dict[str, str]]) -> None:
@@ -255,14 +205,14 @@ def require_alike(here: dict[str, str], workers: dict[str, dict[str, str]]) -> N
 
 
 def _versions_of_workers(client: "Client") -> dict[str, dict[str, str]]:
-    found = client.run(versions, on_error="return")
-    for address, answer in found.items():
+    answers = client.run(versions, on_error="return")
+    for address, answer in answers.items():
         if isinstance(answer, BaseException):
             raise UserError(
                 f"The worker {address} cannot run emsym ({first_line(answer)}): install emsym "
                 f"{version('emsym')} in its environment."
             ) from answer
-    return dict(found)
+    return dict(answers)
 
 
 _alone = threading.Lock()
@@ -294,28 +244,34 @@ def _end_all() -> None:
 
 
 def _executor(spec: Spec, worker: "Worker") -> LocalExecutor:
-    if spec.offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
     threads = worker.state.nthreads
     allowed = worker.memory_manager.memory_limit
     memory = spec.memory or (int(allowed) // threads if allowed else None)
-    said: dict[str, tuple[str | None, float]] = {}
+    sent: dict[str, tuple[str | None, float]] = {}
 
     def notice(note: Note) -> None:
-        task, at = said.get(note.worker, ("", 0.0))
+        task, at = sent.get(note.worker, ("", 0.0))
         now = time.monotonic()
         if note.task != task or now - at > NOTE_EVERY:
-            said[note.worker] = note.task, now
+            sent[note.worker] = note.task, now
             named = f"{worker.name}:{note.worker}" if threads > 1 else str(worker.name)
             worker.log_event(TOPIC, asdict(replace(note, worker=named)))
 
     return LocalExecutor(
-        threads, plugins=spec.plugins, memory=memory, threads=spec.threads, notice=notice
+        threads,
+        plugins=spec.plugins,
+        memory=memory,
+        threads=spec.threads,
+        notice=notice,
+        offline=spec.offline,
     )
 
 
 def _at_home(arg: Any, spec: Spec) -> Any:
-    """A card that ships with emsym, as it lies on this machine."""
+    """The argument of a task, with a card that ships with emsym as it lies on this machine."""
+    from emsym.data.cards import Card
+    from emsym.run.job import Job
+
     if isinstance(arg, Job):
         return replace(arg, card=_at_home(arg.card, spec))
     if isinstance(arg, Card) and arg.folder == spec.cards:

@@ -13,17 +13,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
+from emsym.run.executors.base import Note, Pool, Setup, register_executor
 from emsym.run.executors.capacity import share
-from emsym.run.executors.worker import WAITING
+from emsym.run.executors.notes import WAITING
 
 Plugin = Path | tuple[str, bytes]
 """A file, or the name and the content of one that lies on another machine."""
@@ -36,20 +37,6 @@ LOOK = 0.1
 
 class WorkerDied(Exception):
     """A worker process ended, or was ended, before its task was done; half a sentence says why."""
-
-
-@dataclass(frozen=True)
-class Note:
-    """What a worker is at."""
-
-    worker: str
-    task: str | None
-    """The first argument of the task, such as a job, in words; None once it is done."""
-    phase: str = ""
-    memory: int = 0
-    """Bytes that the worker holds just now."""
-    gpu: int = 0
-    """Bytes of a GPU's memory that it holds, when it last said what it is at."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +66,14 @@ class LocalExecutor(Executor):
         memory: int | None = None,
         threads: int = 1,
         notice: Callable[[Note], object] = lambda note: None,
+        offline: bool = False,
     ) -> None:
         """`memory` is in bytes, by default a worker's share of the machine's.
 
-        `threads` are those of libraries in a worker; `notice` is called from other threads.
+        `threads` are those of libraries in a worker; `notice` is called from other threads;
+        `offline` forbids libraries in a worker to fetch weights.
         """
-        self._plugins, self._threads = tuple(plugins), threads
+        self._plugins, self._environment = tuple(plugins), _environment(threads, offline)
         self._memory = memory or share(workers)
         self._notice = notice
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
@@ -149,7 +138,7 @@ class LocalExecutor(Executor):
                 fresh = worker is None or not worker.alive
                 self._tell(Note(name, what, "starting" if fresh else ""))
                 if worker is None or not worker.alive:
-                    worker = _Worker(self._plugins, self._threads)
+                    worker = _Worker(self._plugins, self._environment)
 
                 def tell(phase: str, memory: int, gpu: int, what: str = what) -> None:
                     self._tell(Note(name, what, phase, memory, gpu))
@@ -169,6 +158,37 @@ class LocalExecutor(Executor):
             worker.end(now=self._stopped.is_set())
 
 
+@register_executor("local")
+@contextmanager
+def local(setup: Setup) -> Iterator[Pool]:
+    """Worker processes on this machine."""
+    executor = LocalExecutor(
+        setup.workers,
+        plugins=setup.plugins,
+        memory=setup.memory,
+        threads=setup.threads,
+        notice=setup.notice,
+        offline=setup.offline,
+    )
+    try:
+        yield Pool(executor, setup.workers, executor.stop)
+    except BaseException:
+        executor.stop()
+        raise
+    executor.shutdown()
+
+
+def _environment(threads: int, offline: bool) -> dict[str, str]:
+    """The environment variables of a worker, beside those of its parent."""
+    libraries = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    variables = dict.fromkeys(libraries, str(threads))
+    # what makes cuBLAS deterministic; must be there before a GPU is touched
+    variables["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    if offline:  # a plug-in's network may fetch weights by itself
+        variables["HF_HUB_OFFLINE"] = "1"
+    return variables
+
+
 @dataclass(frozen=True)
 class _Task:
     future: Future
@@ -180,7 +200,7 @@ class _Task:
 class _Worker:
     """One process, and the thread that hears it."""
 
-    def __init__(self, plugins: Sequence[Plugin], threads: int) -> None:
+    def __init__(self, plugins: Sequence[Plugin], environment: dict[str, str]) -> None:
         # not `-m`: the folder that the command is run in is not to be searched for modules
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
@@ -192,14 +212,7 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={
-                **os.environ,
-                **dict.fromkeys(
-                    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)
-                ),
-                # what makes cuBLAS deterministic; must be there before a GPU is touched
-                "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
-            },
+            env={**os.environ, **environment},
         )
         self._seen = psutil.Process(self._process.pid)
         self._heard: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()

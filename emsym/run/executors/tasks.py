@@ -1,14 +1,13 @@
 """What a worker process is asked to do. Torch is imported here, inside the worker, alone."""
 
-from pathlib import Path
-
 from emsym.data.cards import Card
 from emsym.errors import UserError, first_line
-from emsym.models.architectures import create_model
+from emsym.models.architectures import build_model, create_model
+from emsym.output_folder import OutputFolder
 from emsym.protocol import Border
 from emsym.run.executors import devices
 from emsym.run.executors.devices import Devices
-from emsym.run.executors.worker import WAITING, note
+from emsym.run.executors.notes import WAITING, note
 from emsym.run.job import Job
 from emsym.run.store.record import Record
 
@@ -32,6 +31,7 @@ def check_model(
     weights: str,
     patch: int,
     attributions: tuple[str, ...],
+    offline: bool = False,
 ) -> dict[str, str]:
     """Build a network with each strategy, which trains `pretext` weights where they are missing.
 
@@ -49,7 +49,7 @@ def check_model(
         note("weights")
         for init in inits:
             try:
-                create_model(architecture, init, slices, weights)
+                build_model(architecture, init, slices, weights, seed=0, offline=offline)
             except UserError as error:
                 wrong[init] = str(error)
     except SystemExit as error:  # a plug-in's, which would end the run without a word
@@ -85,11 +85,11 @@ def _check_patch(architecture: str, slices: int, patch: int, attributions: tuple
         ATTRIBUTIONS.get(name)(DenseLogits(model), x, mask)
 
 
-def run_cell(job: Job, networks: Path | None, examples: Path | None, chosen: Devices) -> Record:
+def run_cell(job: Job, output: OutputFolder | None, keep_network: bool, chosen: Devices) -> Record:
     """`emsym.run.cell.run_cell`, on a device that is free."""
     note("starting")
     from emsym.run import cell
 
     note(f"{WAITING} for a device")
     with devices.lease(chosen) as device:
-        return cell.run_cell(job, networks, examples, device)
+        return cell.run_cell(job, output, keep_network, device)

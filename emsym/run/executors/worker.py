@@ -10,51 +10,12 @@ import pickle
 import queue
 import sys
 import threading
-import time
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from emsym.plugins import load_plugin
-
-NOTE_EVERY = 0.2
-"""Seconds between two notes of one phase."""
-
-
-WAITING = "waiting"
-"""What a phase begins with that does not count against a time limit."""
-
-
-class _Notes:
-    """Where the notes of this process go."""
-
-    def __init__(self) -> None:
-        self.listener: Callable[[tuple[str, int]], None] | None = None
-        self.phase, self.at = "", 0.0
-
-
-_NOTES = _Notes()
-
-
-def note(phase: str, detail: str = "") -> None:
-    """Tell who watches what this process is at; nothing where nobody does.
-
-    Said often is cheap: of one phase, a note is sent five times a second at most.
-    """
-    now = time.monotonic()
-    if _NOTES.listener is None or (phase == _NOTES.phase and now - _NOTES.at < NOTE_EVERY):
-        return
-    _NOTES.phase, _NOTES.at = phase, now
-    _NOTES.listener((f"{phase} {detail}".rstrip(), _gpu_memory()))
-
-
-def _gpu_memory() -> int:
-    """Bytes that this process holds of GPUs; torch is not imported to know it."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return 0
-    return sum(torch.cuda.memory_reserved(index) for index in range(torch.cuda.device_count()))
+from emsym.run.executors import notes
 
 
 def serve() -> None:
@@ -67,12 +28,12 @@ def serve() -> None:
     warnings.simplefilter("ignore")  # the parent has shown its own; libraries' are not the user's
     tasks: queue.SimpleQueue[tuple | None] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(stream, tasks), daemon=True).start()
-    _NOTES.listener = lambda told: _answer(answers, "note", told)
+    notes.send_to(lambda sent: _answer(answers, "note", sent))
     for plugin in tasks.get() or ():
         load_plugin(plugin if isinstance(plugin, Path) else _unpacked(*plugin))
     while (task := tasks.get()) is not None:
         function, args, kwargs = task
-        _NOTES.phase = ""
+        notes.begin_task()
         try:
             kind, result = "result", function(*args, **kwargs)
         except Exception as error:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from emsym.errors import UserError
-from emsym.run.executors.base import Pool, Setup
-from emsym.run.executors.dask import connect, require_alike, versions
-from emsym.run.executors.local import Note, WorkerDied
+from emsym.run.executors.base import Note, Pool, Setup
+from emsym.run.executors.dask import dask, require_alike, versions
+from emsym.run.executors.local import WorkerDied
 
 pytest.importorskip("distributed")
 
@@ -86,7 +87,7 @@ def heard() -> list[Note]:
 
 @pytest.fixture(scope="module")
 def pool(cluster: Cluster, heard: list[Note]) -> Iterator[Pool]:
-    with connect(Setup(1, scheduler=cluster.address, notice=heard.append)) as made:
+    with dask(Setup(1, notice=heard.append), scheduler=cluster.address) as made:
         made.executor.submit(os.getpid).result(60)
         yield made
 
@@ -120,19 +121,19 @@ def test_who_watches_hears_what_workers_are_at(pool: Pool, heard: list[Note]) ->
 
 
 @pytest.mark.parametrize(
-    ("setup", "said"),
+    ("options", "said"),
     [
-        (Setup(1), "needs either --scheduler tcp://… of one that runs, or --cluster"),
-        (Setup(1, scheduler="tcp://127.0.0.1:1"), "at tcp://127.0.0.1:1 cannot be reached"),
-        (Setup(1, scheduler="nonsense"), "at nonsense cannot be reached"),
-        (Setup(1, cluster=Path("no.toml")), "no.toml cannot be read"),
+        ({}, "needs either --scheduler tcp://… of one that runs, or --cluster"),
+        ({"scheduler": "tcp://127.0.0.1:1"}, "at tcp://127.0.0.1:1 cannot be reached"),
+        ({"scheduler": "nonsense"}, "at nonsense cannot be reached"),
+        ({"cluster": Path("no.toml")}, "no.toml cannot be read"),
     ],
 )
 def test_what_cannot_be_reached_is_a_sentence(
-    setup: Setup, said: str, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("emsym.run.executors.dask.PATIENCE", 1)
-    with pytest.raises(UserError, match=re.escape(said)), connect(setup):
+    with pytest.raises(UserError, match=re.escape(said)), dask(Setup(1), **options):
         pass
 
 
@@ -146,7 +147,7 @@ def test_a_scheduler_without_workers_is_a_sentence(
         monkeypatch.setattr("emsym.run.executors.dask.PATIENCE", 3)
         with (
             pytest.raises(UserError, match="has no workers: start some with `dask worker tcp://"),
-            connect(Setup(1, scheduler=lonely.address)),
+            dask(Setup(1), scheduler=lonely.address),
         ):
             pass
     finally:
@@ -180,7 +181,7 @@ def test_other_versions_on_a_worker_are_named_on_both_sides() -> None:
 def test_a_wrong_cluster_file_is_a_sentence(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "cluster.toml"
     path.write_text(text)
-    with pytest.raises(UserError, match=re.escape(said)), connect(Setup(1, cluster=path)):
+    with pytest.raises(UserError, match=re.escape(said)), dask(Setup(1), cluster=path):
         pass
 
 

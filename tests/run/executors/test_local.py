@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from emsym.run.executors.local import LocalExecutor, Note, Timed, WorkerDied
-from emsym.run.executors.worker import note
+from emsym.run.executors.base import Note
+from emsym.run.executors.local import LocalExecutor, Timed, WorkerDied
+from emsym.run.executors.notes import note
 
 DEEP = """import os, torch, scipy.stats
 def dig(depth):

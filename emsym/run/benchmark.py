@@ -1,0 +1,201 @@
+"""The main job: the cells of a protocol are run, stored and ranked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from emsym.data.fetching.availability import locate_data
+from emsym.data.fetching.fetch import fetch
+from emsym.data.inspecting.card_text import terms
+from emsym.output_folder import OutputFolder
+from emsym.plugins import load_plugin
+from emsym.protocol import Cell, Protocol, load_protocol
+from emsym.run.estimate import expected, history
+from emsym.run.executors.base import Setup
+from emsym.run.executors.devices import Devices
+from emsym.run.executors.registry import executor_kind
+from emsym.run.executors.slots import cell_slots
+from emsym.run.job import cards, jobs
+from emsym.run.listener import RunListener
+from emsym.run.plan import plan
+from emsym.run.runner import Outcome, run_jobs
+from emsym.run.store.record import Record
+from emsym.run.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emsym.leaderboard.board import Board
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """What a run came to: the records of its cells, and the leaderboard of them."""
+
+    output: Path
+    done: tuple[Record, ...]
+    """The cells that this run finished."""
+    stored: tuple[Record, ...]
+    """The cells that were finished before, or meanwhile by another run on the same folder."""
+    failed: tuple[Record, ...]
+    """The cells that failed, now or earlier, in the order of the protocol."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """The wall time of each phase; empty where nothing was left to run."""
+
+    @property
+    def boards(self) -> list[Board]:
+        """The leaderboards of the finished cells: one, or none where no cell is finished."""
+        from emsym.leaderboard.board import boards
+        from emsym.leaderboard.results import of_records
+
+        finished = [*self.stored, *self.done]
+        return boards(of_records(finished)) if finished else []
+
+    @property
+    def board(self) -> pd.DataFrame:
+        """The leaderboard: a row for each strategy, the best first; columns (score, statistic).
+
+        The statistics are the `mean` and the ends `low` and `high` of its 95 % interval, NaN for a
+        strategy that is not ranked. Empty where no cell is finished.
+        """
+        import pandas as pd
+
+        for board in self.boards:
+            means = {
+                key: each.summary[["mean", "low", "high"]] for key, each in board.columns.items()
+            }
+            return pd.concat(means, axis=1).reindex(board.order)
+        return pd.DataFrame()
+
+
+def run_benchmark(
+    protocol: Protocol | str | os.PathLike[str] = "quick",
+    output: str | os.PathLike[str] = "results",
+    *,
+    datasets: Iterable[str] = (),
+    architectures: Iterable[str] = (),
+    inits: Iterable[str] = (),
+    seeds: Iterable[int] = (),
+    cells: Collection[Cell] | None = None,
+    plugins: Iterable[str | os.PathLike[str]] = (),
+    workers: int | None = None,
+    device: str = "auto",
+    cells_per_gpu: int = 1,
+    executor: str = "local",
+    executor_options: Mapping[str, Any] | None = None,
+    memory: float | None = None,
+    timeout: float | None = None,
+    offline: bool = False,
+    retry_failed: bool = False,
+    keep_networks: bool = False,
+    listener: RunListener | None = None,
+) -> BenchmarkResult:
+    """Train and score the cells of a protocol that are not stored yet, then rank them all.
+
+    Parameters
+    ----------
+    protocol
+        A protocol, the name of one that ships with emsym, or the path of its TOML file.
+    output
+        The folder of the leaderboard and, in ``records/``, of the records.
+    datasets, architectures, inits, seeds
+        Only these of the protocol, or others in their place; all where none is named. A data set
+        may be the path of a card, relative to the working directory.
+    cells
+        Only these of the chosen cells.
+    plugins
+        Python files that register strategies, architectures and more.
+    workers
+        Cells at once; by default as many as cores, memory or GPUs allow.
+    device, cells_per_gpu
+        ``auto``, ``cpu``, ``mps``, ``cuda``, or some GPUs as ``cuda:0,1``; and how many cells may
+        run at once on one GPU.
+    executor, executor_options
+        A registered executor, and the options that only it has, such as ``scheduler`` of ``dask``.
+    memory
+        GB that one worker may hold; by default its share of the machine's.
+    timeout
+        Seconds after which a cell is ended; by default never.
+    offline
+        Whether to touch no network.
+    retry_failed
+        Whether to run again what failed earlier.
+    keep_networks
+        Whether to keep the weights of each trained network, in ``networks/`` of the output.
+    listener
+        Is told how the run goes.
+
+    A cell that fails is a record with its reason, and no error. Raises `UserError` where nothing
+    can be run, and `KeyboardInterrupt` at Ctrl-C once the cells that run are finished; whatever is
+    finished is stored, and the same call goes on from there.
+    """
+    listener = listener or RunListener()
+    loaded = tuple(path for path in map(Path, plugins) if load_plugin(path))
+    kind = executor_kind(executor, executor_options or {})
+    devices = Devices.parse(device, cells_per_gpu)
+    if not isinstance(protocol, Protocol):
+        protocol = load_protocol(os.fspath(protocol))
+    if cells is not None:
+        datasets, architectures, inits, seeds = zip(*cells, strict=True) if cells else ((),) * 4
+    protocol = protocol.select(datasets, architectures, inits, seeds)
+    fetch_missing(protocol, listener, offline)
+    all_jobs = [job for job in jobs(protocol, offline) if cells is None or job.cell in cells]
+    folder = OutputFolder(Path(output))
+    store = Store(folder.records)
+    planned = plan(all_jobs, store)
+    for path in planned.damaged:
+        store.set_aside(path, "it is cut short")
+    chosen = planned.missing + (planned.failed if retry_failed else [])
+    listener.planned(protocol, planned, chosen)
+    outcome, threads = Outcome(), protocol.recipe.threads
+    if chosen:
+        count = workers or (cell_slots(devices, threads) if executor == "local" else 1)
+        setup = Setup(
+            workers=min(count, len(chosen)),
+            threads=threads,
+            memory=None if memory is None else int(memory * 1e9),
+            plugins=loaded,
+            notice=listener.note,
+            offline=offline,
+        )
+        with kind.open(setup, executor_options) as pool:
+            outcome = run_jobs(
+                chosen,
+                folder,
+                pool,
+                listener,
+                devices=devices,
+                keep_networks=keep_networks,
+                timeout=timeout,
+                cost=expected(history(planned.stored, store)),
+            )
+    done = [record for record in outcome.records if record.status == "done"]
+    stored = list(store.records(job.key for job in [*planned.stored, *outcome.elsewhere]))
+    if any(record.status == "done" for record in [*stored, *done]) and (
+        chosen or not folder.page.is_file()
+    ):
+        from emsym.leaderboard.render.publish import publish
+
+        publish(folder)
+    failed = list(outcome.failed)
+    if not retry_failed:
+        failed += store.records(job.key for job in planned.failed)
+    order = {job.key: number for number, job in enumerate(all_jobs)}
+    failed.sort(key=lambda record: order[record.key])
+    return BenchmarkResult(folder.path, tuple(done), tuple(stored), tuple(failed), outcome.seconds)
+
+
+def fetch_missing(protocol: Protocol, listener: RunListener, offline: bool = False) -> None:
+    """Fetch the data sets of a protocol that are not on disk.
+
+    Raises `UserError` where one cannot be had; with `offline`, for the first that is missing.
+    """
+    for card in cards(protocol).values():
+        if locate_data(card) is None:
+            with listener.downloading() as download:
+                fetch(card, download, offline=offline)
+                download.say(f"Fetched {'; '.join([card.name, *terms(card)])}")
