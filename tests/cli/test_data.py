@@ -124,11 +124,13 @@ def test_show_of_what_is_not_here_tells_how_to_get_it(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.png"))
 
 
-@pytest.mark.parametrize("slices", [1, 3, 7])
-def test_show_draws_a_phantom(tmp_path: Path, slices: int) -> None:
-    done = bench("show", "phantom-fibres", "--slices", slices, cwd=tmp_path)
+@pytest.mark.parametrize(
+    ("card", "slices"), [("phantom-fibres", 7), ("tiny-a.toml", 1), ("tiny-a.toml", 3)]
+)
+def test_show_draws_a_phantom(tiny: Path, card: str, slices: int) -> None:
+    done = bench("show", card, "--slices", slices, cwd=tiny.parent)
     assert done.returncode == 0, done.stderr
-    assert_is_picture(tmp_path / "phantom-fibres.png")
+    assert_is_picture(tiny.with_name(card.removesuffix(".toml") + ".png"))
     assert "of train" in done.stdout
 
 

@@ -117,6 +117,7 @@ assert pretext.pretext_weights("some").is_file()
 """
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_trains(tmp_path):
     command = [sys.executable, "-c", PROCESS]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

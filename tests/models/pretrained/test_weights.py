@@ -215,7 +215,7 @@ def test_names_that_the_authors_published_are_turned_into_timms(tmp_path, name, 
         ("resnet18", torchvision.models.resnet18),
         ("densenet121", torchvision.models.densenet121),
         ("mobilenet_v2", torchvision.models.mobilenet_v2),
-        ("vgg11", torchvision.models.vgg11),
+        pytest.param("vgg11", torchvision.models.vgg11, marks=pytest.mark.slow),  # half a gigabyte
     ],
 )
 def test_torchvisions_files_fit_the_encoders_made_of_them(tmp_path, encoder, donor):
