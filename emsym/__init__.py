@@ -1,25 +1,43 @@
 """emsym: does a 2.5D segmentation network treat the slices on either side alike?
 
-Importing this package is quick: torch is imported by what needs it, when it is used.
+Importing this package is quick: each name is imported from its module when it is first used.
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from emsym.errors import UserError
-from emsym.models.architectures import create_model, list_architectures, register_architecture
-from emsym.models.inits import list_inits, register_init
-from emsym.models.stem.symmetrize import mirror_untie, symmetrize
-from emsym.scores.attribution.methods import list_attributions, register_attribution
-from emsym.scores.catalogue import ScoredSections, list_scores, register_score
-from emsym.scores.faithfulness.metrics import list_metrics, register_metric
 from emsym.version import SCORING_VERSION, __version__
 
 if TYPE_CHECKING:
-    from emsym.auditing.audit import audit
+    from emsym.auditing.audit import AuditReport, audit
+    from emsym.data.reading.registry import register_reader
+    from emsym.models.architectures import create_model, list_architectures, register_architecture
+    from emsym.models.inits import list_inits, register_init
+    from emsym.models.stem.symmetrize import Changes, mirror_untie, symmetrize
+    from emsym.protocol import Cell, Protocol, list_protocols, load_protocol
+    from emsym.run.benchmark import BenchmarkResult, run_benchmark
+    from emsym.run.executors.base import ExecutorOption, Pool, Setup
+    from emsym.run.executors.registry import register_executor
+    from emsym.run.listener import RunListener
+    from emsym.run.store.record import Record
+    from emsym.scores.attribution.methods import list_attributions, register_attribution
+    from emsym.scores.catalogue import ScoredSections, list_scores, register_score
+    from emsym.scores.faithfulness.metrics import list_metrics, register_metric
 
 __all__ = [
     "SCORING_VERSION",
+    "AuditReport",
+    "BenchmarkResult",
+    "Cell",
+    "Changes",
+    "ExecutorOption",
+    "Pool",
+    "Protocol",
+    "Record",
+    "RunListener",
     "ScoredSections",
+    "Setup",
     "UserError",
     "__version__",
     "audit",
@@ -28,21 +46,49 @@ __all__ = [
     "list_attributions",
     "list_inits",
     "list_metrics",
+    "list_protocols",
     "list_scores",
+    "load_protocol",
     "mirror_untie",
     "register_architecture",
     "register_attribution",
+    "register_executor",
     "register_init",
     "register_metric",
+    "register_reader",
     "register_score",
+    "run_benchmark",
     "symmetrize",
 ]
 
+_MODULES = {
+    "auditing.audit": "AuditReport audit",
+    "data.reading.registry": "register_reader",
+    "models.architectures": "create_model list_architectures register_architecture",
+    "models.inits": "list_inits register_init",
+    "models.stem.symmetrize": "Changes mirror_untie symmetrize",
+    "protocol": "Cell Protocol list_protocols load_protocol",
+    "run.benchmark": "BenchmarkResult run_benchmark",
+    "run.executors.base": "ExecutorOption Pool Setup",
+    "run.executors.registry": "register_executor",
+    "run.listener": "RunListener",
+    "run.store.record": "Record",
+    "scores.attribution.methods": "list_attributions register_attribution",
+    "scores.catalogue": "ScoredSections list_scores register_score",
+    "scores.faithfulness.metrics": "list_metrics register_metric",
+}
+"""The modules that names are imported from when they are first used."""
 
-def __getattr__(name: str) -> Any:
-    """`audit`, once it is asked for: its module imports torch and more."""
-    if name == "audit":
-        from emsym.auditing.audit import audit
 
-        return audit
+def __getattr__(name: str) -> object:
+    """Import a name from its module."""
+    for module, names in _MODULES.items():
+        if name in names.split():
+            globals()[name] = value = getattr(import_module(f"{__name__}.{module}"), name)
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List what is public, and nothing that this file merely uses."""
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
