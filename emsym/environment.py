@@ -1,4 +1,4 @@
-"""What a record says of the machine and the software it was made with."""
+"""The machine and the software that a record was made with."""
 
 import importlib.metadata
 import platform
@@ -21,7 +21,7 @@ PACKAGES = (
 
 @cache
 def environment() -> dict[str, str | int | bool | None]:
-    """Versions, processor, and emsym's git commit where it runs from a checkout."""
+    """Return versions, the processor, and emsym's git commit where it runs from a checkout."""
     commit = _git("rev-parse", "HEAD")
     return {
         "python": platform.python_version(),
@@ -34,7 +34,7 @@ def environment() -> dict[str, str | int | bool | None]:
 
 
 def peak_memory_mb() -> float | None:
-    """The largest resident memory of this process so far, in MB; None where it is not known."""
+    """Return this process's largest resident memory so far, in MB; None where not known."""
     if sys.platform == "win32":
         return None
     import resource
@@ -52,7 +52,7 @@ def _processor() -> str:
 
 
 def _git(*words: str) -> str | None:
-    """Git's answer about the checkout that this package lies in; None for an installed one."""
+    """Return Git's answer about this package's checkout; None for an installed package."""
     root = Path(__file__).parents[1]
     if not (root / ".git").exists():
         return None

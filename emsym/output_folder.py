@@ -26,7 +26,7 @@ class OutputFolder:
 
     @property
     def examples(self) -> Path:
-        """The folder of what each network made of one test section."""
+        """The folder of examples: one test section with what a network made of it."""
         return self.path / "examples"
 
     @property
@@ -64,7 +64,7 @@ class OutputFolder:
         return self.networks / f"{key}.pt"
 
     def example(self, key: str) -> Path:
-        """What the network of the cell of that key made of one test section."""
+        """One test section with what the network of the cell of that key made of it."""
         return self.examples / f"{key}.npz"
 
     def comparison(self, one: str, other: str) -> Path:

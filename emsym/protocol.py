@@ -80,7 +80,7 @@ class OverTrainingSchema(Strict):
 
 
 class Scoring(Strict):
-    """What is scored."""
+    """Which scores are computed."""
 
     thresholds: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(min_length=1)] = (
         0.5,
@@ -184,7 +184,7 @@ class Protocol(Strict):
 
     @property
     def digest(self) -> str:
-        """Of everything in the protocol that decides a cell's numbers.
+        """The digest of everything in the protocol that decides a cell's numbers.
 
         Which cells it lists decides none, so a protocol that grows keeps its digest.
         """
@@ -213,7 +213,7 @@ class Protocol(Strict):
 
     @property
     def folder(self) -> Path:
-        """What paths in the protocol are relative to."""
+        """The folder that paths in the protocol are relative to."""
         return self._folder
 
     def cells(self) -> list[Cell]:

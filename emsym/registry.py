@@ -184,7 +184,7 @@ class Registry(Generic[T]):
             ) from error
 
     def _wrong(self, name: object) -> str:
-        """What is wrong with a name, or nothing."""
+        """Say what is wrong with a name, or nothing."""
         # a reader is named by a suffix, with its dot
         text = name.removeprefix("." * (self.kind == "reader")) if isinstance(name, str) else ""
         if _NAME.fullmatch(text):

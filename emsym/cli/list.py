@@ -98,7 +98,7 @@ def _named(what: str, pattern: str | None) -> list[tuple[str, str]]:
 
 
 def _note(what: str, pattern: str | None) -> str:
-    """What else may be used, or asked."""
+    """Say what else may be used, or asked."""
     if what == "architectures":
         more = "" if pattern else " `list architectures 'unet-*'` names those that were tried."
         return f"{MORE}.{more}"

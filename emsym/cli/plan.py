@@ -34,7 +34,7 @@ def plan(
     protocol_name: str,
     **selection: Any,
 ) -> None:
-    """What would run, what is stored, what failed, how long it takes and what it fills.
+    """Tell what would run, what is stored, what failed, how long it takes and what it fills.
 
     How long is told by what the stored cells took, or by --calibrate where there are none.
     """

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """What a run came to: the records of its cells, and the leaderboard of them."""
+    """The outcome of a run: the records of its cells, and their leaderboard."""
 
     output: Path
     done: tuple[Record, ...]

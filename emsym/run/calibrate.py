@@ -1,4 +1,4 @@
-"""What a cell takes where no record tells: some steps of its training, some of its sections."""
+"""The time of a cell that no record tells, from some steps of its training and some sections."""
 
 import math
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""One cell, walked through the house: data → model → training → scores → record."""
+"""One cell, from beginning to end: data → model → training → scores → record."""
 
 import re
 import warnings
@@ -100,8 +100,8 @@ def run_cell(
     )
 
 
-class _Fetching:
-    """Whom a fetch tells how it goes, inside a worker."""
+class _DownloadNotes:
+    """A listener that makes a worker's notes of how a download goes."""
 
     def bytes(self, name: str, done: int, total: int | None) -> None:
         note("fetching", f"{name}, {done / 1e6:.0f} MB")
@@ -114,7 +114,7 @@ class _Fetching:
 def _require_data(card: Card, planned: str, offline: bool) -> None:
     """Fetch what this machine lacks. Raises `UserError` where it has other data than `planned`."""
     if locate_data(card) is None:
-        fetch(card, _Fetching(), offline=offline)
+        fetch(card, _DownloadNotes(), offline=offline)
     if (found := data_digest(card)) != planned:
         raise UserError(
             f"The data set '{card.name}' is another on this machine ({found[:8]}) than where the "
@@ -123,7 +123,7 @@ def _require_data(card: Card, planned: str, offline: bool) -> None:
 
 
 def _progress(steps: int) -> Callable[[], None]:
-    """What tells how far a training is, called after each step."""
+    """Return a function that notes how far a training is, to be called after each step."""
     taken = count(1)
     return lambda: note("training", f"{next(taken)}/{steps}")
 

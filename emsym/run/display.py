@@ -41,7 +41,7 @@ class RunDisplay(RunListener):
         self._name = ""
         self._costs = self._paid = 0.0
         self._total = self._done = self._failed = 0
-        self._start = self._said = time.monotonic()
+        self._start = self._last_line = time.monotonic()
         self._workers: dict[str, tuple[Note, float]] = {}
         self._live = Live(
             console=console,
@@ -80,12 +80,12 @@ class RunDisplay(RunListener):
         self._stored = len(plan.stored)
 
     def phase(self, name: str, costs: Collection[float]) -> None:
-        """Pieces of work begin, which take about so long, in any unit."""
+        """Show that pieces of work begin, which take about so long, in any unit."""
         with self._lock:
             self._name, self._total, self._costs = name, len(costs), sum(costs)
             self._done = self._failed = 0
             self._paid = 0.0
-            self._start = self._said = time.monotonic()
+            self._start = self._last_line = time.monotonic()
         self._log.info("%s: %d", name, len(costs))
         if self._console.is_terminal:
             self._live.start()
@@ -93,7 +93,7 @@ class RunDisplay(RunListener):
             self._print(f"{name}: 0 of {len(costs)}")
 
     def advance(self, what: str, cost: float, error: str | None = None) -> None:
-        """One of them ended."""
+        """Show that one of them ended."""
         with self._lock:
             self._done += 1
             self._paid += cost
@@ -104,17 +104,17 @@ class RunDisplay(RunListener):
             self._log.error("failed: %s: %s", what, error)
         now = time.monotonic()
         is_last = self._done == self._total
-        if not self._console.is_terminal and (is_last or now - self._said >= EVERY):
-            self._said = now
+        if not self._console.is_terminal and (is_last or now - self._last_line >= EVERY):
+            self._last_line = now
             self._print(f"{self._name}: {self._summary()} ({what})")
 
     def say(self, text: str) -> None:
-        """One sentence for the user."""
+        """Show one sentence."""
         self._log.info("%s", text)
         self._print(text)
 
     def note(self, note: Note) -> None:
-        """What a worker is at; called from any thread."""
+        """Show what a worker is doing; may be called from any thread."""
         with self._lock:
             before, since = self._workers.get(note.worker, (Note("", None), 0.0))
             if note.task is None:
@@ -127,14 +127,14 @@ class RunDisplay(RunListener):
 
     def _summary(self) -> str:
         took = time.monotonic() - self._start
-        told = f"{self._done} of {self._total}"
+        summary = f"{self._done} of {self._total}"
         if self._failed:
-            told += f", {self._failed} failed"
-        told += f" after {duration(took)}"
+            summary += f", {self._failed} failed"
+        summary += f" after {duration(took)}"
         if self._paid and self._done < self._total:
             left = took / self._paid * (self._costs - self._paid)
-            told += f", about {duration(left)} left"
-        return told
+            summary += f", about {duration(left)} left"
+        return summary
 
     def _table(self) -> RenderableType:
         with self._lock:

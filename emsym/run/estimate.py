@@ -21,7 +21,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True)
 class Seen:
-    """What one finished cell took."""
+    """The time and the room that one finished cell took."""
 
     seconds: float
     bytes: int
@@ -29,7 +29,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What cells will take, one after the other."""
+    """The time and the room that cells will take, one after the other."""
 
     seconds: float
     sd: float
@@ -47,12 +47,12 @@ class Estimate:
 
 
 def pair_of(job: Job) -> Pair:
-    """What decides most of a cell's time."""
+    """Return what decides most of a cell's time: its data set and architecture."""
     return job.cell.dataset, job.cell.architecture
 
 
 def history(stored: Iterable[Job], store: Store) -> dict[Pair, list[Seen]]:
-    """What some of the stored cells of each pair took."""
+    """Return what some of the stored cells of each pair took."""
     keys: dict[Pair, list[str]] = defaultdict(list)
     for job in stored:
         keys[pair_of(job)].append(job.key)
@@ -70,7 +70,7 @@ def history(stored: Iterable[Job], store: Store) -> dict[Pair, list[Seen]]:
 
 
 def estimate(missing: Iterable[Job], seen: Mapping[Pair, list[Seen]]) -> Estimate | None:
-    """What the missing cells will take; None where nothing was seen.
+    """Estimate what the missing cells will take; None where no cell was seen.
 
     Of a pair that was not seen, the time of its architecture counts, else that of its data set,
     else that of all.
@@ -102,7 +102,7 @@ def estimate(missing: Iterable[Job], seen: Mapping[Pair, list[Seen]]) -> Estimat
 
 
 def expected(seen: Mapping[Pair, list[Seen]]) -> Callable[[Job], float]:
-    """About how many seconds a cell takes; 1 where nothing was seen."""
+    """Return a function that says about how many seconds a cell takes; 1 where nothing was seen."""
 
     def seconds(job: Job) -> float:
         if not seen:
@@ -124,7 +124,7 @@ def _alike(which: Pair, seen: Mapping[Pair, list[Seen]]) -> list[Seen]:
 
 
 def estimate_text(found: Estimate | None, workers: int) -> str:
-    """An estimate in words."""
+    """Put an estimate into words."""
     if found is None:
         return (
             "How long is not known before the first cell is done; `plan --calibrate` tries each "

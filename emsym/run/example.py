@@ -1,4 +1,4 @@
-"""What a reader may look at of a cell: one test section, and what its network makes of it."""
+"""The example of a cell that a reader may look at: one test section, and its network's view."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ SIZE = 96
 
 
 def example(dense: DenseLogits, test: Split, scoring: Scoring) -> dict[str, np.ndarray]:
-    """The middle part of the middle test section, h × w pixels, as uint8 throughout.
+    """Return the middle part of the middle test section, h × w pixels, as uint8 throughout.
 
     ``image`` (S, h, w), the stack from its darkest to its brightest pixel; ``truth`` (h, w), 0 or
     1; ``probability`` (h, w), 255 for 1; ``attribution`` (S, h, w), |A| of the headline's method

@@ -40,7 +40,7 @@ class Job:
         return str(self.cell)
 
     def record(self, loaded: LoadedWeights | None = None, **results: object) -> Record:
-        """The cell's record with these results; `status`, and `error` or the scores.
+        """Return the cell's record with these results; `status`, and `error` or the scores.
 
         `loaded` is what the network was given, where it was given weights.
         """
@@ -81,14 +81,16 @@ class Job:
 
 
 def cards(protocol: Protocol) -> dict[str, Card]:
-    """The data sets of a protocol by the names that its cells use.
+    """Return the cards of a protocol's data sets by the names that its cells use.
 
     Raises `UserError` for an unknown one, and for a card of which no task was chosen.
     """
-    found = {dataset_name(entry): load_card(entry, protocol.folder) for entry in protocol.datasets}
-    for card in found.values():
+    by_name = {
+        dataset_name(entry): load_card(entry, protocol.folder) for entry in protocol.datasets
+    }
+    for card in by_name.values():
         _ = card.task  # a network learns one
-    return found
+    return by_name
 
 
 def jobs(protocol: Protocol, offline: bool = False) -> list[Job]:
@@ -139,9 +141,9 @@ def jobs(protocol: Protocol, offline: bool = False) -> list[Job]:
 
 
 def scoring_sources(protocol: Protocol) -> dict[str, str]:
-    """SHA-256 of the source of each attribution method, metric and score that a plug-in brought.
+    """Return the SHA-256 of the source of each method, metric and score of a plug-in.
 
-    By what it is and its name, as ``metric my-own``. Raises `UserError` for an unknown name.
+    Keys say what it is and its name, as ``metric my-own``. Raises `UserError` for an unknown name.
     """
     scoring = protocol.scoring
     for name in scoring.scores:

@@ -1,4 +1,4 @@
-"""Which cells a protocol comes to, under which keys, and which of them are stored."""
+"""Which cells of a protocol are stored, and which are to be run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from emsym.run.store.store import Store
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a protocol, apart by what has become of them."""
+    """The cells of a protocol, sorted by what has become of them."""
 
     stored: list[Job]
     failed: list[Job]
@@ -19,7 +19,7 @@ class Plan:
 
 
 def plan(all_jobs: list[Job], store: Store) -> Plan:
-    """What of the jobs is stored, without reading a record."""
+    """Sort the jobs by what the store holds of them, without reading a record."""
     contents = store.contents()
     stored, failed, missing = [], [], []
     for job in all_jobs:

@@ -1,4 +1,4 @@
-"""What a run checks before its first cell: every data set, network and weights file is tried."""
+"""The check before a run's first cell: every data set, network and weights file is tried."""
 
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -21,7 +21,7 @@ PREPARING = 120.0
 def check_jobs(
     jobs: list[Job], pool: Pool, listener: RunListener, timeout: float | None
 ) -> dict[str, str]:
-    """Try what the jobs need; the keys of those that cannot be run, and why."""
+    """Try what the jobs need; return the keys of those that cannot be run, and why."""
     checks = _checks(jobs)
     listener.phase("preparing", [1.0] * len(checks))
 
@@ -60,7 +60,7 @@ def check_jobs(
 
 @dataclass(frozen=True)
 class _Check:
-    """What some jobs need, and how it is tried."""
+    """A thing that some jobs need, and how it is tried."""
 
     name: str
     function: Callable[..., dict[str, str] | None]

@@ -30,7 +30,7 @@ ASK = 3.0
 
 @dataclass
 class Outcome:
-    """What became of the cells that were run, and the wall seconds of each phase."""
+    """The records of the cells that were run, and the wall seconds of each phase."""
 
     records: list[Record] = field(default_factory=list)
     elsewhere: list[Job] = field(default_factory=list)
@@ -107,7 +107,7 @@ def _cells(
     stopping: threading.Event,
     start: Callable[[Job], Future],
 ) -> Iterator[tuple[Job, Record | None]]:
-    """The jobs with their records as they end; None where another run has stored one."""
+    """Yield the jobs with their records as they end; None where another run has stored one."""
     waiting, theirs = deque(jobs), deque[Job]()
     running: dict[Future, Job] = {}
     started: dict[str, float] = {}
@@ -156,7 +156,7 @@ def _cells(
 
 
 def _record(future: Future, job: Job, started: dict[str, float]) -> Record:
-    """What a cell gave, or the record of its failure."""
+    """Return the record that a cell gave, or that of its failure."""
     error = future.exception()
     if error is None:
         record: Record = future.result()
@@ -169,7 +169,7 @@ def _record(future: Future, job: Job, started: dict[str, float]) -> Record:
 
 @contextmanager
 def _draining(listener: RunListener) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second one raises `KeyboardInterrupt`."""
+    """Give an event that the first Ctrl-C sets; the second one raises `KeyboardInterrupt`."""
     stopping = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""What is scored of a network: after its training, and while it lasts."""
+"""The scores of a network: after its training, and while it lasts."""
 
 import math
 from collections.abc import Mapping
@@ -67,7 +67,7 @@ def score_model(
     protocol: Protocol,
     seconds: dict[str, float],
 ) -> Scores:
-    """Everything that is scored of one network on the test split.
+    """Score one network on the test split.
 
     `instances` are the true ones, (N, H, W) for the N test stacks. Wall times are added to
     `seconds`. Raises `ArithmeticError` where the network's output is not finite.
@@ -75,7 +75,7 @@ def score_model(
     scores, scoring = Scores(), protocol.scoring
     counts: dict[float, list[segmentation.Counts]] = {each: [] for each in scoring.thresholds}
     predicted: list[np.ndarray] = []
-    faithful = Faithful(test, scoring)
+    faithful = FaithfulnessScorer(test, scoring)
     with timed(seconds, "symmetry"):
         targets = tuple(dict.fromkeys((*scoring.targets, scoring.faithfulness.target)))
         for found in measure(dense, test, targets, scoring.attributions, scoring.thresholds[0]):
@@ -103,11 +103,11 @@ def score_model(
             segmentation.components(volume, rule), instances
         )
     with timed(seconds, "faithfulness"):
-        scores.extend(faithful.scored(dense))
+        scores.extend(faithful.scores(dense))
     return scores
 
 
-class Faithful:
+class FaithfulnessScorer:
     """The faithfulness of the attributions of some test sections, kept while all are looked at."""
 
     def __init__(self, test: Split, scoring: Scoring) -> None:
@@ -127,7 +127,7 @@ class Faithful:
                 few = (each[one].clone() for each in (found.x, found.masks[target], *maps))
                 self._kept.append(tuple(few))
 
-    def scored(self, dense: DenseLogits) -> dict[str, np.ndarray]:
+    def scores(self, dense: DenseLogits) -> dict[str, np.ndarray]:
         """A column for each attribution and metric, NaN for the sections that were not chosen."""
         settings = self._settings
         x, mask, *maps = (torch.stack(each) for each in zip(*self._kept, strict=True))

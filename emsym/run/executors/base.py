@@ -16,7 +16,7 @@ from emsym.registry import Registry
 
 @dataclass(frozen=True)
 class Note:
-    """What a worker is doing."""
+    """A note of what a worker is doing."""
 
     worker: str
     task: str | None
@@ -30,7 +30,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a user says about where and how cells are run, whatever the executor."""
+    """How cells are run, as far as it is the same for every executor."""
 
     workers: int
     """Processes on this machine; on a cluster, those that are asked for of a job queue."""

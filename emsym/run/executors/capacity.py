@@ -1,4 +1,4 @@
-"""What this machine has: cores, memory, and how many cells it takes at once."""
+"""The cores and the memory of this machine."""
 
 import os
 from pathlib import Path
@@ -13,21 +13,21 @@ _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_
 
 
 def memory() -> int:
-    """Bytes that this process may use: the machine's, or its container's where that has fewer."""
-    found = int(psutil.virtual_memory().total)
+    """Return the bytes that this process may use: its container's where the machine has more."""
+    available = int(psutil.virtual_memory().total)
     for path in _CGROUPS:
         try:
-            found = min(found, int(Path(path).read_text()))
+            available = min(available, int(Path(path).read_text()))
         except (OSError, ValueError):  # another system, or no limit
             continue
-    return found
+    return available
 
 
 def share(workers: int) -> int:
-    """Bytes of memory of one of so many workers."""
+    """Return the bytes of memory of one of so many workers."""
     return int(USABLE * memory() / workers)
 
 
 def cores() -> int:
-    """Processors that this process may use."""
+    """Return how many processors this process may use."""
     return len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))

@@ -38,7 +38,7 @@ ALIKE = ("emsym", "torch", "timm", "segmentation-models-pytorch", "captum", "qua
 
 @dataclass(frozen=True)
 class Spec:
-    """What a worker must know about a run."""
+    """The settings of a run that its workers need."""
 
     threads: int
     memory: int | None

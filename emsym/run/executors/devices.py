@@ -23,7 +23,7 @@ _last_used = ""
 
 @dataclass(frozen=True)
 class Devices:
-    """What a run may use; a name such as ``cuda:0,1`` says it."""
+    """The devices that a run may use; a name such as ``cuda:0,1`` says it."""
 
     kind: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """``auto``: GPUs where there are any, else the processor."""
@@ -34,7 +34,7 @@ class Devices:
 
     @classmethod
     def parse(cls, name: str, cells: int = 1) -> "Devices":
-        """From the words of a user. Raises `UserError` where they name no device.
+        """Read the words of a user. Raises `UserError` where they name no device.
 
         >>> Devices.parse("cuda:0,1")
         Devices(kind='cuda', indices=(0, 1), cells=1)

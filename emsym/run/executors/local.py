@@ -47,7 +47,7 @@ class Timed:
     seconds: float | None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """What the function gives: who cannot end it lets it take its time."""
+        """Call the function without a limit, as an executor does that cannot end it."""
         return self.function(*args, **kwargs)
 
 
@@ -231,7 +231,7 @@ class _Worker:
         stopped: threading.Event,
         tell: Callable[[str, int, int], None],
     ) -> Any:
-        """The task's result; raises what it raised, or `WorkerDied`."""
+        """Return the task's result; raises what it raised, or `WorkerDied`."""
         self._send((task.fn, task.args, task.kwargs))
         seconds = task.fn.seconds if isinstance(task.fn, Timed) else None
         start, (phase, gpu) = time.monotonic(), ("", 0)
@@ -317,9 +317,9 @@ class _Worker:
         self._errors.seek(0, os.SEEK_END)
         # a crash names every thread's frames, and then all extension modules in one long line
         self._errors.seek(max(0, self._errors.tell() - (1 << 20)))
-        said = self._errors.read().decode(errors="replace")
-        _, _, crashed = said.partition("Current thread")  # what faulthandler tells of it
+        output = self._errors.read().decode(errors="replace")
+        _, _, crashed = output.partition("Current thread")  # what faulthandler tells of it
         frames = [line for line in crashed.splitlines() if line.strip().startswith("File ")]
-        told = [line for line in said.splitlines() if line.strip()]
-        last = frames[:1] or [line for line in told if not line.startswith("Extension mod")][-1:]
+        lines = [line for line in output.splitlines() if line.strip()]
+        last = frames[:1] or [line for line in lines if not line.startswith("Extension mod")][-1:]
         return f": {last[0].strip()[:300]}" if last else ""

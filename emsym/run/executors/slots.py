@@ -7,13 +7,13 @@ from emsym.run.executors.local import LocalExecutor
 
 
 def cell_slots(devices: Devices, threads: int) -> int:
-    """How many cells of `threads` threads may run at once.
+    """Return how many cells of `threads` threads may run at once.
 
     As many as the GPUs take, or as cores and memory allow. Raises `UserError` for a device that
     does not exist.
     """
     if devices.kind in ("cuda", "mps") or (devices.kind == "auto" and may_have_gpu()):
         with LocalExecutor(1) as asked:  # torch is not imported here
-            if found := asked.submit(tasks.gpu_slots, devices).result():
-                return int(found)
+            if slots := asked.submit(tasks.gpu_slots, devices).result():
+                return int(slots)
     return max(1, min(cores() // threads, int(USABLE * memory() / CELL)))

@@ -1,4 +1,4 @@
-"""What a worker process is asked to do. Torch is imported here, inside the worker, alone."""
+"""The tasks of a worker process. Torch is imported here, inside the worker, alone."""
 
 from emsym.data.cards import Card
 from emsym.errors import UserError, first_line

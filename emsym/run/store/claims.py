@@ -1,4 +1,4 @@
-"""What other runs on the same store are at, so that two runs share the work.
+"""The claims of runs on one store, so that two runs share the work.
 
 A run says so in a file of its own, which it touches again and again. One that is not touched any
 more is of a run that died, and counts for nothing: there is no lock that a crash leaves behind.

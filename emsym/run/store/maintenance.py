@@ -15,7 +15,7 @@ OLD = 3600.0
 
 @dataclass
 class StoreCheck:
-    """What reading every record of a store found."""
+    """The counts of a store whose every record was read."""
 
     done: int = 0
     failed: int = 0
@@ -27,28 +27,28 @@ def check_store(
     store: Store, tell: Callable[[int, int], object] = lambda done, total: None
 ) -> StoreCheck:
     """Read every record whole; damaged ones are set aside, so that their cells are run again."""
-    found = StoreCheck()
+    result = StoreCheck()
     contents = store.contents()
     for path in contents.damaged:
         store.set_aside(path, "it is cut short")
-        found.damaged.append(path)
+        result.damaged.append(path)
     keys = [*sorted(contents.done), *sorted(contents.failed)]
     for number, key in enumerate(keys, 1):
         is_done = key in contents.done
         record = store.load(key) if is_done else store.failure(key)
         if record is None:
-            found.damaged.append(store.path(key, "done" if is_done else "failed"))
+            result.damaged.append(store.path(key, "done" if is_done else "failed"))
         elif is_done:
-            found.done += 1
+            result.done += 1
         else:
-            found.failed += 1
+            result.failed += 1
         tell(number, len(keys))
-    return found
+    return result
 
 
 @dataclass
 class StoreMerge:
-    """What became of the records of other stores."""
+    """The counts of records that were taken from other stores."""
 
     taken: int = 0
     had: int = 0
@@ -62,7 +62,7 @@ def merge_stores(store: Store, others: Iterable[Store]) -> StoreMerge:
 
     A failed cell is taken where this store knows nothing of it.
     """
-    found = StoreMerge()
+    result = StoreMerge()
     store.check()
     for other in others:
         theirs = other.contents()
@@ -73,16 +73,16 @@ def merge_stores(store: Store, others: Iterable[Store]) -> StoreMerge:
                 continue
             if key not in ours.done:
                 store.save(record)
-                found.taken += 1
+                result.taken += 1
             elif (mine := store.load(key)) is not None and _numbers(mine) != _numbers(record):
-                found.differing.append(key)
+                result.differing.append(key)
             else:
-                found.had += 1
+                result.had += 1
         for key in sorted(theirs.failed - ours.done - ours.failed):
             if (record := other.failure(key)) is not None:
                 store.save(record)
-                found.taken += 1
-    return found
+                result.taken += 1
+    return result
 
 
 def _numbers(record: Record) -> tuple[object, ...]:
@@ -90,7 +90,7 @@ def _numbers(record: Record) -> tuple[object, ...]:
 
 
 def leftovers(store: Store, keys: Collection[str] | None = None) -> list[Path]:
-    """The files of a store that nobody needs.
+    """Return the files of a store that nobody needs.
 
     Damaged records that were set aside, files that a run which died was writing, claims of runs
     that died, records of failures of cells that are finished by now; and with `keys`, all records
@@ -115,7 +115,7 @@ def leftovers(store: Store, keys: Collection[str] | None = None) -> list[Path]:
 
 
 def _now(store: Store) -> float:
-    """The time by the clock that stamps the store's files."""
+    """Return the time by the clock that stamps the store's files."""
     probe = store.folder / ".time"
     write_atomically(probe, "")
     now = probe.stat().st_mtime

@@ -50,11 +50,11 @@ class Store:
         self.folder = folder
 
     def path(self, key: str, status: str = "done") -> Path:
-        """Where the record of that key lies or would lie."""
+        """Return where the record of that key lies or would lie."""
         return self.folder / f"{key}{DONE if status == 'done' else FAILED}"
 
     def contents(self, look: bool = True) -> Contents:
-        """What the store holds, without reading the records.
+        """Return the keys of what the store holds, without reading the records.
 
         Of each file the first and the last bytes are looked at, unless told not to: a record that
         is cut short counts as damaged, not as done. Raises `UserError` for records of a newer
@@ -72,7 +72,7 @@ class Store:
         return Contents(frozenset(done), frozenset(failed - done), damaged)
 
     def load(self, key: str, set_aside: bool = True) -> Record | None:
-        """The finished record of that key; None where there is none, or it is damaged.
+        """Return the finished record of that key; None where there is none, or it is damaged.
 
         A damaged one is set aside, with a `DamagedRecord`, so that its cell is run again, unless
         told not to.
@@ -81,7 +81,7 @@ class Store:
         return self._read(path, set_aside) if path.is_file() else None
 
     def failure(self, key: str) -> Record | None:
-        """The record of a cell that failed, as `load` gives that of a finished one."""
+        """Return the record of a cell that failed, as `load` gives that of a finished one."""
         path = self.path(key, "failed")
         return self._read(path) if path.is_file() else None
 
@@ -92,7 +92,7 @@ class Store:
         probe.unlink(missing_ok=True)
 
     def records(self, keys: Iterable[str] | None = None) -> Iterator[Record]:
-        """The readable records of those keys, else all, in order; of each the finished one."""
+        """Yield the readable records of those keys, else all, in order; of each the done one."""
         if keys is None:
             contents = self.contents(look=False)
             keys = sorted(contents.done | contents.failed)
