@@ -1,6 +1,6 @@
-"""What is made from data or from nothing, once per machine: phantoms, derived labels.
+"""A cache of arrays that are computed once per machine: phantoms and derived labels.
 
-Whoever needs it first makes it, others wait; all of them share its memory.
+The first process that needs them computes them, others wait; all of them share their memory.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def cached_arrays(deciding: str, make: Callable[[], Arrays]) -> Arrays:
-    """The arrays that `make` gives, from this machine's folder of them where it has been called.
+    """Return the arrays that `make` gives, from this machine's cache where it has been called.
 
     `deciding` is a digest of everything that they follow from, beside the code in ``emsym/data``
     and the libraries that it uses. They are mapped into memory; what is written to them stays in

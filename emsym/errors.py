@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 def first_names(names: Iterable[object]) -> str:
-    """The first three of names that a file may have made up: on one line, cut short.
+    """Return the first three of names that a file may have made up: on one line, cut short.
 
     >>> first_names("abcd")
     'a, b, c, …'
@@ -22,10 +22,28 @@ def first_names(names: Iterable[object]) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error, cut short, or its type where it says nothing.
+    """Return the first line of an error, cut short, or its type where it says nothing.
 
     >>> first_line(ValueError("far too much\\nto tell"))
     'far too much'
     """
     line = str(error).strip().partition("\n")[0].rstrip(".:")
     return line[:200] or type(error).__name__
+
+
+def first_three(names: list[str]) -> str:
+    """Return the first three of many names, and how many more there are.
+
+    >>> first_three(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def error_with_type(error: BaseException) -> str:
+    """Return the type and the message of an error on one line, without a full stop.
+
+    >>> error_with_type(ValueError("far\\n too much."))
+    'ValueError: far too much'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(" :.")

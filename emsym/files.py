@@ -1,4 +1,4 @@
-"""Where emsym's own data files lie; how files that people wrote are read, and ours written."""
+"""Reading TOML files that people wrote into models, and writing files whole or not at all."""
 
 import errno
 import os
@@ -47,7 +47,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 @contextmanager
 def atomic_replacement(path: Path) -> Iterator[Path]:
-    """A temporary file that takes the place of `path` once it is written, or is gone.
+    """Yield a temporary file that takes the place of `path` once it is written, or is gone.
 
     Raises `UserError` where it cannot be written.
     """
@@ -81,15 +81,15 @@ _PLAIN = {
 
 
 def _is_schema_word(part: int | str) -> bool:
-    """Whether part of a mistake's place is pydantic's word for a type, and no key of the file."""
+    """Return whether part of a mistake's place is pydantic's word for a type, not a key."""
     return part in ("str", "int", "bool") or (
         isinstance(part, str) and part.startswith(("tuple[", "function-"))
     )
 
 
 def validation_message(error: pydantic.ValidationError) -> str:
-    """The first mistakes of a validation error as half a sentence."""
-    told, keys = [], set()
+    """Return the first mistakes of a validation error as half a sentence."""
+    faults, keys = [], set()
     for mistake in error.errors():
         key = ".".join(str(part) for part in mistake["loc"] if not _is_schema_word(part))
         if key in keys:  # one value, that is none of several types
@@ -98,12 +98,12 @@ def validation_message(error: pydantic.ValidationError) -> str:
         if len(keys) > 3:
             continue
         if mistake["type"] == "extra_forbidden":
-            told.append(f"unknown key '{key}'")
+            faults.append(f"unknown key '{key}'")
         elif mistake["type"] == "missing":
-            told.append(f"the key '{key}' is missing")
+            faults.append(f"the key '{key}' is missing")
         else:
-            said = _PLAIN.get(mistake["type"]) or mistake["msg"].removeprefix("Value error, ")
-            said = "it is nested too deeply" if "recursion limit" in said else said
-            told.append(f"'{key}': {said}" if key else said)
-    more = len(keys) - len(told)
-    return "; ".join(told) + (f" (and {more} more)" if more > 0 else "")
+            fault = _PLAIN.get(mistake["type"]) or mistake["msg"].removeprefix("Value error, ")
+            fault = "it is nested too deeply" if "recursion limit" in fault else fault
+            faults.append(f"'{key}': {fault}" if key else fault)
+    more = len(keys) - len(faults)
+    return "; ".join(faults) + (f" (and {more} more)" if more > 0 else "")

@@ -10,12 +10,12 @@ _PACKAGE = Path(__file__).parent
 
 
 def cards_folder() -> Path:
-    """The dataset cards: inside an installed package, or ``datasets/`` of a checkout."""
+    """Return the dataset cards' folder: in the package, or ``datasets/`` of a checkout."""
     return _first_existing(_PACKAGE / "_datasets", _PACKAGE.parent / "datasets")
 
 
 def protocols_folder() -> Path:
-    """The protocols: inside an installed package, or ``benchmark/protocols/`` of a checkout."""
+    """Return the protocols' folder: in the package, or ``benchmark/protocols/`` of a checkout."""
     return _first_existing(_PACKAGE / "_protocols", _PACKAGE.parent / "benchmark" / "protocols")
 
 
@@ -24,7 +24,7 @@ def _first_existing(*folders: Path) -> Path:
 
 
 def find_toml(kind: str, name_or_path: str, shipped: Path, folder: Path = Path()) -> Path:
-    """The file of a name that ships with emsym in `shipped`, or a path relative to `folder`.
+    """Return the file of a name that ships with emsym in `shipped`, or a path relative to `folder`.
 
     Raises `UserError`, with the nearest name, where the name is unknown.
     """
@@ -39,7 +39,7 @@ def find_toml(kind: str, name_or_path: str, shipped: Path, folder: Path = Path()
 
 
 def data_dir() -> Path:
-    """Where what emsym fetches or makes once per machine is kept: ``EMSYM_DATA_DIR``, or the
+    """Return where what emsym fetches or makes once per machine is kept: ``EMSYM_DATA_DIR``, or the
     user's cache."""
     if folder := os.environ.get("EMSYM_DATA_DIR"):
         return Path(folder).expanduser()

@@ -28,9 +28,10 @@ from emsym.models.architectures import ARCHITECTURES, SmpFactory
 from emsym.models.inits import parse_init
 from emsym.models.interventions import mirror_parametrisations
 from emsym.models.pretrained.checkpoint import SUFFIXES, Checkpoint, read_checkpoint
-from emsym.models.pretrained.weights import match_tensors
+from emsym.models.pretrained.tensor_names import match_tensors
 from emsym.models.stem.fill import fill_stem
-from emsym.models.stem.stem import CHANNELS, Stem, find_stem, stem_tensors
+from emsym.models.stem.find import CHANNELS, find_stem
+from emsym.models.stem.stem import Stem, stem_tensors
 from emsym.plugins import load_factory
 from emsym.scores.dense_logits import DenseLogits
 
@@ -257,7 +258,7 @@ def _built(
                 tied.remove(name)
     fit = match_tensors(model.state_dict(), given, given.keys() - model.state_dict().keys())
     if fit.mismatches or tied:
-        told = fit.told() or f"{first_names(sorted(tied))} parametrised"
+        told = fit.mismatch_text() or f"{first_names(sorted(tied))} parametrised"
         raise UserError(f"{path} does not hold the weights of {architecture}: {told}.")
     model.load_state_dict(fit.values)
     return model.eval(), None if stem is None else stem.slices

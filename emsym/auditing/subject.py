@@ -20,7 +20,7 @@ from emsym.auditing.inputs import NetworkOnVolume
 from emsym.auditing.network import Loaded, ask, at_rest, load_network, slices_of
 from emsym.auditing.volume import Chosen, choose_sections
 from emsym.errors import UserError
-from emsym.models.stem.stem import check_slices
+from emsym.models.stem.find import check_slices
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.targets import Target
 

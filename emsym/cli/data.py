@@ -87,8 +87,10 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
     from rich.console import Console
 
     from emsym.data.cards import load_card
-    from emsym.data.fetching import fetch as fetching
+    from emsym.data.fetching.availability import locate_data
     from emsym.data.fetching.download_bar import DownloadBar
+    from emsym.data.fetching.fetch import fetch as fetch_card
+    from emsym.data.fetching.verify import discard_pinned_files
     from emsym.data.inspecting.card_text import terms
     from emsym.data.volume import open_volume
     from emsym.errors import UserError
@@ -99,15 +101,15 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
             where = "beside its card" if card.sources else "made on the spot"
             click.echo(f"{card.name}: {where}, there is nothing to fetch.")
             continue
-        if fetching.locate_data(card):
+        if locate_data(card):
             click.echo(f"{card.name}: on disk already.")
         with DownloadBar(Console(stderr=True)) as bar:
-            located = fetching.fetch(card, bar, origin=origin, offline=offline)
+            located = fetch_card(card, bar, origin=origin, offline=offline)
         for each in card.single_task_cards():
             try:
                 volume = open_volume(each)
             except UserError as error:
-                again = fetching.discard_pinned_files(card, located)
+                again = discard_pinned_files(card, located)
                 raise UserError(
                     f"{card.name} came from '{located.source}', but cannot be used: {error}"
                     + " Nobody vouches for it, so the next fetch asks for it again." * again
@@ -123,13 +125,13 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
 def verify(names: tuple[str, ...]) -> None:
     """Read every byte again: are the files those of the card, and the labels as it says?"""
     from emsym.data.cards import load_card
-    from emsym.data.fetching import fetch
+    from emsym.data.fetching.verify import verify_data
     from emsym.data.inspecting.foreground_fraction import fractions
     from emsym.errors import UserError
 
     damaged = []
     for card in [_there(load_card(name)) for name in names]:
-        files = fetch.verify_data(card)
+        files = verify_data(card)
         wrong = [f"{card.name}: {file} {problem}" for file, problem in files if problem]
         damaged += wrong
         if files:

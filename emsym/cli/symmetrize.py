@@ -37,7 +37,7 @@ def symmetrize(
     """
     from emsym.errors import UserError
     from emsym.models.inits import MIRROR_TIED
-    from emsym.models.stem.symmetrize import symmetrize_checkpoint
+    from emsym.models.stem.repair_checkpoint import symmetrize_checkpoint
 
     if (output is None) != dry_run:
         raise UserError("Say either where to write, with -o FILE, or --dry-run to write nothing.")

@@ -88,8 +88,8 @@ class Source(Strict):
     url: Annotated[str, Field(pattern=r"^https?://\S+/$")] | None = None
     """Where the files lie that give no address of their own."""
     files: dict[str, RemoteFile] = {}
-    """What is downloaded, by name (a path within the source's folder). Archives are unpacked into
-    the source's folder, but for `.zarr.zip`. None: the data lies where the card is."""
+    """The files to download, by name (a path within the source's folder). Archives but `.zarr.zip`
+    are unpacked there. None: the data lies where the card is."""
     image: Files
     labels: Annotated[dict[Word, Files], Field(min_length=1)]
 
@@ -108,7 +108,7 @@ class Source(Strict):
         return self
 
     def remote_file(self, name: str) -> RemoteFile:
-        """The file of that name, with its full address."""
+        """Return the file of that name, with its full address."""
         file = self.files[name]
         if file.url is None and self.url is not None:
             from urllib.parse import quote
@@ -132,12 +132,12 @@ PHANTOM_LAYERS = ("semantic", "instances")
 
 
 class Task(Strict):
-    """What is segmented, and how instances come from it."""
+    """The class that is segmented, and how instances come from it."""
 
     labels: Word
     """The label layer."""
     classes: dict[Word, Comparison] = {}
-    """What the layer's values mean, such as ``{matrix = "== 0", fibre = "== 1"}``. A value that
+    """The classes of the layer's values, such as ``{matrix = "== 0", fibre = "== 1"}``. A value that
     belongs to none is an error. Empty for a layer of object ids."""
     foreground: Word
     """The class to be segmented; or ``boundary``: the borders between the ids of the layer, by
@@ -166,7 +166,7 @@ class Task(Strict):
         return tuple(dict.fromkeys(layer for layer in (self.labels, self.ids) if layer))
 
     def class_mask(self, name: str, labels: np.ndarray) -> np.ndarray:
-        """Where numeric labels belong to a class: bool of the same shape.
+        """Return where numeric labels belong to a class: bool of the same shape.
 
         >>> task = Task(labels="cells", classes={"membrane": "== 0", "inside": "> 0"},
         ...             foreground="membrane", instances="between")
@@ -210,7 +210,7 @@ class Card(Strict):
     voxel_size_nm: tuple[Length, Length, Length]
     """Along z, y, x."""
     stacked_along: str = "z"
-    """What a stack's slices are along, in words."""
+    """The axis that a stack's slices are along, in words."""
     shape: tuple[Positive, Positive, Positive] | None = None
     """(Z, Y, X) of the volume, checked when it is opened; known before it is fetched."""
     licence: str
@@ -238,7 +238,7 @@ class Card(Strict):
         return self
 
     def __hash__(self) -> int:
-        """Of what tells cards apart in one process; the tables that they hold have no hash."""
+        """Return the hash of the name and the folder; tables that a card holds have none."""
         return hash((self.name, self._folder))
 
     @property
@@ -257,7 +257,7 @@ class Card(Strict):
         return self._folder
 
     def in_folder(self, folder: Path) -> "Card":
-        """The same card as if it had been read from another folder, as on another machine."""
+        """Return the same card as if read from another folder, as on another machine."""
         card = self.model_copy()
         card._folder = folder
         return card
@@ -274,7 +274,7 @@ class Card(Strict):
         return next(iter(self.tasks.values()))
 
     def choose(self, task: str) -> "Card":
-        """The same card with one of its several tasks, which its name then tells.
+        """Return the same card with one of its several tasks, which its name then tells.
 
         Raises `UserError` for an unknown one, and where there is no choice.
         """
@@ -288,20 +288,20 @@ class Card(Strict):
         return chosen.model_copy(update={"name": f"{self.name}:{task}"})
 
     def with_tasks(self, tasks: dict[str, Task]) -> "Card":
-        """The same card with these of its tasks."""
+        """Return the same card with these of its tasks."""
         return self.model_copy(update={"tasks": tasks})
 
     def single_task_cards(self) -> "list[Card]":
-        """The data sets that this card stands for: one for each task."""
+        """Return the data sets that this card stands for: one for each task."""
         return [self] if len(self.tasks) == 1 else [self.choose(task) for task in self.tasks]
 
     def layers(self) -> list[str]:
-        """The label layers that the tasks need."""
+        """Return the label layers that the tasks need."""
         return list(dict.fromkeys(layer for task in self.tasks.values() for layer in task.layers))
 
 
 def is_inside(path: str) -> bool:
-    """Whether a relative path, or an archive's member, stays inside its folder.
+    """Return whether a relative path, or an archive's member, stays inside its folder.
 
     >>> [is_inside(path) for path in ("image/0.png", "../0.png", "/etc/passwd", "C:/x")]
     [True, False, False, False]
@@ -316,12 +316,12 @@ def is_inside(path: str) -> bool:
 
 
 def list_cards() -> list[str]:
-    """The names of the cards that ship with emsym."""
+    """Return the names of the cards that ship with emsym."""
     return sorted(path.stem for path in cards_folder().glob("*.toml"))
 
 
 def load_card(name_or_path: str, folder: Path = Path()) -> Card:
-    """A card that ships with emsym, by name, or any other, by the path of its TOML file.
+    """Return a card that ships with emsym, by name, or any other, by the path of its TOML file.
 
     After a colon follows the task, where a card has several: ``vnc:mitochondria``,
     ``cards/mine.toml:synapses``. A path is relative to `folder`. Raises `UserError` for an unknown

@@ -1,4 +1,4 @@
-"""What is derived from the ids of objects: the borders between them, and pieces to count."""
+"""Deriving labels from the ids of objects: the borders between them, and pieces to count."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,9 @@ def boundaries(ids: np.ndarray, width: int = 1) -> np.ndarray:
 
 
 def instances_2d(ids: np.ndarray) -> np.ndarray:
-    """The pieces of objects in each section: int32, of the shape of `ids`, (Y, X) or (Z, Y, X).
+    """Return the pieces of objects in each section: int32, of the shape of `ids`.
+
+    `ids` are (Y, X) or (Z, Y, X).
 
     A piece is a component of one id, connected by sides within its section: two profiles of one
     neurite are two pieces. Each section counts its own, 1 … n; 0 stays 0. Raises `TypeError` for
@@ -44,7 +46,9 @@ def instances_2d(ids: np.ndarray) -> np.ndarray:
 
 
 def sequential_ids(ids: np.ndarray) -> np.ndarray:
-    """The same objects with the ids 1 … n without gaps and in the same order: int32, 0 stays 0.
+    """Return the same objects with the ids 1 … n, without gaps and in the same order, as int32.
+
+    0 stays 0.
 
     Raises `TypeError` for ids that are not integers.
 
@@ -63,7 +67,7 @@ def sequential_ids(ids: np.ndarray) -> np.ndarray:
 
 
 def _neighbour_pairs(section: np.ndarray, compare: Callable[..., np.ndarray]) -> np.ndarray:
-    """Where a pixel and one of its four neighbours compare as true; the other one too."""
+    """Return where a pixel and one of its four neighbours compare as true; the other one too."""
     found = np.zeros(section.shape, bool)
     for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
         pairs = compare(section[here], section[there])

@@ -3,10 +3,10 @@
 The *distribution* of each phantom is exactly invariant under reversing z, so whatever difference a
 network makes between z−1 and z+1 on them is the network's own. That holds by construction:
 
-1. `draw` puts all randomness into `Fields`: independent noise, places and orientations whose joint
-   distribution `Fields.mirrored`, an involution, leaves as it is;
-2. `render` is deterministic and equivariant: `render(fields.mirrored())` is `render(fields)` with
-   z reversed, and every object keeps its id.
+1. `draw_fields` puts all randomness into `Fields`: independent noise, places and orientations
+   whose joint distribution `Fields.mirror_image`, an involution, leaves as it is;
+2. `render` is deterministic and equivariant: `render(fields.mirror_image())` is `render(fields)`
+   with z reversed, and every object keeps its id.
 
 Therefore no renderer may walk along z, and every filter is symmetric and reflects at both ends.
 Arrays are (Z, Y, X) and lengths are in pixels; body coordinates count from the volume's centre,
@@ -278,7 +278,7 @@ def _place_bodies(
 
 
 def _spines(bodies: Bodies) -> Array:
-    """Points along every body's middle, (N, K, 3), no farther apart than it is wide."""
+    """Return points along every body's middle, (N, K, 3), no farther apart than it is wide."""
     count = int(np.ceil(2 * bodies.semi[:, 0].max() / bodies.semi[:, 1:].min())) + 1
     u = np.linspace(-1, 1, count) * bodies.semi[:, :1]
     long, side = bodies.axes[:, None, 0], bodies.axes[:, None, 1]
@@ -325,7 +325,7 @@ def _smooth(noise: Array, sigma: tuple[float, float, float]) -> Array:
 
 
 def _soft_step(x: Array, width: float) -> Array:
-    """A soft step from 0 (x ≪ 0) to 1 (x ≫ 0)."""
+    """Return a soft step from 0 (x ≪ 0) to 1 (x ≫ 0)."""
     return 0.5 + 0.5 * np.tanh(x / width)
 
 

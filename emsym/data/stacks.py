@@ -24,7 +24,7 @@ class Normalisation:
 
     @classmethod
     def from_image(cls, image: np.ndarray) -> Self:
-        """From the grey levels of a training split, (Z, Y, X).
+        """Measure the grey levels of a training split, (Z, Y, X).
 
         Section by section, so that no double of the volume is made, and by NumPy, whose sums do
         not depend on the number of threads as torch's do: the last bit that they would change is
@@ -35,7 +35,7 @@ class Normalisation:
         return cls(mean, max(math.sqrt(math.fsum(squares) / image.size), 1e-6))
 
     def __call__(self, image: Tensor) -> Tensor:
-        """Grey levels → float32 of zero mean and unit variance over the training split."""
+        """Return grey levels as float32 of zero mean and unit variance over the training split."""
         return image.to(torch.float32, copy=True).sub_(self.mean).div_(self.sd)
 
 
@@ -69,11 +69,11 @@ class Split:
         return [self.first + centre for centre in self.centres]
 
     def to(self, device: torch.device) -> Self:
-        """The same with its sections on a device."""
+        """Return the same with its sections on a device."""
         return replace(self, image=self.image.to(device), foreground=self.foreground.to(device))
 
     def neighbours(self, centre: int) -> list[int]:
-        """The indices of `image` that make the stack of a centre, reflected at the split's ends.
+        """Return the indices of `image` that make a centre's stack, reflected at the split's ends.
 
         Section 1 stands in for section −1: the end itself is not repeated.
         """
@@ -81,15 +81,15 @@ class Split:
         return [last - abs(last - abs(z)) for z in range(centre - half, centre + half + 1)]
 
     def __len__(self) -> int:
-        """How many stacks there are."""
+        """Return how many stacks there are."""
         return len(self.centres)
 
     def __getitem__(self, part: slice) -> tuple[Tensor, Tensor]:
-        """Whole stacks, (n, S, H, W) float32 normalised, and their labels, (n, H, W) 0 or 1."""
+        """Return stacks, (n, S, H, W) float32 normalised, and their labels, (n, H, W) 0 or 1."""
         return self.stacks_at(range(len(self))[part])
 
     def stacks_at(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The stacks at those places among all, as slicing gives them."""
+        """Return the stacks at those places among all, as slicing gives them."""
         centres = [self.centres[index] for index in chosen]
         neighbours = torch.tensor([self.neighbours(centre) for centre in centres])
         return self.scale(self.image[neighbours]), self.foreground[centres]
@@ -101,7 +101,7 @@ class Split:
         augment: tuple[Augmentation, ...],
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
-        """Random patches, (count, S, patch, patch), and labels, (count, 1, patch, patch), 0 or 1.
+        """Draw patches, (count, S, patch, patch), and labels, (count, 1, patch, patch), 0 or 1.
 
         Both float32 and on the device of `image`, the patches normalised. All slices of a stack are
         treated alike: nothing here knows up from down. The draws come from a CPU `generator`, so
@@ -206,16 +206,16 @@ class SplitSubset:
     chosen: Sequence[int]
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return how many there are."""
         return len(self.chosen)
 
     def __getitem__(self, part: slice) -> tuple[Tensor, Tensor]:
-        """As of a split."""
+        """Return stacks and labels, as a split does."""
         return self.split.stacks_at(self.chosen[part])
 
 
 def evenly_spaced(count: int, most: int) -> list[int]:
-    """At most that many indices of `count` things, evenly spaced from the first to the last.
+    """Return at most `most` indices of `count` things, evenly spaced from the first to the last.
 
     >>> evenly_spaced(9, 3), evenly_spaced(2, 5)
     ([0, 4, 8], [0, 1])
@@ -229,7 +229,7 @@ def evenly_spaced(count: int, most: int) -> list[int]:
 def read_splits(
     card: Card, volume: Volume, slices: int, border: Border
 ) -> tuple[Split, Split, Sections]:
-    """The training and the test split of a volume, and the test split's sections as they are.
+    """Return the training and the test split of a volume, and the test split's plain sections.
 
     Raises `UserError` for a split without foreground or with nothing else, and for a training
     image of one grey level.

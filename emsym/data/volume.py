@@ -1,4 +1,4 @@
-"""A card's volume: opened lazily, read as sections, told in one sentence where it is wrong."""
+"""A card's volume: opened lazily, checked, and read as sections."""
 
 from dataclasses import dataclass
 
@@ -44,12 +44,12 @@ class Volume:
 
     @property
     def dtype(self) -> np.dtype:
-        """That of the image as it is read: uint8, uint16 or float32."""
+        """The image's type as it is read: uint8, uint16 or float32."""
         kept = self.image.dtype in (np.uint8, np.uint16)
         return self.image.dtype if kept else np.dtype(np.float32)
 
     def read(self, start: int, stop: int, instances: bool = False) -> Sections:
-        """The sections [start, stop), with the true instances if asked for.
+        """Return the sections [start, stop), with the true instances if asked for.
 
         Beyond the result it takes the memory of some blocks, however large the volume is. Raises
         `ValueError` for sections that there are not, and `UserError` where a file cannot be read,
@@ -67,7 +67,7 @@ class Volume:
     def read_labels(
         self, start: int, stop: int, instances: bool = False
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """The foreground and the instances of `read`, which raises the same, without the image."""
+        """Return the foreground and the instances of `read` without the image; raise the same."""
         task, shape = self.card.task, (stop - start, *self.shape[1:])
         needed, foreground, ids = {task.labels}, np.empty(shape, bool), None
         if task.foreground == BOUNDARY:
@@ -86,7 +86,7 @@ class Volume:
         return foreground, ids
 
     def _boundaries(self, start: int, stop: int) -> np.ndarray:
-        """The borders between the ids of the sections [start, stop), derived once per machine."""
+        """Return the borders between ids in [start, stop), derived once per machine."""
         task = self.card.task
         layer = self.labels[task.labels]
 
@@ -122,7 +122,7 @@ class Volume:
 
 
 def open_volume(card: Card) -> Volume:
-    """The volume of a card with one task, without reading it.
+    """Return the volume of a card with one task, without reading it.
 
     Raises `UserError` where the data is not on this machine, a file cannot be opened, shapes are
     not alike or not the card's, and where a split leaves the volume.
@@ -182,9 +182,9 @@ def _label_name(card: Card, layer: str) -> str:
 
 
 def check_volume(card: Card, volume: Volume, slices: int, patch: int) -> None:
-    """Whether a volume has stacks of `slices` sections in both splits, and square patches.
+    """Raise `UserError` where a split holds no stack of `slices` sections, or a section no patch.
 
-    Raises `UserError` where it has not.
+    `patch` is a patch's height and width in pixels.
     """
     _, height, width = volume.shape
     if min(height, width) < patch:
@@ -215,7 +215,7 @@ def _require_finite(layer: LazyArray, block: np.ndarray) -> None:
 
 
 def _count_classes(task: Task, values: np.ndarray) -> np.ndarray:
-    """To how many classes each value belongs; it should be one."""
+    """Count the classes that each value belongs to; it should be one."""
     count = np.zeros_like(values, np.uint8)
     for name in task.classes:
         count += task.class_mask(name, values)

@@ -39,7 +39,7 @@ class SmpFactory:
     encoder: str
 
     def __call__(self, classes: int = 1) -> nn.Module:
-        """The network for three slices, nothing pretrained.
+        """Return the network for three slices, nothing pretrained.
 
         Raises `UserError` for an unknown encoder and one that does not go with the decoder.
         """
@@ -79,7 +79,7 @@ class SmpFactory:
 
 
 def _smp_factory(name: str) -> Factory | None:
-    """A factory for a name that follows the pattern, or None."""
+    """Return a factory for a name that follows the pattern, or None."""
     decoder, _, encoder = name.partition("-")
     known = encoder in encoders() or encoder.startswith(TIMM)  # of which timm alone knows all
     return SmpFactory(decoder, encoder) if decoder in DECODERS and known else None
@@ -119,7 +119,7 @@ def register_architecture(name: str) -> Callable[[Factory], Factory]:
 
 
 def list_architectures(pattern: str = "*") -> list[str]:
-    """The names of the architectures that match a shell pattern.
+    """Return the names of the architectures that match a shell pattern.
 
     >>> list_architectures("unet-tu-test_[er]*net")
     ['unet-tu-test_efficientnet', 'unet-tu-test_resnet']
@@ -143,7 +143,7 @@ def create_model(
     weights: str | os.PathLike | None = None,
     seed: int = 0,
 ) -> nn.Module:
-    """A network that reads a stack (N, S, H, W) and gives the central slice's logit, (N, 1, H, W).
+    """Return a network from stacks (N, S, H, W) to the central slice's logits, (N, 1, H, W).
 
     `init` is a strategy, with interventions if need be: ``uniform-green+mirror-tied``.
     `weights` is ``pretext``, ``imagenet``, a tag of timm's such as ``resnet50.a1_in1k``, a file,
@@ -165,7 +165,7 @@ def build_model(
     seed: int,
     offline: bool = False,
 ) -> BuiltModel:
-    """What `create_model` gives, with its stem and its weights' identity; raises as it does.
+    """Return what `create_model` does, with its stem and its weights' identity; raise as it does.
 
     A network with its weights is built and loaded once in a process, and copied for each call.
     With `offline`, published weights must lie in a cache.
@@ -196,7 +196,7 @@ CACHE_BYTES = 1_000_000_000
 
 
 def _file_version(weights: str) -> tuple[object, ...]:
-    """What tells that weights of the same name are others by now."""
+    """Return a key that changes when weights of the same name are others by now."""
     from emsym.paths import data_dir
 
     file = Path(weights)
@@ -209,12 +209,12 @@ def _file_version(weights: str) -> tuple[object, ...]:
 def _prototype(
     factory: Factory, weights: str, stamp: tuple[object, ...], offline: bool
 ) -> BuiltModel:
-    """A network with pretrained weights; what is not pretrained in it is drawn later.
+    """Return a network with pretrained weights; what is not pretrained in it is drawn later.
 
     Networks are kept for as long as they and those asked for since take no more than `CACHE_BYTES`.
     """
     from emsym.models.pretrained.weights import load_weights
-    from emsym.models.stem.stem import find_stem
+    from emsym.models.stem.find import find_stem
 
     key = (factory, weights, stamp)
     if (found := _PROTOTYPES.pop(key, None)) is None:
@@ -230,15 +230,15 @@ def _prototype(
 
 
 def _bytes(model: nn.Module) -> int:
-    """Bytes of a network's parameters."""
+    """Return how many bytes a network's parameters take."""
     return sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
 
 def _untrained_model(factory: Factory, seed: int) -> BuiltModel:
-    """A network with nothing pretrained, drawn from a seed."""
+    """Return a network with nothing pretrained, drawn from a seed."""
     import torch
 
-    from emsym.models.stem.stem import find_stem
+    from emsym.models.stem.find import find_stem
 
     torch.manual_seed(seed)
     model = factory()
@@ -246,7 +246,7 @@ def _untrained_model(factory: Factory, seed: int) -> BuiltModel:
 
 
 def _seeded_copy(prototype: BuiltModel, factory: Factory, seed: int) -> nn.Module:
-    """A copy of the prototype in which all that its weights do not give is drawn from a seed."""
+    """Return a copy of the prototype; what its weights do not give is drawn from a seed."""
     import torch
 
     torch.manual_seed(seed)

@@ -96,7 +96,7 @@ def _to_row(row: Encoder) -> dict[str, str]:
 
 
 def _fitting_decoders(name: str) -> tuple[dict[str, int], nn.Module | None]:
-    """The decoders that run with an encoder, with their sizes, and the encoder in one of them."""
+    """Return the decoders that run with an encoder, by their sizes, and the encoder in one."""
     sizes: dict[str, int] = {}
     encoder = None
     with _shared_encoders():
@@ -127,7 +127,7 @@ def _shared_encoders() -> Iterator[None]:
 
 
 def _build_on_meta(factory: Callable[[], nn.Module]) -> nn.Module:
-    """A network on the meta device, where nothing is drawn for it."""
+    """Return a network on the meta device, where nothing is drawn for it."""
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -147,7 +147,7 @@ def _build_on_meta(factory: Callable[[], nn.Module]) -> nn.Module:
 
 
 def _smallest_size(network: nn.Module) -> int:
-    """The height of the first stack that a network makes a mask of; raises what it raises."""
+    """Return the height of the first stack that a network makes a mask of; raise as it does."""
     import torch
 
     from emsym.models.stem.trace import SIZES
@@ -166,15 +166,15 @@ def _smallest_size(network: nn.Module) -> int:
 
 
 def _timm_network(name: str) -> nn.Module:
-    """Timm's own network."""
+    """Return timm's own network."""
     import timm
 
     return _build_on_meta(partial(timm.create_model, name.removeprefix(TIMM), num_classes=0))
 
 
 def _stem_or_refusal(encoder: nn.Module) -> tuple[Stem | None, str]:
-    """What reads the stack, or why it cannot be treated."""
-    from emsym.models.stem.stem import find_stem
+    """Return the stem of an encoder, or why it cannot be treated."""
+    from emsym.models.stem.find import find_stem
 
     try:
         return find_stem(encoder, 3), ""
@@ -183,8 +183,8 @@ def _stem_or_refusal(encoder: nn.Module) -> tuple[Stem | None, str]:
 
 
 def _can_read(encoder: nn.Module, stem: Stem, slices: int) -> bool:
-    """Whether the stem can be filled for so many slices."""
-    from emsym.models.stem.stem import wider_stem
+    """Return whether the stem can be filled for so many slices."""
+    from emsym.models.stem.find import wider_stem
 
     try:
         wider_stem(encoder, stem, slices)

@@ -33,10 +33,10 @@ DECODERS = (
     "segformer",
     "dpt",
 )
-"""What segmentation-models-pytorch's `create_model` calls them."""
+"""Their names in segmentation-models-pytorch's `create_model`."""
 FILE = Path(__file__).with_suffix(".csv")
 TIMM = "tu-"
-"""What segmentation-models-pytorch writes before the name of an encoder of timm."""
+"""The prefix that segmentation-models-pytorch gives the name of an encoder of timm."""
 WIDTH = 64
 """The most characters of a line that `encoder_summaries` gives beside a name."""
 
@@ -46,7 +46,7 @@ SMALLEST = 64
 
 @dataclass(frozen=True)
 class Encoder:
-    """What was measured of one encoder.
+    """The measurements of one encoder.
 
     `family` is the module of its library that defines it; `parameters` is their number in millions.
     `stem` tells the weights that read the stack, by their paths in the encoder, and `inputs` how
@@ -73,13 +73,13 @@ class Encoder:
 
 @lru_cache
 def encoders() -> Mapping[str, Encoder]:
-    """The table: encoders by their names, in the order of these."""
+    """Return the table: encoders by their names, in the order of these."""
     with FILE.open(encoding="utf-8", newline="") as file:
         return {row["encoder"]: _from_row(row) for row in csv.DictReader(file)}
 
 
 def encoder_summaries(pattern: str = "*") -> list[tuple[str, str]]:
-    """The names that match a shell pattern, each with what its row says, on a line of `WIDTH`.
+    """Return the names that match a shell pattern, each with a summary of at most `WIDTH` letters.
 
     >>> encoder_summaries("resnet34")
     [('resnet34', ' 21.3 M  11/12 decoders  conv1 (Conv2d)')]

@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 Fill = Callable[["Tensor", int], "Tensor"]
 Gain = Literal["copy", "preserve"]
 PRESERVE = "-preserve"
-"""What the name of a strategy with the gain `preserve` ends in."""
+"""The suffix of the name of a strategy with the gain `preserve`."""
 MIRROR_TIED, ZFLIP = "mirror-tied", "zflip-augment"
 INTERVENTIONS = {
     MIRROR_TIED: "keeps w_s = w_−s while training, so that f(x) = f(mirror x) always holds",
     ZFLIP: "shows each training stack reversed with probability one half",
 }
-"""What may follow a strategy's name after a ``+``, in this order; see `models.interventions`."""
+"""The words that may follow a strategy's name after a ``+``, in this order; see
+`emsym.models.interventions`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class InitStrategy:
 
 @dataclass(frozen=True)
 class Init:
-    """What a name such as ``uniform-green+mirror-tied`` stands for.
+    """A strategy with interventions, such as ``uniform-green+mirror-tied``.
 
     `strategy_name` is the part before the first ``+``.
     """
@@ -63,7 +64,7 @@ INITS: Registry[InitStrategy] = Registry("init", group="emsym.inits")
 
 
 def parse_init(name: str) -> Init:
-    """The strategy and the interventions of a name: STRATEGY[-preserve][+INTERVENTION …].
+    """Return the strategy and the interventions of a name: STRATEGY[-preserve][+INTERVENTION …].
 
     Raises `UserError` for an unknown strategy or intervention, one named twice, and another order.
 
@@ -94,7 +95,7 @@ def init_source(name: str) -> str | None:
 
 
 def preserve_norms(filled: Tensor, rgb: Tensor) -> Tensor:
-    """`filled` (O, S, kH, kW) with the L2 norm of each filter that it has in `rgb` (O, 3, kH, kW).
+    """Scale each filter of `filled` (O, S, kH, kW) to its L2 norm in `rgb` (O, 3, kH, kW).
 
     A filter of zeros stays one.
     """
@@ -126,7 +127,7 @@ def register_init(name: str, *, pretrained: bool = True) -> Callable[[Fill], Fil
 
 
 def list_inits(pattern: str = "*") -> list[str]:
-    """The names of the init strategies that match a shell pattern.
+    """Return the names of the init strategies that match a shell pattern.
 
     >>> list_inits("uniform-*n*")
     ['uniform-green', 'uniform-green-preserve', 'uniform-luminance', ...]
@@ -143,7 +144,7 @@ def _in_every_slice(plane: Tensor, slices: int) -> Tensor:
 def rgb(rgb: Tensor, slices: int) -> Tensor:
     """The pretrained weights as they are; S > 3 cycles R, G, B times 3/S, S = 1 sums them.
 
-    What timm's `adapt_input_conv` and segmentation-models-pytorch do; the paper's "ImageNet".
+    So do timm's `adapt_input_conv` and segmentation-models-pytorch; it is the paper's "ImageNet".
     """
     if slices == 1:
         return rgb.sum(1, keepdim=True)
@@ -152,7 +153,7 @@ def rgb(rgb: Tensor, slices: int) -> Tensor:
 
 @register_init("timm")
 def timm(rgb: Tensor, slices: int) -> Tensor:
-    """What timm does for another number of channels, by its own code; see `rgb`."""
+    """Timm's own fill for another number of channels, by its own code; see `rgb`."""
     from timm.models import adapt_input_conv
 
     return adapt_input_conv(slices, rgb)
@@ -160,7 +161,7 @@ def timm(rgb: Tensor, slices: int) -> Tensor:
 
 @register_init("smp")
 def smp(rgb: Tensor, slices: int) -> Tensor:
-    """What segmentation-models-pytorch does for another number of channels, by its own code."""
+    """The fill of segmentation-models-pytorch for another number of channels, by its own code."""
     import torch
     from segmentation_models_pytorch.encoders._utils import patch_first_conv
 

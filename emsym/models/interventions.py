@@ -1,4 +1,4 @@
-"""Interventions: what goes beyond initialisation, for as long as a network is trained.
+"""Interventions, which go beyond initialisation and last for as long as a network is trained.
 
 `mirror-tied` keeps the stem symmetric about the centre, so that f(x) = f(mirror x) always holds.
 `zflip-augment` shows each stack of a training batch reversed with probability one half.
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from emsym.models.stem.stem import Stem, check_unscripted, opposite_inputs, submodule
+from emsym.models.stem.find import check_unscripted
+from emsym.models.stem.stem import Stem, opposite_inputs, submodule
 
 
 class MirrorTied(nn.Module):
@@ -22,18 +23,18 @@ class MirrorTied(nn.Module):
     order: Tensor
 
     def __init__(self, order: tuple[int, ...], dim: int) -> None:
-        """For a tensor with ``len(order)`` indices along `dim`."""
+        """Prepare for a tensor with ``len(order)`` indices along `dim`."""
         super().__init__()
         # not in the state dict, which so has nothing but the weight
         self.register_buffer("order", torch.tensor(order), persistent=False)
         self.dim = dim
 
     def forward(self, tensor: Tensor) -> Tensor:
-        """The symmetric tensor, of the same shape."""
+        """Return the symmetric tensor, of the same shape."""
         return (tensor + tensor.index_select(self.dim, self.order)) / 2
 
     def right_inverse(self, tensor: Tensor) -> Tensor:
-        """What is kept of a tensor that is assigned: its symmetric part."""
+        """Return what is kept of a tensor that is assigned: its symmetric part."""
         return self.forward(tensor)
 
 
@@ -73,7 +74,7 @@ def mirror_tie(model: nn.Module, stem: Stem) -> None:
 
 
 def mirror_parametrisations(stem: Stem) -> dict[str, MirrorTied]:
-    """What makes each tensor of a stem symmetric about the centre, by the tensor's name."""
+    """Return what makes each tensor of a stem symmetric, by the tensor's name."""
     opposite = tuple(reversed(range(stem.slices)))
     return {
         **{read.path: MirrorTied(opposite_inputs(read), read.dim) for read in stem.reads},
@@ -82,7 +83,7 @@ def mirror_parametrisations(stem: Stem) -> dict[str, MirrorTied]:
 
 
 def is_tied(model: nn.Module) -> bool:
-    """Whether a weight of the network is kept symmetric by `mirror_tie`."""
+    """Return whether a weight of the network is kept symmetric by `mirror_tie`."""
     return any(isinstance(module, MirrorTied) for module in model.modules())
 
 
@@ -102,7 +103,7 @@ def mirror_untie(model: nn.Module) -> None:
 
 
 def zflip(stacks: Tensor, generator: torch.Generator) -> Tensor:
-    """Stacks (N, S, H, W), each reversed along S with probability one half.
+    """Reverse each of the stacks (N, S, H, W) along S with probability one half.
 
     `generator` is one of the CPU, whichever device the stacks are on.
     """

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from emsym.data.fetching.download import DownloadListener
+    from emsym.data.fetching.download_listener import DownloadListener
     from emsym.protocol import Protocol
     from emsym.run.executors.base import Note
     from emsym.run.job import Job

@@ -123,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Notes:
-    """A watcher that remembers."""
+    """A listener that remembers."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -149,14 +149,14 @@ def server():
 
 @pytest.fixture
 def notes() -> Notes:
-    """A watcher that remembers."""
+    """A listener that remembers."""
     return Notes()
 
 
 @pytest.fixture
 def impatient(monkeypatch):
     """Tries follow each other at once."""
-    monkeypatch.setattr("emsym.data.fetching.download.BACKOFF", 0.001)
+    monkeypatch.setattr("emsym.data.fetching.http_retry.BACKOFF", 0.001)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from emsym.models.encoder_survey import SLICES, measure_encoder, measure_encoder
 from emsym.models.encoders import FILE, TIMM, WIDTH, Encoder, encoder_summaries, encoders
 from emsym.models.inits import INITS
 from emsym.models.stem.fill import fill_stem
-from emsym.models.stem.stem import find_stem
+from emsym.models.stem.find import find_stem
 from emsym.models.stem.trace import trace
 
 FAMILIES = """

@@ -14,8 +14,9 @@ from torch import nn
 from emsym.errors import UserError
 from emsym.models.inits import INITS, InitStrategy, list_inits, parse_init, register_init
 from emsym.models.stem.fill import fill_stem, filled_tensors
+from emsym.models.stem.find import find_stem
 from emsym.models.stem.slice_tracer import Read
-from emsym.models.stem.stem import Stem, find_stem
+from emsym.models.stem.stem import Stem
 
 COPY = (
     "mirror",

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from emsym.errors import UserError
 from emsym.models.interventions import mirror_tie, mirror_untie, zflip
-from emsym.models.stem.stem import find_stem
+from emsym.models.stem.find import find_stem
 
 pytestmark = pytest.mark.numerical
 

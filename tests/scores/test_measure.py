@@ -7,7 +7,7 @@ from torch import nn
 
 from emsym import UserError, create_model, symmetrize
 from emsym.models.interventions import mirror_tie
-from emsym.models.stem.stem import find_stem
+from emsym.models.stem.find import find_stem
 from emsym.scores.attribution.methods import ATTRIBUTIONS, register_attribution
 from emsym.scores.chunks import CHUNK
 from emsym.scores.dense_logits import DenseLogits

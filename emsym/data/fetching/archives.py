@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from emsym.data.cards import is_inside
-from emsym.data.fetching.fetched_files import InvalidFileError, check_space
+from emsym.data.fetching.disk_space import check_space
+from emsym.data.fetching.fetched_files import InvalidFileError
 from emsym.errors import UserError
 
 ZIP, TAR = (".zip",), (".tar", ".tar.gz", ".tgz")
@@ -33,7 +34,7 @@ class _Member(NamedTuple):
 
 
 def is_archive(name: str) -> bool:
-    """Whether a file of that name is unpacked.
+    """Return whether a file of that name is unpacked.
 
     >>> is_archive("snemi.zip"), is_archive("training.tif"), is_archive("volume.zarr.zip")
     (True, False, False)
@@ -74,7 +75,7 @@ def unpack(archive: Path, folder: Path, taken: Collection[str] = ()) -> dict[str
 
 @contextmanager
 def _members(archive: Path) -> Iterator[list[_Member]]:
-    """What an archive holds except folders, which come with their files."""
+    """Yield the members of an archive except folders, which come with their files."""
     if archive.name.lower().endswith(ZIP):
         with zipfile.ZipFile(archive) as opened:
             yield [

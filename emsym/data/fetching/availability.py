@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from emsym.data.cards import Card, Files, Source
 from emsym.data.fetching.archives import is_archive
 from emsym.data.fetching.fetched_files import FetchedFile, read_marker, source_folder
-from emsym.errors import UserError
+from emsym.errors import UserError, first_three
 from emsym.paths import cards_folder
 
 
@@ -22,7 +22,7 @@ class DataLocation:
 
 
 def needed_files(card: Card, source: Source) -> list[str]:
-    """The files that the card's tasks need: all archives, and those that its paths name."""
+    """Return the files that the card's tasks need: all archives, and those that its paths name."""
     patterns = [
         PurePosixPath(path).parts for files in needed_arrays(card, source) for path in files.paths
     ]
@@ -38,12 +38,12 @@ def needed_files(card: Card, source: Source) -> list[str]:
 
 
 def needed_arrays(card: Card, source: Source) -> list[Files]:
-    """The image and the label layers that the card's tasks need."""
+    """Return the image and the label layers that the card's tasks need."""
     return [source.image, *(source.labels[layer] for layer in card.layers())]
 
 
 def locate_data(card: Card) -> DataLocation | None:
-    """The first source that lies beside the card or is complete on this machine."""
+    """Return the first source that lies beside the card or is complete on this machine."""
     if not card.sources:
         return DataLocation("phantom", card.folder, {})
     for name, source in card.sources.items():
@@ -58,7 +58,7 @@ def locate_data(card: Card) -> DataLocation | None:
 def missing_files(
     card: Card, source: Source, folder: Path, files: dict[str, FetchedFile]
 ) -> list[str]:
-    """The needed files of a source that are not there whole, or are not those of the card.
+    """Return the needed files of a source that are not there whole, or are not those of the card.
 
     `files` is what the folder's marker tells. Of a source that lies beside its card, the paths that
     lead to nothing.
@@ -78,7 +78,7 @@ def missing_files(
 
 
 def require_data(card: Card) -> DataLocation:
-    """Where the data is. Raises `UserError` that tells what is missing and how it is got."""
+    """Return where the data is. Raises `UserError` that tells what is missing and how it is got."""
     if located := locate_data(card):
         return located
     name, source = next(iter(card.sources.items()))
@@ -89,15 +89,10 @@ def require_data(card: Card) -> DataLocation:
             f"There is no file at {folder / names[0]}: correct 'path' in the card of '{card.name}'."
         )
     raise UserError(
-        f"The data set '{card.name}' is not on this machine, {first_few(names)} "
+        f"The data set '{card.name}' is not on this machine, {first_three(names)} "
         f"{'is' if len(names) == 1 else 'are'} missing{_total_size(source, names)}: "
         f"`{fetch_command(card)}` downloads it, and with `--from DIR` it takes files that you have."
     )
-
-
-def first_few(names: list[str]) -> str:
-    """The first of many names."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _total_size(source: Source, names: list[str]) -> str:
@@ -108,7 +103,7 @@ def _total_size(source: Source, names: list[str]) -> str:
 
 
 def fetch_command(card: Card) -> str:
-    """The command that fetches a card."""
+    """Return the command that fetches a card."""
     name = card.name
     if card.folder != cards_folder():  # found by its path only
         name = f"{card.folder / card.card_name}.toml{name.removeprefix(card.card_name)}"

@@ -9,9 +9,9 @@ from emsym.protocol import json_digest as digest_of
 
 
 def data_digest(card: Card) -> str:
-    """Of everything in a card with one task that decides a number, and of the bytes of its files.
+    """Return the digest of all in a card with one task that decides a number, and of its files.
 
-    Of a source that is not on this machine, the published checksums stand for the bytes.
+    For a source that is not on this machine, the published checksums stand for the bytes.
     """
     if card.phantom is not None:
         return _digest_of_phantom(card)
@@ -28,7 +28,7 @@ def data_digest(card: Card) -> str:
 
 
 def published_digest(card: Card, source: str) -> str | None:
-    """What `digest` says of a card whose data came from that source, on any machine.
+    """Return the `data_digest` of a card whose data came from that source, on any machine.
 
     None where the source does not say all checksums, or lies beside its card.
     """

@@ -1,4 +1,4 @@
-"""What a person sees of a download: a live bar with the time left, or a line now and then."""
+"""The display of a download: a live bar with the time left, or a line now and then."""
 
 import time
 from types import TracebackType
@@ -49,11 +49,11 @@ class DownloadBar:
         self._live.stop()
 
     def say(self, text: str) -> None:
-        """A line above the bar."""
+        """Print a line above the bar."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def bytes(self, name: str, done: int, total: int | None) -> None:
-        """`done` of `total` bytes of a file have come."""
+        """Show that `done` of `total` bytes of a file have come."""
         now = time.monotonic()
         if name != self._name or self._task is None:
             if self._task is not None:

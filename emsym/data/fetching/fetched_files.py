@@ -1,13 +1,15 @@
 """The folder of what emsym keeps on this machine, and what has been fetched into it."""
 
 import hashlib
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from emsym.data.cards import Card, Checksum, is_inside
+from emsym.data.fetching.download_listener import DownloadListener
 from emsym.errors import UserError
 from emsym.files import write_atomically
 from emsym.paths import cards_folder, data_dir
@@ -16,11 +18,14 @@ MARKER = "fetched.json"
 
 
 class InvalidFileError(UserError):
-    """A file is not what it should be; what is wrong with it."""
+    """A file has another checksum, size or content than it should; the text says which."""
 
 
 def card_folder(card: Card) -> Path:
-    """Where what is fetched for a card lies. Cards of one name in two places are two data sets."""
+    """Return the folder of what is fetched for a card.
+
+    Cards of one name in two places are two data sets.
+    """
     name = card.card_name
     if card.folder != cards_folder():
         name += f"-{hashlib.sha256(str(card.folder.resolve()).encode()).hexdigest()[:8]}"
@@ -28,25 +33,10 @@ def card_folder(card: Card) -> Path:
 
 
 def source_folder(card: Card, source: str) -> Path:
-    """Where a source's files lie: beside the card, or in emsym's folder."""
+    """Return where a source's files lie: beside the card, or in emsym's folder."""
     if not card.sources or not card.sources[source].files:
         return card.folder
     return card_folder(card) / source
-
-
-def check_space(folder: Path, size: int) -> None:
-    """Raise `UserError` where the disk that holds a folder has no room for so many bytes."""
-    if (free := shutil.disk_usage(folder).free) < size:
-        raise UserError(
-            f"{_bytes(size)} are needed in {folder}, but only {_bytes(free)} are free: make room, "
-            "or set EMSYM_DATA_DIR to a folder elsewhere."
-        )
-
-
-def _bytes(size: int) -> str:
-    from rich.filesize import decimal
-
-    return decimal(size)
 
 
 def _inside(name: str) -> str:
@@ -56,14 +46,14 @@ def _inside(name: str) -> str:
 
 
 class VerifiedFile(BaseModel, frozen=True, extra="forbid"):
-    """A file whose content is known, as long as its size and its time do not change."""
+    """A file whose checksum is known, for as long as its size and its time do not change."""
 
     checksum: Checksum
     size: Annotated[int, Field(ge=0)]
     mtime_ns: int
 
     def is_unchanged(self, path: Path) -> bool:
-        """Whether the file is there and was not touched since."""
+        """Return whether the file is there and was not touched since."""
         try:
             now = path.stat()
         except OSError:
@@ -77,10 +67,10 @@ class FetchedFile(VerifiedFile, frozen=True):
     pinned: bool = False
     """Nobody published a checksum: this one is of what came first."""
     members: dict[Annotated[str, AfterValidator(_inside)], VerifiedFile] = {}
-    """What was unpacked from it."""
+    """The files that were unpacked from it, by their names."""
 
     def is_complete(self, folder: Path, name: str) -> bool:
-        """Whether the file, and all that was unpacked from it, is there and untouched."""
+        """Return whether the file, and all that was unpacked from it, is there and untouched."""
         members = (member.is_unchanged(folder / path) for path, member in self.members.items())
         return self.is_unchanged(folder / name) and all(members)
 
@@ -90,13 +80,13 @@ class _Marker(BaseModel, frozen=True, extra="forbid"):
 
 
 def verified_file(path: Path, checksum: str) -> VerifiedFile:
-    """A file as it is now."""
+    """Return a file as it is now."""
     now = path.stat()
     return VerifiedFile(checksum=checksum, size=now.st_size, mtime_ns=now.st_mtime_ns)
 
 
 def read_marker(folder: Path) -> dict[str, FetchedFile]:
-    """What was fetched into a folder, by name; nothing where the marker is absent or damaged."""
+    """Return what was fetched into a folder, by name; nothing where the marker is no good."""
     try:
         return dict(_Marker.model_validate_json((folder / MARKER).read_bytes()).files)
     except (OSError, ValidationError):
@@ -106,3 +96,37 @@ def read_marker(folder: Path) -> dict[str, FetchedFile]:
 def write_marker(folder: Path, files: dict[str, FetchedFile]) -> None:
     """Remember what was fetched into a folder."""
     write_atomically(folder / MARKER, _Marker(files=files).model_dump_json(indent=1))
+
+
+def file_checksum(path: Path, like: str = "sha256:") -> str:
+    """Return the checksum of a file, of the same kind as another."""
+    import pooch
+
+    kind = like.partition(":")[0]
+    return f"{kind}:{pooch.file_hash(path, kind)}"
+
+
+def set_aside(file: Path, path: Path, checksum: str) -> Path:
+    """Rename what should not be at a path; the new name."""
+    aside = path.with_name(f"{path.name}.bad-{checksum.partition(':')[2][:8]}")
+    return file.replace(aside)
+
+
+@contextmanager
+def folder_lock(card: Card, listener: DownloadListener | None = None) -> Iterator[None]:
+    """Keep other processes out of a data set's folder."""
+    from filelock import FileLock, Timeout
+
+    folder = card_folder(card)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")  # the system frees it when its holder dies
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if listener is not None:
+            listener.say(f"Another process is fetching '{card.card_name}': waiting for it.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

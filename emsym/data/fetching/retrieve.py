@@ -6,14 +6,16 @@ from pathlib import Path
 
 from emsym.data.cards import RemoteFile
 from emsym.data.fetching.archives import is_archive, unpack
-from emsym.data.fetching.download import (
-    DownloadListener,
-    discard_part,
-    download,
-    link_or_copy,
-    resolve_address,
+from emsym.data.fetching.doi import resolve_address
+from emsym.data.fetching.download import discard_part, download, link_or_copy
+from emsym.data.fetching.download_listener import DownloadListener
+from emsym.data.fetching.fetched_files import (
+    FetchedFile,
+    InvalidFileError,
+    file_checksum,
+    set_aside,
+    verified_file,
 )
-from emsym.data.fetching.fetched_files import FetchedFile, InvalidFileError, verified_file
 from emsym.errors import UserError
 
 
@@ -24,7 +26,7 @@ def retrieve_file(
     known: FetchedFile | None,
     folder: Path,
     taken: Collection[str],
-    watcher: DownloadListener,
+    listener: DownloadListener,
     offline: bool,
 ) -> FetchedFile:
     """Bring one file into a folder, from an address or from a person's path.
@@ -33,13 +35,13 @@ def retrieve_file(
     earlier fetch. Members of an archive may not have the names `taken`. `offline`, no record is
     asked. Raises `UserError`.
     """
-    place, published = _address_and_checksum(place, remote, watcher, offline)
+    place, published = _address_and_checksum(place, remote, listener, offline)
     expected = published or (known.checksum if known else None)
     path = folder / name
     if expected is None:
         path.unlink(missing_ok=True)  # nobody knows any more where it came from
     try:
-        _retrieve_by_pooch(name, place, expected, folder, watcher)
+        _retrieve_by_pooch(name, place, expected, folder, listener)
     except InvalidFileError as error:
         if published is not None:
             raise
@@ -70,32 +72,24 @@ def retrieve_file(
     return FetchedFile(**verified_file(path, checksum).model_dump(), pinned=pinned, members=members)
 
 
-def file_checksum(path: Path, like: str = "sha256:") -> str:
-    """The checksum of a file, of the same kind as another."""
-    import pooch
-
-    kind = like.partition(":")[0]
-    return f"{kind}:{pooch.file_hash(path, kind)}"
-
-
 def _address_and_checksum(
-    place: str | Path, remote: RemoteFile, watcher: DownloadListener, offline: bool
+    place: str | Path, remote: RemoteFile, listener: DownloadListener, offline: bool
 ) -> tuple[str | Path, str | None]:
-    """Where the file lies really, and its published checksum."""
+    """Return where the file lies really, and its published checksum."""
     if place == remote.url:
-        address, published = resolve_address(remote.url, watcher)
+        address, published = resolve_address(remote.url, listener)
         return address, remote.checksum or published
     published = remote.checksum
     if published is None and not offline:
         try:
-            published = resolve_address(str(remote.url), watcher)[1]
+            published = resolve_address(str(remote.url), listener)[1]
         except UserError as error:  # who has the file may have no network
-            watcher.say(f"The published checksum is not known: {error}.")
+            listener.say(f"The published checksum is not known: {error}.")
     return place, published
 
 
 def _retrieve_by_pooch(
-    name: str, place: str | Path, expected: str | None, folder: Path, watcher: DownloadListener
+    name: str, place: str | Path, expected: str | None, folder: Path, listener: DownloadListener
 ) -> None:
     import pooch
 
@@ -104,8 +98,8 @@ def _retrieve_by_pooch(
         downloader = partial(_copy_user_file, place)
     else:
         checked = expected is not None
-        downloader = partial(download, name=name, part=part, checked=checked, watcher=watcher)
-    pooch.get_logger().setLevel("WARNING")  # the watcher is told, in emsym's words
+        downloader = partial(download, name=name, part=part, checked=checked, listener=listener)
+    pooch.get_logger().setLevel("WARNING")  # the listener is told, in emsym's words
     try:
         pooch.retrieve(str(place), expected, name, folder, downloader=downloader)
     except ValueError as error:  # pooch's for another checksum
@@ -123,9 +117,3 @@ def _retrieve_by_pooch(
 
 def _copy_user_file(file: Path, _url: str, output_file: str, _pooch: object) -> None:
     link_or_copy(file, Path(output_file))
-
-
-def set_aside(file: Path, path: Path, checksum: str) -> Path:
-    """Rename what should not be at a path; the new name."""
-    aside = path.with_name(f"{path.name}.bad-{checksum.partition(':')[2][:8]}")
-    return file.replace(aside)

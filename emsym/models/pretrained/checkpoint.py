@@ -235,7 +235,7 @@ def _foreign(path: Path, start: bytes, archive: bool) -> str:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """What a .safetensors file says of itself; nothing for another."""
+    """Return the metadata of a .safetensors file; nothing for another."""
     from safetensors import safe_open
 
     if path.suffix != ".safetensors":
@@ -245,7 +245,7 @@ def _metadata(path: Path) -> dict[str, str]:
 
 
 def _pickled_code(error: Exception, path: Path) -> str:
-    """What a pickle would have run, as far as torch's refusal tells; nothing where it is broken."""
+    """Return what a pickle would have run, if torch's refusal tells; nothing where it is broken."""
     if not isinstance(error, pickle.UnpicklingError):
         return ""
     if found := re.search(r"(?:GLOBAL|class|function) ([A-Za-z_][\w.]*)", str(error)):
@@ -255,8 +255,10 @@ def _pickled_code(error: Exception, path: Path) -> str:
 
 
 def _error_detail(error: Exception) -> str:
-    """The first sentence of an error, in brackets; of torch's refusals nothing, for they go on to
-    advise what would run a file's code."""
+    """Return the first sentence of an error, in brackets; nothing for torch's refusals.
+
+    Those go on to advise what would run a file's code.
+    """
     if isinstance(error, pickle.UnpicklingError | KeyError):  # the latter says but a number
         return ""
     return f" ({first_line(error).partition('. ')[0]})"

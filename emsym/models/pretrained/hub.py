@@ -87,7 +87,7 @@ def _timm_weights(encoder: str, weights: str, offline: bool) -> tuple[str, Path]
 def _hub_file(
     tag: str, repository: str, revision: str | None, files: Sequence[str], offline: bool
 ) -> Path:
-    """The first of `files` that a repository of the hub has, from the hub's cache or fetched."""
+    """Return the first of `files` that a repository of the hub has, cached or fetched."""
     from huggingface_hub import (
         constants,
         get_hf_file_metadata,
@@ -131,7 +131,7 @@ def _hub_file(
 
 
 def _address_file(tag: str, url: str, offline: bool) -> Path:
-    """The file of weights that are on no hub, from torch's cache or fetched."""
+    """Return the file of weights that are on no hub, from torch's cache or fetched."""
     import requests
     import torch
     from filelock import FileLock
@@ -165,7 +165,10 @@ def _address_file(tag: str, url: str, offline: bool) -> Path:
 
 
 def _answer_within(seconds: float, ask: Callable[[], T]) -> T:
-    """What `ask` answers in time, else `TimeoutError`; a name's look-up knows no time limit."""
+    """Return what `ask` answers in time, else raise `TimeoutError`.
+
+    A host name's look-up knows no time limit of its own.
+    """
     answer: Future[T] = Future()
 
     def work() -> None:

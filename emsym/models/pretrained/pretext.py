@@ -24,7 +24,7 @@ from torch import Tensor
 
 from emsym.errors import UserError, first_line
 from emsym.files import atomic_replacement
-from emsym.models.stem.stem import find_stem
+from emsym.models.stem.find import find_stem
 from emsym.paths import data_dir
 from emsym.version import SCORING_VERSION
 
@@ -41,7 +41,7 @@ the noise it started from; a BatchNorm undoes the scale."""
 
 
 def pretext_weights(encoder: str) -> Path:
-    """The weights file of an encoder, trained at the first call and cached.
+    """Return the weights file of an encoder, trained at the first call and cached.
 
     `encoder` is a name of segmentation-models-pytorch, such as ``tu-test_resnet``. The file holds
     the state dict of that encoder with three input channels. Of several processes that ask at
@@ -59,14 +59,14 @@ def pretext_weights(encoder: str) -> Path:
 
 
 def photographs() -> list[np.ndarray]:
-    """The photographs, each (H, W, 3) float32 in 0..1."""
+    """Return the photographs, each (H, W, 3) float32 in 0..1."""
     images = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket()]
     images += [*data.stereo_motorcycle()[:2], *load_sample_images().images]
     return [image.astype(np.float32) / 255 for image in images]
 
 
 def clean_colours(images: list[np.ndarray]) -> list[np.ndarray]:
-    """What is to be told of photographs (H, W, 3): their CIELAB colours, (H, W, 3) float32 each.
+    """Return the targets of photographs (H, W, 3): their CIELAB colours, (H, W, 3) float32 each.
 
     Smoothed a little, for the photographs are not free of noise themselves. Less the mean and in
     sds of the lightness, the same for all three, so that distances stay as people see them.

@@ -6,24 +6,17 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from emsym.errors import UserError
+from emsym.errors import UserError, error_with_type
 from emsym.models.inits import InitStrategy, preserve_norms
+from emsym.models.stem.find import wider_stem
 from emsym.models.stem.slice_tracer import Read
-from emsym.models.stem.stem import (
-    Stem,
-    error_with_type,
-    slice_inputs,
-    slice_planes,
-    stem_tensors,
-    submodule,
-    wider_stem,
-)
+from emsym.models.stem.stem import Stem, slice_inputs, slice_planes, stem_tensors, submodule
 
 
 def fill_stem(model: nn.Module, stem: Stem, name: str, strategy: InitStrategy, slices: int) -> Stem:
     """Fill the stem for `slices` slices by the strategy `name`, in place; the stem afterwards.
 
-    Raises `UserError` as `widened` and `filled` do; the network is then as it was.
+    Raises `UserError` as `wider_stem` and `filled_tensors` do; the network is then as it was.
     """
     after = wider_stem(model, stem, slices)
     assign_tensors(model, filled_tensors(stem_tensors(model, stem), stem, after, name, strategy))
@@ -33,7 +26,7 @@ def fill_stem(model: nn.Module, stem: Stem, name: str, strategy: InitStrategy, s
 def filled_tensors(
     tensors: Mapping[str, Tensor], stem: Stem, after: Stem, name: str, strategy: InitStrategy
 ) -> dict[str, Tensor]:
-    """The tensors of `stem`, filled by the strategy `name` for the slices that `after` reads.
+    """Return the tensors of `stem`, filled by the strategy `name` for the slices of `after`.
 
     The strategy gets each weight as (O, 3, kH, kW), its three planes what read the first, second
     and third slice; where a slice comes as several channels (space-to-depth) or features
@@ -93,7 +86,7 @@ def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def _strategy_weights(name: str, strategy: InitStrategy, rgb: Tensor, slices: int) -> Tensor:
-    """What the strategy makes of W, if it keeps its promises."""
+    """Return what the strategy makes of W, if it keeps its promises."""
     if rgb.is_meta or not rgb.isfinite().all():
         fault = "without values, on the meta device" if rgb.is_meta else "that are not finite"
         raise UserError(f"The stem has weights {fault}: load good ones first.")
@@ -121,7 +114,7 @@ def _strategy_weights(name: str, strategy: InitStrategy, rgb: Tensor, slices: in
 
 
 def _scatter(weight: Tensor, old: Read, new: Read, made: Tensor) -> Tensor:
-    """The weight with the planes (O, S, kH, kW) where a stack of S slices is read."""
+    """Return the weight with the planes (O, S, kH, kW) where a stack of S slices is read."""
     before = weight.movedim(old.dim, 1)
     inputs = slice_inputs(new)
     after = before.new_empty(before.shape[0], len(new.slots), *before.shape[2:])

@@ -32,7 +32,8 @@ def stem_profile(model: "nn.Module", slices: int | None = None) -> StemProfile:
     Raises `UserError`, naming the module, where what reads the stack is not found.
     """
     from emsym.models.interventions import is_tied, mirror_untie
-    from emsym.models.stem.stem import find_stem, slice_planes, stem_tensors
+    from emsym.models.stem.find import find_stem
+    from emsym.models.stem.stem import slice_planes, stem_tensors
 
     if is_tied(model):
         model = copy.deepcopy(model)

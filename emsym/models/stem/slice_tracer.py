@@ -93,7 +93,7 @@ class SliceTracer(TorchDispatchMode):
     def __init__(
         self, modules: dict[str, nn.Module], tensors: Mapping[str, Tensor], stack: Tensor
     ) -> None:
-        """For a network's modules and tensors by their names, and the stack that it is to read."""
+        """Take a network's modules and tensors by their names, and the stack that it is to read."""
         super().__init__()
         self.modules = modules
         self.paths = {id(module): path for path, module in self.modules.items()}
@@ -236,7 +236,7 @@ class SliceTracer(TorchDispatchMode):
         return None
 
     def _write(self, target: Tensor, source: Tensor) -> None:
-        """What is copied into a part of a tensor, as circular padding does, is in the whole."""
+        """Label the whole of a tensor of which a part is written, as circular padding does."""
         whole = target if target._base is None else target._base
         memory = torch.full([whole.untyped_storage().nbytes() // whole.element_size()], NO_SLICE)
 
@@ -250,12 +250,12 @@ class SliceTracer(TorchDispatchMode):
             self.labels[tensor] = part(tensor)
 
     def _is_balanced(self, labels: Tensor, dims: Any) -> bool:
-        """Whether what is over `dims` has as much of each slice as of the one opposite."""
+        """Return whether what is over `dims` has as much of each slice as of the one opposite."""
         counts = [(labels == s).sum(dims) for s in range(self.slices)]
         return all(torch.equal(a, b) for a, b in zip(counts, counts[::-1], strict=True))
 
     def _reduce(self, name: str, args: Any, given: list[Tensor], made: list[Tensor]) -> None:
-        """A statistic of each slice is the slice's; one that reversal does not change, nobody's."""
+        """Label a statistic of each slice; one that reversal does not change belongs to none."""
         labels = self.labels[given[0]]
         dims = args[1] if len(args) > 1 and isinstance(args[1], (list, tuple, int)) else None
         dims = list(range(labels.ndim)) if dims in (None, [], ()) else dims
@@ -281,17 +281,17 @@ class SliceTracer(TorchDispatchMode):
             return None
         count = tensor.shape[dim]
         names = self.origins.get(tensor, ())
-        found = [
+        constants = [
             Constant(name, self.tensors[name].shape.index(count))
             for name in names
             if self.tensors[name].shape.count(count) == 1
         ]
-        if not found or count != self.slices:
+        if not constants or count != self.slices:
             return self._refuse(
                 "meets the slices with values of their own that are neither parameters nor buffers "
                 "(use register_buffer), or have no dimension that is clearly theirs"
             )
-        self.constants += found
+        self.constants += constants
         return None
 
     def _convolution(
@@ -350,7 +350,7 @@ class SliceTracer(TorchDispatchMode):
         return None
 
     def _parameter(self, weight: Tensor) -> str | None:
-        """The parameter or buffer that a weight is, or is computed from, value by value."""
+        """Return the parameter or buffer that a weight is, or is computed from, value by value."""
         for name in self.origins.get(weight, ()):
             if self.tensors[name].numel() == weight.numel():
                 return name
@@ -372,12 +372,12 @@ def _name(func: Any) -> str:
 
 
 def _slices_in(labels: Tensor) -> set[float]:
-    """Which slices are in it."""
+    """Return which slices are in it."""
     return set(labels.unique().tolist()) - {NO_SLICE}
 
 
 def _labels_along(labels: Tensor, dim: int) -> Tensor | None:
-    """The labels along one dimension, or None where they vary along another; padding aside."""
+    """Return the labels along one dimension, None where they vary along another; padding aside."""
     rows = labels.movedim(dim, 0).flatten(1)
     high = rows.amax(1)
     same = (rows == high[:, None]) | (rows == NO_SLICE)

@@ -1,10 +1,9 @@
-"""Repairing the stem of a network that is already built, or of a checkpoint of one."""
+"""Repairing the stem of a network that is already built."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emsym.errors import UserError, first_names
@@ -37,7 +36,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Changes:
-    """What `symmetrize` changed, or would change: the stem, tensor by tensor, slice by slice.
+    """The changes of `symmetrize`, made or planned, to the stem: tensor by tensor, slice by slice.
 
     `symmetric` says whether the stem now treats the slices on either side of the centre alike.
     """
@@ -83,7 +82,8 @@ def symmetrize(
     """
     from emsym.models.interventions import mirror_tie
     from emsym.models.stem.fill import assign_tensors
-    from emsym.models.stem.stem import check_unscripted, find_stem, stem_tensors, wider_stem
+    from emsym.models.stem.find import check_unscripted, find_stem, wider_stem
+    from emsym.models.stem.stem import stem_tensors
 
     chosen = parse_repair_init(init)
     stem = find_stem(model)
@@ -107,50 +107,8 @@ def mirror_untie(model: nn.Module) -> None:
     interventions.mirror_untie(model)
 
 
-def symmetrize_checkpoint(
-    path: Path,
-    init: str,
-    output: Path | None,
-    architecture: str | None = None,
-    slices: int | None = None,
-) -> Changes:
-    """Fill the stem in a file of weights anew and write the whole to `output`; say what changed.
-
-    With `architecture` the stem is found by running that network, and every tensor of it must be
-    in the file. Without, it is the one tensor of the shape (O, 3, kH, kW). The file may hold more
-    than the weights (an optimizer's state, an epoch), which is kept, and the names may have a
-    prefix. `mirror-tied` makes the weights symmetric; a file cannot keep them so in training.
-    `output` None writes nothing.
-
-    Raises `UserError` as `symmetrize` does, for a file that is not a state dict, for one in which
-    the stem is not found, and for an `output` that exists or cannot be written.
-    """
-    from emsym.models.pretrained.checkpoint import read_checkpoint, write_checkpoint
-    from emsym.models.stem.stem import check_type, wider_stem
-
-    chosen = parse_repair_init(init)
-    if output is not None and output.exists():
-        raise UserError(f"{output} exists: give another name, or remove it first.")
-    checkpoint = read_checkpoint(path)
-    if architecture is None:
-        stem, prefix = _stem_by_shape(checkpoint.state, path), ""
-        after = _convolution_stem(stem.reads[0].path, 3 if slices is None else slices)
-    else:
-        model = _meta_network(architecture)
-        rgb, stem, prefix = _stem_by_running(model, checkpoint.state, path, architecture)
-        after = stem if slices is None else wider_stem(model, rgb, slices)
-    names = [read.path for read in stem.reads] + [constant.name for constant in stem.constants]
-    before = {name: checkpoint.state[prefix + name] for name in names}
-    for read in stem.reads:
-        check_type(read, before[read.path])
-    made = repaired_tensors(before, stem, after, chosen)
-    if output is not None:
-        write_checkpoint(checkpoint, {prefix + name: made[name] for name in names}, output)
-    return describe_changes(chosen, before, stem, made, after)
-
-
 def parse_repair_init(init: str) -> Init:
-    """The parsed `init`. Raises `UserError` for one that does not repair a built network."""
+    """Return the parsed `init`. Raises `UserError` for one that does not repair a built network."""
     chosen = parse_init(init)
     if not chosen.strategy.pretrained:
         raise UserError(
@@ -168,7 +126,7 @@ def parse_repair_init(init: str) -> Init:
 def repaired_tensors(
     tensors: Mapping[str, Tensor], stem: Stem, after: Stem, init: Init
 ) -> dict[str, Tensor]:
-    """The stem's tensors as `init` makes them; raises as `filled_tensors` does."""
+    """Return the stem's tensors as `init` makes them; raises as `filled_tensors` does."""
     from emsym.models.interventions import mirror_parametrisations
     from emsym.models.stem.fill import filled_tensors
 
@@ -185,7 +143,7 @@ def describe_changes(
     made: Mapping[str, Tensor],
     after: Stem,
 ) -> Changes:
-    """The report of what was made of the tensors that were there before."""
+    """Return the report of what was made of the tensors that were there before."""
     from emsym.models.interventions import mirror_parametrisations
 
     old, new = _norms(before, stem), _norms(made, after)
@@ -217,84 +175,3 @@ def _norms(tensors: Mapping[str, Tensor], stem: Stem) -> dict[str, tuple[float, 
 
 def _numbers_text(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.3g}" for value in values)
-
-
-def _convolution_stem(name: str, slices: int) -> Stem:
-    """A stem of one plain convolution for `slices` slices, its weight called `name`."""
-    from emsym.models.stem.slice_tracer import Read
-    from emsym.models.stem.stem import Stem, check_slices
-
-    check_slices(slices)
-    module, _, parameter = name.rpartition(".")
-    return Stem(slices, (Read(module, "convolution", parameter, 1, tuple(range(slices))),))
-
-
-def _stem_by_shape(state: Mapping[str, Tensor], path: Path) -> Stem:
-    found = [name for name, value in state.items() if value.ndim == 4 and value.shape[1] == 3]
-    if len(found) != 1:
-        seen = f"{len(found)} tensors ({first_names(found)})" if found else "no tensor"
-        raise UserError(
-            f"{path} has {seen} of the shape (filters, 3, height, width), so its stem cannot be "
-            "told: say which network it belongs to with --architecture (a plug-in's, too), or call "
-            "emsym.symmetrize(model, …) in Python."
-        )
-    return _convolution_stem(found[0], 3)
-
-
-def _meta_network(architecture: str) -> nn.Module:
-    """A network that has shapes, and no values in memory where it can do without."""
-    import torch
-
-    from emsym.models.architectures import ARCHITECTURES
-
-    factory = ARCHITECTURES.get(architecture)
-    try:
-        with torch.device("meta"):
-            return factory()
-    except UserError:
-        raise
-    except Exception:  # a stranger's network that wants values while it is built
-        return factory()
-
-
-def _stem_by_running(
-    model: nn.Module, state: Mapping[str, Tensor], path: Path, architecture: str
-) -> tuple[Stem, Stem, str]:
-    """The network's stem, the same for as many slices as the weights have, and their prefix."""
-    from emsym.models.pretrained.weights import match_tensors
-    from emsym.models.stem.stem import find_stem, wider_stem
-
-    rgb = find_stem(model, 3)
-    first = rgb.reads[0]
-    prefixes = [key.removesuffix(first.path) for key in state if _ends_in(key, first.path)]
-    wrong = f"{path} does not hold the weights of {architecture}: "
-    if not prefixes and any(".parametrizations." in f".{key}" for key in state):
-        raise UserError(
-            f"{wrong}some are parametrised; save them after emsym.mirror_untie(model), or leave "
-            "--architecture out."
-        )
-    if not prefixes:
-        raise UserError(f"{wrong}there is no '{first.path}', which reads the slices there.")
-    if len(prefixes) > 1:
-        raise UserError(
-            f"{path} holds {len(prefixes)} networks, under {first_names(prefixes)}: save the state "
-            "dict of one alone."
-        )
-    given = {key[len(prefixes[0]) :]: v for key, v in state.items() if key.startswith(prefixes[0])}
-    own = model.state_dict()
-    dims = {read.path: read.dim for read in rgb.reads}
-    dims |= {constant.name: constant.dim for constant in rgb.constants}
-    for name, dim in dims.items():  # of which the number of slices decides
-        if name in given and given[name].ndim == own[name].ndim:
-            shape = list(own[name].shape)
-            shape[dim] = given[name].shape[dim]
-            own[name] = own[name].new_empty(shape)
-    fit = match_tensors(own, given)
-    if fit.mismatches:
-        raise UserError(f"{wrong}{fit.told()}.")
-    width = given[first.path].shape[first.dim] - first.slots.count(-1)
-    return rgb, wider_stem(model, rgb, width // first.slots.count(0)), prefixes[0]
-
-
-def _ends_in(key: str, path: str) -> bool:
-    return f".{key}".endswith(f".{path}")

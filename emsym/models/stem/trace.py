@@ -31,7 +31,7 @@ _RUN_LOCK = threading.RLock()
 
 @dataclass(frozen=True)
 class Trace:
-    """What the raw stack met in a network, in the order in which it ran."""
+    """The weights and constants that the raw stack met in a network, in the order of its run."""
 
     reads: tuple[Read, ...]
     constants: tuple[Constant, ...]
@@ -40,9 +40,9 @@ class Trace:
 
 
 def trace(model: nn.Module, channels: int, replaced: Mapping[str, Tensor] | None = None) -> Trace:
-    """What a stack (1, `channels`, H, W) meets in a network; the network is left as it was.
+    """Follow a stack (1, `channels`, H, W) through a network, which is left as it was.
 
-    That it was as it was holds for modules, parameters and buffers; forward hooks of its owner's do
+    It is left as it was in its modules, parameters and buffers; forward hooks of its owner's do
     run, and a network that counts in a plain attribute, or writes into a parameter, counts on.
 
     `replaced` gives parameters and buffers that stand in for the network's own.

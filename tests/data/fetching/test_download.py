@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from emsym.data.fetching import download as downloading
-from emsym.data.fetching.download import download, resolve_address
+from emsym.data.fetching import http_retry
+from emsym.data.fetching.doi import resolve_address
+from emsym.data.fetching.download import download
 from emsym.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -22,7 +24,7 @@ def get(server, notes, tmp_path):
     def get(path="/volume.h5", checked=True) -> bytes:
         output = tmp_path / "output"
         part = tmp_path / "volume.h5.part"
-        bound = {"name": "volume.h5", "part": part, "checked": checked, "watcher": notes}
+        bound = {"name": "volume.h5", "part": part, "checked": checked, "listener": notes}
         download(server.url + path, str(output), None, **bound)
         return output.read_bytes()
 
@@ -187,25 +189,25 @@ def test_a_connection_that_is_always_cut_is_given_up(server, get, tmp_path):
     server.put("/volume.h5", CONTENT, ranges=False, answers=[{"cut": 200_000}] * 99)
     with pytest.raises(UserError, match=r"127\.0\.0\.1 was cut after \d+ bytes"):
         get()
-    assert len(server.asked) == downloading.TRIES
+    assert len(server.asked) == http_retry.TRIES
     assert not (tmp_path / "output").exists()
 
 
 def test_cuts_that_leave_progress_are_not_counted(server, get, monkeypatch):
-    monkeypatch.setattr(downloading, "STRIDE", 1)
+    monkeypatch.setattr(http_retry, "STRIDE", 1)
     server.put("/volume.h5", CONTENT, answers=[{"cut": 30_000}] * 9)
     assert get() == CONTENT
-    assert len(server.asked) == 10 > downloading.TRIES
+    assert len(server.asked) == 10 > http_retry.TRIES
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_a_busy_server_is_asked_again_after_what_it_says(server, get, notes, status, monkeypatch):
     waits = []
-    monkeypatch.setattr(downloading.time, "sleep", waits.append)
+    monkeypatch.setattr(http_retry.time, "sleep", waits.append)
     busy = {"status": status, "headers": {"Retry-After": "7"}}
     server.put("/volume.h5", CONTENT, answers=[busy, {"status": status}])
     assert get() == CONTENT
-    assert [wait for wait in waits if wait] == [7, 2 * downloading.BACKOFF]
+    assert [wait for wait in waits if wait] == [7, 2 * http_retry.BACKOFF]
     assert f"answered {status}" in notes.said[0]
     assert notes.said[0].endswith("trying again in 7 s.")
 
@@ -222,7 +224,7 @@ def test_a_server_that_stays_busy_is_given_up_and_the_part_is_kept(server, get, 
     leave_part(server, tmp_path, answers=[{"status": 503}] * 99)
     with pytest.raises(UserError, match="answered 503"):
         get()
-    assert len(server.asked) == downloading.TRIES
+    assert len(server.asked) == http_retry.TRIES
     assert (tmp_path / "volume.h5.part").read_bytes() == CONTENT[:100_000]
 
 
@@ -262,7 +264,7 @@ def test_no_connection_is_told_by_the_host_s_name(get, server, notes):
 
 def test_a_server_that_says_nothing_is_given_up(server, get, monkeypatch):
     monkeypatch.setattr(downloading, "TIMEOUT", (1, 0.05))
-    monkeypatch.setattr(downloading, "TRIES", 2)
+    monkeypatch.setattr(http_retry, "TRIES", 2)
     server.put("/volume.h5", CONTENT, pause=0.5)
     with pytest.raises(UserError, match=r"was cut|did not answer in time"):
         get()

@@ -20,8 +20,9 @@ from PIL import Image
 from emsym.data.cards import Files, RemoteFile, SplitSchema, list_cards, load_card
 from emsym.data.fetching.availability import locate_data, needed_files, require_data
 from emsym.data.fetching.data_digest import data_digest, published_digest
-from emsym.data.fetching.fetch import discard_pinned_files, fetch, verify_data
+from emsym.data.fetching.fetch import fetch
 from emsym.data.fetching.fetched_files import source_folder
+from emsym.data.fetching.verify import discard_pinned_files, verify_data
 from emsym.data.labels import boundaries
 from emsym.data.volume import Sections, open_volume
 from emsym.errors import UserError

@@ -3,7 +3,8 @@
 import pytest
 
 from emsym.data.cards import list_cards, load_card
-from emsym.data.fetching.download import HEADERS, TIMEOUT, resolve_address
+from emsym.data.fetching.doi import resolve_address
+from emsym.data.fetching.http_retry import HEADERS, TIMEOUT
 
 FILES = [
     pytest.param(source.remote_file(name), id=f"{card}-{source_name}-{name}")

@@ -12,7 +12,7 @@ from torch import nn
 from emsym.errors import UserError
 from emsym.models.architectures import ARCHITECTURES, register_architecture
 from emsym.models.pretrained.checkpoint import read_checkpoint
-from emsym.models.stem.symmetrize import symmetrize_checkpoint
+from emsym.models.stem.repair_checkpoint import symmetrize_checkpoint
 
 NAME, STEM = "unet-tu-test_resnet", "encoder.model.conv1.0.weight"
 

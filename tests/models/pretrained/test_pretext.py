@@ -11,7 +11,7 @@ import torch
 from emsym.errors import UserError
 from emsym.models.pretrained import pretext
 from emsym.models.pretrained.checkpoint import read_state_dict
-from emsym.models.stem.stem import find_stem
+from emsym.models.stem.find import find_stem
 
 ENCODER = "tu-test_efficientnet"
 

@@ -19,7 +19,7 @@ from emsym.errors import UserError
 from emsym.models.inits import INITS, InitStrategy
 from emsym.models.interventions import mirror_tie
 from emsym.models.stem.fill import fill_stem
-from emsym.models.stem.stem import find_stem, wider_stem
+from emsym.models.stem.find import find_stem, wider_stem
 
 SIZE = 64
 
