@@ -137,7 +137,7 @@ class Task(Strict):
     labels: Word
     """The label layer."""
     classes: dict[Word, Comparison] = {}
-    """The classes of the layer's values, such as ``{matrix = "== 0", fibre = "== 1"}``. A value that
+    """The meaning of values, such as ``{matrix = "== 0", fibre = "== 1"}``. A value that
     belongs to none is an error. Empty for a layer of object ids."""
     foreground: Word
     """The class to be segmented; or ``boundary``: the borders between the ids of the layer, by

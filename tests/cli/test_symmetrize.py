@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 1, 1))
     torch.save(net.state_dict(), tmp_path / "net.pt")
-    torch.save(net, tmp_path / "whole.pt")
+    torch.save([net.state_dict()], tmp_path / "list.pt")
     (tmp_path / "cut.pt").write_bytes((tmp_path / "net.pt").read_bytes()[:300])
     return tmp_path
 
@@ -55,7 +55,7 @@ def test_a_dry_run_tells_the_same_and_writes_nothing(folder: Path) -> None:
         (("net.pt", "--init", "uniform-green"), "-o FILE"),
         (("net.pt", "--init", "mirror", "-o", "out.pt", "--dry-run"), "-o FILE"),
         (("none.pt", "--init", "mirror", "-o", "out.pt"), "none.pt cannot be opened"),
-        (("whole.pt", "--init", "mirror", "-o", "out.pt"), "torch.save(model.state_dict(), path)"),
+        (("list.pt", "--init", "mirror", "-o", "out.pt"), "torch.save(model.state_dict(), path)"),
         (("cut.pt", "--init", "mirror", "-o", "out.pt"), "damaged"),
         (("net.pt", "--init", "miror", "-o", "out.pt"), "did you mean 'mirror'"),
         (("net.pt", "--init", "mirror", "-o", "out.pt", "--slices", 4), "odd number"),
