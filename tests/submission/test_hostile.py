@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from submission_edits import CELLS, GROUP, MANIFEST, SHEET, Files
 
 from emsym.errors import UserError
 from emsym.submission.validate import validate
-
-SHEET, MANIFEST, CELLS = "submission.toml", "manifest.json", "cells.csv"
-GROUP = "images/tiny-a--linknet-tu-test_efficientnet.npz"
-Files = dict[str, bytes]
 
 TEXTS = st.sampled_from(
     [

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from emsym.errors import UserError
@@ -16,9 +15,8 @@ from emsym.protocol import Protocol, load_protocol
 from emsym.run.job import Job, jobs
 from emsym.run.store.record import Record
 from emsym.run.store.store import Store
-from emsym.submission.layout import check_name
 from emsym.submission.pack import pack
-from emsym.submission.read import Submission, read_submissions
+from emsym.submission.read import Submission
 from emsym.submission.validate import validate
 
 Make = Callable[[Job], Record]
@@ -57,14 +55,6 @@ def test_what_was_packed_is_what_the_records_say(store: Path, submission: Path) 
         expected = [np.mean(column) for column in record.over_training.images[name]]
         assert looks[looks["score"] == name]["step"].tolist() == [0, 2]
         assert looks[looks["score"] == name]["value"].tolist() == pytest.approx(expected, rel=1e-6)
-
-
-def test_sections_are_asked_for_in_the_order_of_keys(submission: Path) -> None:
-    found = Submission(submission)
-    keys = found.cells["key"].tolist()[::-1][:2]
-    assert found.per_image(keys, "flip_error")["key"].tolist() == [k for k in keys for _ in "abc"]
-    assert found.per_image(["0" * 32], "flip_error").empty
-    assert found.per_image(keys, "no-such-score").dtypes["value"] == np.float64
 
 
 def test_the_same_store_gives_the_same_bytes(
@@ -189,33 +179,6 @@ def test_of_two_versions_of_a_plug_in_the_one_that_is_given_counts(
     shutil.move(tmp_path / "x" / "plugins" / "mine-2.py", tmp_path / "x" / "plugins" / "old.py")
     pack(store, protocol, tmp_path / "x", [tmp_path / "mine-2.py"])
     assert [p.name for p in Submission(tmp_path / "x").plugins()] == ["mine-2.py"], "not twice"
-
-
-@pytest.mark.parametrize("name", ["../x", "a/b", "", "X", ".x", "x" * 41, "x\n", "a b", "<b>"])
-def test_a_name_that_is_no_folders_is_a_sentence(name: str) -> None:
-    with pytest.raises(UserError, match="cannot be called"):
-        check_name(name)
-
-
-def test_all_submissions_are_read_by_name(submission: Path) -> None:
-    (submission.parent / "README.md").write_text("how to submit")
-    (submission.parent / ".other.partial").mkdir()
-    assert [each.name for each in read_submissions(submission.parent)] == ["ours-1"]
-    assert read_submissions(submission.parent / "none") == []
-
-
-def test_a_submission_and_the_store_agree_frame_by_frame(submission: Path) -> None:
-    found = Submission(submission)
-    table = found.cells
-    scores = [name for name in table if name not in FACTS]
-    assert (table[scores].dtypes == np.float64).all()
-    means = found.per_image(table["key"].tolist(), "flip_error").groupby("key")["value"].mean()
-    pd.testing.assert_series_equal(
-        means.sort_index(),
-        table.set_index("key")["flip_error"].sort_index(),
-        check_names=False,
-        rtol=1e-6,
-    )
 
 
 def test_the_manifest_is_plain_json(submission: Path) -> None:
