@@ -1,8 +1,7 @@
-"""The table of encoders: complete, and true of the libraries that are installed."""
+"""The table of encoders is complete, and each that it treats is symmetric once filled."""
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import segmentation_models_pytorch as smp
@@ -11,8 +10,8 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
-from emsym.models.encoder_survey import SLICES, measure_encoder, measure_encoders, write_table
-from emsym.models.encoders import FILE, TIMM, WIDTH, Encoder, encoder_summaries, encoders
+from emsym.models.encoder_survey import SLICES
+from emsym.models.encoders import TIMM, WIDTH, encoder_summaries, encoders
 from emsym.models.inits import INITS
 from emsym.models.stem.fill import fill_stem
 from emsym.models.stem.find import find_stem
@@ -23,104 +22,23 @@ FAMILIES = """
     maxxvit nfnet hrnet vgg dpn xception xception_aligned inception_v3 inception_v4 byobnet ghostnet
     fastvit mix_transformer vision_transformer
     """.split()  # noqa: SIM905
+
+
 NAMED = """
     resnext50_32x4d mobilenet_v2 mobileone_s0 tu-mobilenetv1_100 tu-mobilenetv2_100
     tu-mobilenetv3_small_100 tu-mobilenetv4_conv_small tu-mobileone_s0 tu-resnext50_32x4d
     tu-seresnet50 tu-maxvit_tiny_tf_224 tu-test_resnet tu-test_efficientnet
     """.split()  # noqa: SIM905
-KINDS = """
-    mit_b0 vgg11 tu-test_byobnet tu-crossvit_9_240 tu-naflexvit_base_patch16_gap tu-csatv2
-    tu-vit_tiny_patch16_224
-    """.split()  # noqa: SIM905
-"""One of each kind of row: plain, branches, patches, refused, no decoder; a slow test has all."""
+
+
 SMALL = """
     resnet18 mit_b0 efficientnet-b0 tu-test_resnet tu-test_vit tu-test_nfnet tu-test_mambaout
     tu-resnet10t tu-tresnet_m tu-crossvit_9_240 tu-convnext_atto tu-levit_128s tu-repvgg_a0
     """.split()  # noqa: SIM905
 """Of each kind of stem one; a slow test has all that are not large, and these two."""
+
+
 LARGE = ["tu-naflexvit_base_patch16_gap", "tu-swin_tiny_patch4_window7_224"]
-
-
-def test_it_holds_every_encoder_of_smp_and_every_family_of_timm() -> None:
-    rows = encoders()
-    assert set(smp.encoders.get_encoder_names()) <= set(rows)
-    assert sum(name.startswith(TIMM) for name in rows) >= 60
-    assert set(FAMILIES) <= {row.family for row in rows.values()}
-    assert set(NAMED) <= set(rows)
-
-
-def test_every_encoder_is_treated_or_refused_with_a_reason() -> None:
-    for row in encoders().values():
-        assert bool(row.stem) != bool(row.refused), row.name
-        assert bool(row.slices) == bool(row.stem), row.name
-        assert len(row.inputs) == len(row.stem.split("; ")) * bool(row.stem), row.name
-    assert {row.slices for row in encoders().values() if row.stem} == {SLICES}
-
-
-def test_it_is_written_as_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = list(encoders())
-    assert names == sorted(names)
-    text = FILE.read_text(encoding="utf-8")
-    monkeypatch.setattr("emsym.models.encoder_survey.FILE", tmp_path / "again.csv")
-    write_table(list(encoders().values())[::-1])
-    assert (tmp_path / "again.csv").read_text(encoding="utf-8") == text
-
-
-def test_reading_it_imports_nothing_slow() -> None:
-    code = (
-        "import sys\n"
-        "from emsym.models.encoders import encoder_summaries as table\n"
-        "assert table('resnet34')\n"
-        "print({'torch', 'timm', 'numpy', 'pandas'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
-
-
-def test_lines_fit_a_terminal() -> None:
-    lines = encoder_summaries()
-    assert len(lines) == len(encoders())
-    assert max(len(line) for _, line in lines) <= WIDTH
-    assert max(len(name) for name, _ in lines) + 2 + WIDTH <= 100
-    assert [name for name, _ in encoder_summaries("tu-csat*")] == ["tu-csatv2"]
-    assert "refused: " in encoder_summaries("tu-csatv2")[0][1]
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_a_row_is_what_is_measured(name: str) -> None:
-    assert measure_encoder(name) == encoders()[name]
-
-
-@pytest.mark.slow
-def test_every_row_is_what_is_measured() -> None:
-    rows = encoders()
-    told = [_difference(rows[row.name], row) for row in measure_encoders(rows)]
-    assert not [line for line in told if line]
-
-
-def _difference(told: Encoder, found: Encoder) -> str:
-    fields = [key for key, value in vars(told).items() if value != getattr(found, key)]
-    return "".join(f"{told.name}: {key} is {getattr(found, key)!r}; " for key in fields)
-
-
-@pytest.mark.parametrize(
-    "name", [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
-)
-def test_a_filled_encoder_is_symmetric(name: str) -> None:
-    before, *after = _asymmetries(name)
-    assert before > 1e-5  # else it would tell nothing
-    assert max(after) < 1e-3 * before  # it is rounding, about 1e-15
-
-
-@pytest.mark.slow
-def test_every_encoder_is_symmetric_once_filled() -> None:
-    wrong = {}
-    for row in encoders().values():
-        if row.stem and row.parameters < 25:  # millions; more would take long
-            before, *after = _asymmetries(row.name)
-            if before < 1e-5 or max(after) > 1e-3 * before:  # after is rounding, about 1e-15
-                wrong[row.name] = before, after
-    assert not wrong
 
 
 def _asymmetries(name: str) -> list[float]:
@@ -155,3 +73,59 @@ def _asymmetry(network: nn.Module, slices: int, size: int) -> float:
     stack = torch.randn(1, slices, size, size, dtype=torch.float64, generator=generator)
     one, other = (tree_leaves(network(given))[-1] for given in (stack, stack.flip(1)))
     return float((one - other).abs().max() / one.abs().max())
+
+
+def test_it_holds_every_encoder_of_smp_and_every_family_of_timm() -> None:
+    rows = encoders()
+    assert set(smp.encoders.get_encoder_names()) <= set(rows)
+    assert sum(name.startswith(TIMM) for name in rows) >= 60
+    assert set(FAMILIES) <= {row.family for row in rows.values()}
+    assert set(NAMED) <= set(rows)
+
+
+def test_every_encoder_is_treated_or_refused_with_a_reason() -> None:
+    for row in encoders().values():
+        assert bool(row.stem) != bool(row.refused), row.name
+        assert bool(row.slices) == bool(row.stem), row.name
+        assert len(row.inputs) == len(row.stem.split("; ")) * bool(row.stem), row.name
+    assert {row.slices for row in encoders().values() if row.stem} == {SLICES}
+
+
+def test_reading_it_imports_nothing_slow() -> None:
+    code = (
+        "import sys\n"
+        "from emsym.models.encoders import encoder_summaries as table\n"
+        "assert table('resnet34')\n"
+        "print({'torch', 'timm', 'numpy', 'pandas'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_lines_fit_a_terminal() -> None:
+    lines = encoder_summaries()
+    assert len(lines) == len(encoders())
+    assert max(len(line) for _, line in lines) <= WIDTH
+    assert max(len(name) for name, _ in lines) + 2 + WIDTH <= 100
+    assert [name for name, _ in encoder_summaries("tu-csat*")] == ["tu-csatv2"]
+    assert "refused: " in encoder_summaries("tu-csatv2")[0][1]
+
+
+@pytest.mark.parametrize(
+    "name", [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
+)
+def test_a_filled_encoder_is_symmetric(name: str) -> None:
+    before, *after = _asymmetries(name)
+    assert before > 1e-5  # else it would tell nothing
+    assert max(after) < 1e-3 * before  # it is rounding, about 1e-15
+
+
+@pytest.mark.slow
+def test_every_encoder_is_symmetric_once_filled() -> None:
+    wrong = {}
+    for row in encoders().values():
+        if row.stem and row.parameters < 25:  # millions; more would take long
+            before, *after = _asymmetries(row.name)
+            if before < 1e-5 or max(after) > 1e-3 * before:  # after is rounding, about 1e-15
+                wrong[row.name] = before, after
+    assert not wrong

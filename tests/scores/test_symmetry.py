@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import nn
 
-from emsym import UserError, create_model, symmetrize
+from emsym import UserError, create_model
 from emsym.models.interventions import is_tied
 from emsym.models.stem.profile import stem_profile
 from emsym.scores.symmetry import (
@@ -23,7 +22,10 @@ from emsym.scores.symmetry import (
 
 pytestmark = pytest.mark.numerical
 
+
 SLICES = st.sampled_from([1, 3, 5, 7])
+
+
 VALUES = st.floats(-10, 10, width=32).map(lambda value: value if abs(value) > 1e-6 else 0.0)
 
 
@@ -37,9 +39,6 @@ def attributions(draw, slices=SLICES, values=VALUES):
 def planes(*masses):
     """One image with that much attribution in each slice."""
     return np.array(masses, np.float32).reshape(1, -1, 1, 1) * np.ones((1, 1, 2, 2), np.float32)
-
-
-# --- known answers --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -90,9 +89,6 @@ def test_images_are_scored_apart_and_missing_ones_stay_missing():
         assert np.isnan(column).tolist() == [False, True]
     assert np.isnan(found.share).tolist() == [[False] * 3, [True] * 3]
     assert found.model_asymmetry[0] == symmetry(both[:1], both[:1]).model_asymmetry[0]
-
-
-# --- invariants -----------------------------------------------------------------------------------
 
 
 @given(attribution=attributions())
@@ -152,9 +148,6 @@ def test_model_and_data_asymmetry_add_up(data, attribution):
     np.testing.assert_allclose(back.data_asymmetry, -found.data_asymmetry, atol=1e-12)
 
 
-# --- mirror distance ------------------------------------------------------------------------------
-
-
 def test_known_mirror_distances():
     one = planes(1, 2, 3)
     np.testing.assert_allclose(mirror_distance(one, planes(3, 2, 1)), [0])
@@ -184,9 +177,6 @@ def test_mirror_distance_is_a_distance(data, attribution):
     np.testing.assert_array_equal(same[~np.isnan(same)], 0)
 
 
-# --- flips ----------------------------------------------------------------------------------------
-
-
 def test_known_flip_errors():
     here, there = np.zeros((2, 2, 2), np.float32), np.zeros((2, 2, 2), np.float32)
     here[0], there[0, 0] = 1, 0.5
@@ -198,41 +188,6 @@ def test_known_flip_dice():
     here, there = np.zeros((3, 2, 2), bool), np.zeros((3, 2, 2), bool)
     here[0], there[0, 0], here[1] = True, True, True
     np.testing.assert_allclose(flip_dice(here, there), [2 * 2 / 6, 0, np.nan])
-
-
-# --- the stem -------------------------------------------------------------------------------------
-
-
-def conv(weight):
-    """A network whose first layer has those weights, (F, S, 1, 1)."""
-    first = nn.Conv2d(weight.shape[1], len(weight), 1, bias=False)
-    first.weight = nn.Parameter(weight)
-    return nn.Sequential(first, nn.ReLU(), nn.Conv2d(len(weight), 1, 1))
-
-
-def test_known_stem_profile():
-    weight = torch.tensor([[3.0, 0, 0], [0, 0, 0], [4, 0, 5]])[..., None, None]
-    found = stem_profile(conv(weight))
-    np.testing.assert_allclose(found.share, [0.5, 0, 0.5])  # norms 5, 0, 5
-    np.testing.assert_allclose(
-        found.filters, [[1, 0, 0], [np.nan] * 3, [4 / 9, 0, 5 / 9]], rtol=1e-6
-    )
-    assert found.where == "0 (Conv2d)"
-
-
-@pytest.mark.parametrize("slices", [1, 3, 5])
-def test_stem_profile_is_of_the_slices_that_the_network_reads(slices):
-    network = create_model("unet-tu-test_resnet", "random", slices)
-    found = stem_profile(network)
-    assert found.share.shape == (slices,)
-    assert found.share.sum() == pytest.approx(1)
-    assert found.filters.shape[1] == slices
-
-
-def test_stem_profile_shows_what_a_strategy_did():
-    one_sided = create_model("unet-tu-test_resnet", "random")
-    symmetrize(one_sided, "uniform-green")
-    np.testing.assert_allclose(stem_profile(one_sided).share, 1 / 3, rtol=1e-6)
 
 
 def test_tied_stem_is_as_much_on_either_side_and_stays_tied():

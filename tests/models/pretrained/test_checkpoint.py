@@ -1,217 +1,178 @@
-"""Files of weights are repaired without touching anything else in them."""
+"""Files of weights are read without running what is in them, or refused in one sentence."""
 
-import copy
+import json
+import pickle
+import struct
+import zipfile
 from pathlib import Path
 
 import pytest
-import segmentation_models_pytorch as smp
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
+from weights_files import encoder_state, save
 
 from emsym.errors import UserError
-from emsym.models.architectures import ARCHITECTURES, register_architecture
-from emsym.models.pretrained.checkpoint import read_checkpoint
-from emsym.models.stem.repair_checkpoint import symmetrize_checkpoint
-
-NAME, STEM = "unet-tu-test_resnet", "encoder.model.conv1.0.weight"
+from emsym.models.pretrained.checkpoint import read_state_dict
 
 
-@pytest.fixture(scope="module")
-def weights():
-    torch.manual_seed(0)
-    return smp.create_model("unet", "tu-test_resnet", encoder_weights=None).state_dict()
+class Intruder:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
 
 
-def assert_only_the_stem_differs(before, after, stem=STEM):
-    assert list(before) == list(after)
-    differing = [name for name in before if not torch.equal(before[name], after[name])]
-    assert differing == [stem]
+def header(shape, end):
+    """A .safetensors file of 16 bytes of values that claims others."""
+    text = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(16)
 
 
-@pytest.mark.parametrize("architecture", [None, NAME])
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors"])
-def test_only_the_stem_is_changed(tmp_path, weights, architecture, suffix):
-    source, target = tmp_path / f"net{suffix}", tmp_path / f"out{suffix}"
-    save_file(weights, source) if suffix == ".safetensors" else torch.save(weights, source)
-    content = source.read_bytes()
-    changes = symmetrize_checkpoint(source, "uniform-green", target, architecture)
-    assert source.read_bytes() == content
-    after = read_checkpoint(target).state
-    assert_only_the_stem_differs(weights, {name: after[name] for name in weights})
-    assert torch.equal(after[STEM], weights[STEM][:, 1:2].expand_as(weights[STEM]))
-    assert changes.changes[0].name == STEM
-    assert changes.changes[0].after == pytest.approx([changes.changes[0].before[1]] * 3)
+@pytest.mark.filterwarnings("error")  # a user sees the refusal alone
+@pytest.mark.parametrize("save_as", ["torch", "pickle"])
+def test_code_in_a_file_is_refused_and_never_run(tmp_path, save_as):
+    trace, path = tmp_path / "trace", tmp_path / "w.pt"
+    content = {"weight": Intruder(trace)}
+    if save_as == "torch":
+        torch.save(content, path)
+    else:
+        path.write_bytes(pickle.dumps(content))
+    with pytest.raises(UserError) as caught:
+        read_state_dict(path)
+    assert "weights_only" not in str(caught.value)  # torch's advice to run it is not passed on
+    assert not trace.exists()
+    pickle.loads(pickle.dumps(content))  # it would have been seen
+    assert trace.exists()
 
 
-@pytest.mark.parametrize("architecture", [None, NAME])
-def test_what_else_a_checkpoint_holds_is_kept(tmp_path, weights, architecture):
-    prefixed = {f"model.{name}": value for name, value in weights.items()}
-    content = {"epoch": 3, "state_dict": prefixed, "lr": [1e-3, 1e-4]}
-    torch.save(content, tmp_path / "net.ckpt.pt")
-    symmetrize_checkpoint(tmp_path / "net.ckpt.pt", "mirror", tmp_path / "out.pt", architecture)
-    after = torch.load(tmp_path / "out.pt", weights_only=True)
-    assert (after["epoch"], after["lr"]) == (3, [1e-3, 1e-4])
-    assert_only_the_stem_differs(prefixed, after["state_dict"], f"model.{STEM}")
+def test_pickled_modules_tensors_are_read_and_nothing_else(tmp_path):
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2))
+    torch.save(model, tmp_path / "w.pt")
+    state = read_state_dict(tmp_path / "w.pt")
+    assert list(state) == list(model.state_dict())
+    assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
 
 
-def test_weights_of_more_slices_can_be_mirrored(tmp_path):
-    torch.manual_seed(0)
-    wide = smp.create_model("unet", "tu-test_resnet", encoder_weights=None, in_channels=5)
-    torch.save(wide.state_dict(), tmp_path / "net.pt")
-    symmetrize_checkpoint(tmp_path / "net.pt", "rgb+mirror-tied", tmp_path / "out.pt", NAME)
-    wide.load_state_dict(torch.load(tmp_path / "out.pt", weights_only=True))
-    wide.eval().double()
-    x = torch.rand(1, 5, 32, 32, dtype=torch.float64)
-    with torch.no_grad():
-        torch.testing.assert_close(wide(x), wide(x.flip(1)), rtol=1e-6, atol=1e-9)
-
-
-def test_a_checkpoint_can_be_made_to_read_more_slices(tmp_path, weights):
-    torch.save(weights, tmp_path / "net.pt")
-    for architecture in (None, NAME):
-        target = tmp_path / f"out-{architecture}.pt"
-        symmetrize_checkpoint(tmp_path / "net.pt", "uniform-mean", target, architecture, 5)
-        wide = smp.create_model("unet", "tu-test_resnet", encoder_weights=None, in_channels=5)
-        wide.load_state_dict(torch.load(target, weights_only=True))
-
-
-def test_a_stem_of_two_branches_needs_the_network(tmp_path, monkeypatch):
-    class Two(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.a, self.b = nn.Conv2d(3, 2, 3, padding=1), nn.Conv2d(3, 2, 1)
-
-        def forward(self, x):
-            return self.a(x) + self.b(x)
-
-    torch.save(Two().state_dict(), tmp_path / "net.pt")
-    with pytest.raises(UserError, match=r"2 tensors \(a\.weight, b\.weight\).*--architecture"):
-        symmetrize_checkpoint(tmp_path / "net.pt", "uniform-green", tmp_path / "out.pt")
-    monkeypatch.setattr(ARCHITECTURES, "_entries", dict(ARCHITECTURES._entries))
-    register_architecture("two")(Two)
-    changes = symmetrize_checkpoint(tmp_path / "net.pt", "uniform-red", tmp_path / "out.pt", "two")
-    assert [change.name for change in changes.changes] == ["a.weight", "b.weight"]
-    after = torch.load(tmp_path / "out.pt", weights_only=True)
-    assert all(torch.equal(after[k][:, 0], after[k][:, 2]) for k in ("a.weight", "b.weight"))
-
-
-def test_a_dry_run_writes_nothing(tmp_path, weights):
-    torch.save(weights, tmp_path / "net.pt")
-    changes = symmetrize_checkpoint(tmp_path / "net.pt", "uniform-green", None)
-    assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]
-    assert "encoder.model.conv1.0.weight" in str(changes)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_torchscript_archive_is_refused_with_the_way_out(tmp_path):
+    torch.jit.trace(nn.Conv2d(3, 1, 3), torch.zeros(1, 3, 8, 8)).save(str(tmp_path / "w.pt"))
+    with pytest.raises(UserError, match=r"TorchScript .*torch\.jit\.load\(path\)\.state_dict"):
+        read_state_dict(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("content", "told"),
     [
-        (lambda state: state.pop("decoder.blocks.0.conv1.0.weight"), "1 tensor missing"),
-        (lambda state: state.update({STEM: state[STEM].half()}), "float16"),
-        (lambda state: state.update({STEM: torch.zeros(16, 4, 3, 3)}), "odd number"),
-        (lambda state: state.update({STEM: torch.zeros(16, 3, 7, 7)}), "of another shape"),
-        (lambda state: state.update({STEM: torch.zeros(3)}), "of another shape"),
-        (lambda state: state.update({f"ema.{STEM}": state[STEM]}), "holds 2 networks"),
-        (
-            lambda state: state.update(
-                {STEM.replace("weight", "parametrizations.weight.original"): state.pop(STEM)}
-            ),
-            "mirror_untie",
-        ),
-        (lambda state: state.pop(STEM), f"there is no '{STEM}'"),
+        (torch.zeros(3), "holds a Tensor"),
+        ([torch.zeros(3)], "holds a list"),
+        ({"epoch": 3, "net": {"a": 1}}, "a dictionary of epoch, net"),
+        ({1: torch.zeros(3)}, "a dictionary of 1"),
+        ({"state_dict": {"a": 1}}, "a dictionary of a"),
     ],
-    ids=["missing", "half", "even", "kernel", "flat", "two", "tied", "no-stem"],
 )
-def test_weights_of_another_network_are_refused(tmp_path, weights, spoil, told):
-    state = copy.copy(weights)
-    spoil(state)
-    torch.save(state, tmp_path / "net.pt")
-    with pytest.raises(UserError, match=told) as caught:
-        symmetrize_checkpoint(tmp_path / "net.pt", "rgb", tmp_path / "out.pt", NAME)
+def test_anything_but_named_tensors_is_refused(tmp_path, content, told):
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=f"{told} instead of a state dict.*torch.save") as caught:
+        read_state_dict(tmp_path / "w.pt")
     assert "\n" not in str(caught.value)
-    assert not (tmp_path / "out.pt").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_quantised_networks_state_dict_is_told_as_such(tmp_path):
+    plain = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(4, 4))
+    quantised = torch.ao.quantization.quantize_dynamic(plain, {torch.nn.Linear})
+    torch.save(quantised.state_dict(), tmp_path / "w.pt")
+    with pytest.raises(UserError, match=r"holds 1\..* beside tensors, .*before it was quantised"):
+        read_state_dict(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize(
-    ("init", "output", "told"),
+    ("file", "content"),
     [
-        ("random", "out.pt", "random-stem"),
-        ("uniform-green+zflip-augment", "out.pt", "training"),
-        ("uniform-gren", "out.pt", "did you mean"),
-        ("uniform-green", "net.pt", "exists"),
-        ("uniform-green", "out.onnx", "must end in"),
-        ("uniform-green", "out.safetensors", "weights alone"),
-        ("uniform-green", "net.pt/out.pt", "cannot be written"),
+        ("w.pt", b"not weights " * 50),
+        ("w.pth", b"PK\x03\x04" + b"not weights " * 50),
+        ("w.safetensors", b"not weights " * 50),
+        ("w.safetensors", struct.pack("<Q", 2**62) + b"{}"),
+        ("w.safetensors", header([2**40, 2**40], 16)),
+        ("w.safetensors", header([2**40], 2**42)),
+        ("w.safetensors", header([8], 32)),
     ],
 )
-def test_mistakes_are_told_and_nothing_is_written(tmp_path, weights, init, output, told):
-    torch.save({"state_dict": weights, "epoch": 1}, tmp_path / "net.pt")
-    before = (tmp_path / "net.pt").read_bytes()
-    with pytest.raises(UserError, match=told) as caught:
-        symmetrize_checkpoint(tmp_path / "net.pt", init, tmp_path / output)
-    assert "\n" not in str(caught.value)
-    assert (tmp_path / "net.pt").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]
+def test_file_that_is_none_is_refused(tmp_path, file, content):
+    (tmp_path / file).write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"damaged or cut short.*: save or fetch it again"
+    ) as caught:
+        read_state_dict(tmp_path / file)
+    assert str(caught.value).startswith(str(tmp_path / file))
+    assert len(str(caught.value)) < 400
 
 
-def test_a_safetensors_file_says_that_it_is_torchs(tmp_path, weights):
-    save_file(weights, tmp_path / "net.safetensors", {"author": "me"})
-    out = tmp_path / "out.safetensors"
-    symmetrize_checkpoint(tmp_path / "net.safetensors", "rgb", out)
-    assert b'"format":"pt"' in out.read_bytes()[:200]
-    assert b'"author":"me"' in out.read_bytes()[:200]
-    assert_equal = all(torch.equal(v, weights[k]) for k, v in load_file(out).items())
-    assert assert_equal
+@pytest.mark.parametrize("file", ["w.safetensors", "w.pt", "old.pt"])
+def test_file_that_was_cut_short_is_refused(tmp_path, file):
+    path = tmp_path / file
+    if file == "old.pt":
+        torch.save(encoder_state(), path, _use_new_zipfile_serialization=False)
+    else:
+        save(encoder_state(), path)
+    content = path.read_bytes()
+    for part in (len(content) // 2, len(content) - 1, 100):
+        path.write_bytes(content[:part])
+        with pytest.raises(UserError, match="is damaged or cut short"):
+            read_state_dict(path)
 
 
-@pytest.mark.real
-def test_real_weights_from_the_file_alone(tmp_path, shared: Path):
-    path = shared / "weights/mobilenetv2_100.safetensors"
-    changes = symmetrize_checkpoint(path, "uniform-green", tmp_path / "out.safetensors")
-    assert changes.changes[0].before == pytest.approx([0.850, 1.389, 0.664], abs=1e-3)
-    assert changes.changes[0].after == pytest.approx([1.389] * 3, abs=1e-3)
+def test_compressed_archive_is_not_blown_up(tmp_path):
+    torch.save({"a": torch.zeros(1_000_000)}, tmp_path / "w.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "w.pt") as source,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in source.namelist():
+            bomb.writestr(name, source.read(name))
+    assert (tmp_path / "bomb.pt").stat().st_size < 20_000
+    with pytest.raises(UserError, match="is compressed"):
+        read_state_dict(tmp_path / "bomb.pt")
 
 
-@pytest.mark.parametrize("architecture", [None, NAME])
-def test_no_slices_at_all_are_refused(tmp_path, weights, architecture):
-    torch.save(weights, tmp_path / "net.pt")
-    with pytest.raises(UserError, match="odd number"):
-        symmetrize_checkpoint(tmp_path / "net.pt", "rgb", tmp_path / "o.pt", architecture, 0)
+@pytest.mark.parametrize("file", ["w.pt", "w.pth", "w.safetensors"])
+def test_empty_absent_and_closed_files_are_told_apart(tmp_path, file):
+    path = tmp_path / file
+    with pytest.raises(UserError, match=r"cannot be opened.*No such file"):
+        read_state_dict(path)
+    path.touch()
+    with pytest.raises(UserError, match="is empty"):
+        read_state_dict(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match=r"cannot be opened.*directory"):
+        read_state_dict(path)
 
 
-def test_names_of_a_hostile_file_are_not_printed_raw(tmp_path):
-    torch.save({"\x1b[31mweight\ninjected": torch.ones(2, 3, 1, 1)}, tmp_path / "net.pt")
-    told = str(symmetrize_checkpoint(tmp_path / "net.pt", "rgb", None))
-    assert "\x1b" not in told
-    assert len(told.splitlines()) == 4
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (torch.eye(3).to_sparse(), "is sparse"),
+        (torch.eye(3).to_sparse_csr(), "is sparse"),
+        (torch.zeros(3, device="meta"), "has a shape but no values"),
+        (torch.zeros(1).expand(10**6, 10**6), "claims more values than the file can hold"),
+    ],
+)
+def test_tensor_that_is_not_plain_values_is_named(tmp_path, value, told):
+    torch.save({"a": torch.zeros(2), "b": value}, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=f"The tensor b of .*{told}"):
+        read_state_dict(tmp_path / "w.pt")
 
 
-def test_what_a_state_dict_knows_besides_its_tensors_is_kept(tmp_path, weights):
-    torch.save(weights, tmp_path / "net.pt")
-    symmetrize_checkpoint(tmp_path / "net.pt", "mirror", tmp_path / "out.pt")
-    after = torch.load(tmp_path / "out.pt", weights_only=True)
-    assert type(after) is type(weights)
-    assert after._metadata == weights._metadata
-
-
-def test_a_link_that_lies_in_the_way_is_not_followed(tmp_path, weights):
-    torch.save(weights, tmp_path / "net.pt")
-    (tmp_path / "victim").write_text("mine")
-    (tmp_path / "out.pt.partial").symlink_to(tmp_path / "victim")
-    symmetrize_checkpoint(tmp_path / "net.pt", "mirror", tmp_path / "out.pt")
-    assert (tmp_path / "victim").read_text() == "mine"
-    assert not (tmp_path / "out.pt").is_symlink()
-
-
-def test_a_checkpoint_keeps_its_suffix(tmp_path, weights):
-    torch.save({"state_dict": weights, "epoch": 1}, tmp_path / "net.ckpt")
-    changes = symmetrize_checkpoint(tmp_path / "net.ckpt", "mirror", tmp_path / "out.ckpt")
-    assert changes.symmetric
-    assert torch.load(tmp_path / "out.ckpt", weights_only=True)["epoch"] == 1
-
-
-def test_what_stays_asymmetric_is_told(tmp_path, weights):
-    torch.save(weights, tmp_path / "net.pt")
-    changes = symmetrize_checkpoint(tmp_path / "net.pt", "rgb", None)
-    assert not changes.symmetric
-    assert "still treated differently" in str(changes)
+def test_repacked_archive_is_refused_and_not_read_as_noise(tmp_path):
+    torch.save({"weight": torch.randn(64, 64)}, tmp_path / "w.pt")
+    with (
+        zipfile.ZipFile(tmp_path / "w.pt") as plain,
+        zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in plain.namelist():
+            packed.writestr(name, plain.read(name))
+    with pytest.raises(UserError, match="is compressed"):
+        read_state_dict(tmp_path / "packed.pt")
