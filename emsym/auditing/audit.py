@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from emsym.auditing.caveats import TARGETS, of_data, of_intervals, of_scores
+from emsym.auditing.caveats import TARGETS, data_caveats, interval_caveats, score_caveats
 from emsym.auditing.inputs import AuditInputs, called_with
 from emsym.auditing.intervals import blocks_of, mean_interval, part_intervals
 from emsym.auditing.network import Loaded
@@ -46,7 +46,7 @@ EXAMPLES = 3
 
 @dataclass(frozen=True, repr=False)
 class AuditReport:
-    """What an audit found; `print` tells the verdict and the main numbers."""
+    """The result of an audit; `print` shows the verdict and the main numbers."""
 
     audit: Audit
     """All numbers, as they are written to JSON."""
@@ -66,20 +66,20 @@ class AuditReport:
         return paths
 
     def __str__(self) -> str:
-        found = self.audit
-        headline = found.shown
-        names = [f"share of {name}" for name in slice_names(found.slices)]
+        audit = self.audit
+        headline = audit.shown
+        names = [f"share of {name}" for name in slice_names(audit.slices)]
         rows: list[tuple[str, Interval | None]] = [
             *zip(names, headline.share or repeat(None), strict=False)
         ]
-        for key, interval in (("flip_error", found.flip_error), ("flip_dice", found.flip_dice)):
+        for key, interval in (("flip_error", audit.flip_error), ("flip_dice", audit.flip_dice)):
             rows.append((score_of(key).title, interval))
         table = [(name, *_cells(interval)) for name, interval in rows]
-        if found.dice is not None:
-            table.append((score_of("dice").title, f"{found.dice:.3f}", ""))
+        if audit.dice is not None:
+            table.append((score_of("dice").title, f"{audit.dice:.3f}", ""))
         shown = tabulate(table, headers=["", "value", "95 % interval"], disable_numparse=True)
         about = f"Shares by {headline.attribution}, over the {TARGETS[headline.target]}."
-        return "\n".join([found.verdict, "", shown, "", about, *found.notes])
+        return "\n".join([audit.verdict, "", shown, "", about, *audit.notes])
 
     def __repr__(self) -> str:
         return f"Report({self.audit.finding}: {self.audit.verdict})"
@@ -102,7 +102,7 @@ def audit(inputs: AuditInputs) -> AuditReport:
         loaded, dense, chosen = subject.loaded, subject.dense, subject.chosen
         reads, targets = chosen.slices, subject.targets
         methods = _for_network(methods, inputs, dense.differentiable)
-        notes = [*of_data(chosen), *subject.notes]
+        notes = [*data_caveats(chosen), *subject.notes]
         if SHAPLEY in methods and reads > SHAPLEY_SLICES:
             methods.remove(SHAPLEY)
             notes.append(
@@ -113,9 +113,9 @@ def audit(inputs: AuditInputs) -> AuditReport:
         walk = _Walk(chosen, headline)
         inputs.progress(0, len(chosen))
         try:
-            for part in measure(dense, chosen, targets, methods, inputs.threshold):
-                walk.add(part)
-                inputs.progress(part.part.stop, len(chosen))
+            for group in measure(dense, chosen, targets, methods, inputs.threshold):
+                walk.add(group)
+                inputs.progress(group.part.stop, len(chosen))
         except ArithmeticError as error:
             raise UserError(NOT_FINITE) from error
         stem, stem_note = _stem(loaded, reads)
@@ -127,7 +127,7 @@ def audit(inputs: AuditInputs) -> AuditReport:
         for each in targets
     }
     measured = _measured(columns, rows[headline], reads, chosen.data.available, blocks)
-    notes += of_intervals(chosen.data.sections, blocks, measured.valued)
+    notes += interval_caveats(chosen.data.sections, blocks, measured.valued)
     shapley = _shapley(columns, headline[1], reads, blocks) if SHAPLEY in methods else None
     if SHAPLEY in methods and shapley is None and rows[SHAPLEY, headline[1]].share:
         notes.append(
@@ -153,7 +153,7 @@ def audit(inputs: AuditInputs) -> AuditReport:
         stem=stem,
         stem_note=stem_note,
         advice=advise(finding, measured, loaded, subject.classes, subject.from_probabilities),
-        notes=[*notes, *of_scores(columns, list(rows.values()), counts, inverse)],
+        notes=[*notes, *score_caveats(columns, list(rows.values()), counts, inverse)],
         images={name: _numbers(values) for name, values in columns.items()},
         seconds=round(time.perf_counter() - start, 3),
         environment={**environment(), "device": str(dense.device)},
@@ -196,40 +196,40 @@ def _for_network(methods: list[str], inputs: AuditInputs, differentiable: bool) 
 
 
 class _Walk:
-    """What is kept of each group of sections."""
+    """The numbers, maps and examples that are kept of each group of sections."""
 
     def __init__(self, chosen: Chosen, headline: tuple[str, Target]) -> None:
         self.sections, self.headline = chosen.data.sections, headline
         self.columns: dict[str, list[np.ndarray]] = defaultdict(list)
         self.counts: list[Counts] = []
         self.inverse: list[Counts] = []
-        """As if the labels meant the contrary."""
+        """The counts if the labels meant the contrary."""
         self.examples: list[SectionExample] = []
         self._shown = evenly_spaced(len(chosen), EXAMPLES)
         self._maps: list[tuple[int, np.ndarray]] = []
 
-    def add(self, found: Measurement) -> None:
+    def add(self, group: Measurement) -> None:
         """Keep the numbers of a group, the mean of its maps and whichever of it is an example."""
-        for name, values in found.columns.items():
+        for name, values in group.columns.items():
             self.columns[name].append(values)
-        maps = found.maps[self.headline].numpy(force=True)
-        truth = None if found.truth is None else found.truth.numpy(force=True)
+        maps = group.maps[self.headline].numpy(force=True)
+        truth = None if group.truth is None else group.truth.numpy(force=True)
         if truth is not None:
-            pairs = list(zip(found.predicted, truth, strict=True))
+            pairs = list(zip(group.predicted, truth, strict=True))
             self.counts += [Counts.of(ours, theirs) for ours, theirs in pairs]
             self.inverse += [Counts.of(ours, ~theirs) for ours, theirs in pairs]
-        there = np.isfinite(found.columns["/".join((*self.headline, "slice_share[+0]"))])
+        there = np.isfinite(group.columns["/".join((*self.headline, "slice_share[+0]"))])
         if there.any():
             self._maps.append((int(there.sum()), np.abs(maps[there]).sum(0, dtype=np.float64)))
         for index in range(len(maps)):
-            if found.part.start + index in self._shown:
+            if group.part.start + index in self._shown:
                 self.examples.append(
                     SectionExample(
-                        section=self.sections[found.part.start + index],
-                        stack=found.x[index].numpy(force=True).copy(),
+                        section=self.sections[group.part.start + index],
+                        stack=group.x[index].numpy(force=True).copy(),
                         attribution=maps[index].copy(),
-                        probability=found.probability[index].copy(),
-                        mirrored=found.mirrored[index].copy(),
+                        probability=group.probability[index].copy(),
+                        mirrored=group.mirrored[index].copy(),
                         truth=None if truth is None else truth[index].copy(),
                     )
                 )
@@ -277,7 +277,7 @@ def _network(loaded: Loaded, classes: int, channel: int) -> Network:
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:
-    """As JSON has them: None for NaN."""
+    """Return values as JSON has them: None for NaN."""
     return [float(value) if math.isfinite(value) else None for value in values]
 
 
@@ -320,17 +320,17 @@ def _shapley(
 
 
 def _stem(loaded: Loaded, slices: int) -> tuple[StemResult | None, str]:
-    """The stem profile, or why there is none."""
+    """Return the stem profile, or why there is none."""
     if loaded.kind == "callable":
         return None, "A function shows no weights."
     try:
-        found = stem_profile(loaded.model, slices)
+        profile = stem_profile(loaded.model, slices)
     except UserError as error:
         return None, str(error)
-    filters = [_numbers(row) for row in found.filters]
-    if not np.isfinite(found.share).all():
-        return None, f"The weights that read the stack are all zero: {found.where}."
-    return StemResult(where=found.where, share=found.share.tolist(), filters=filters), ""
+    filters = [_numbers(row) for row in profile.filters]
+    if not np.isfinite(profile.share).all():
+        return None, f"The weights that read the stack are all zero: {profile.where}."
+    return StemResult(where=profile.where, share=profile.share.tolist(), filters=filters), ""
 
 
 # --- in words -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a reader must know of an audit's numbers, a sentence each."""
+"""Caveats: sentences that a reader must know beside the numbers of an audit."""
 
 import numpy as np
 
@@ -18,11 +18,11 @@ TARGETS: dict[Target, str] = {
     "background": "predicted background",
     "all": "whole sections",
 }
-"""What the targets are called in a sentence."""
+"""The names of the targets in a sentence."""
 
 
-def of_data(chosen: Chosen) -> list[str]:
-    """What was looked at, and how it was normalised."""
+def data_caveats(chosen: Chosen) -> list[str]:
+    """Say which part of the volume was looked at, and how it was normalised."""
     data, notes = chosen.data, []
     top, bottom, left, right = data.crop
     if len(chosen) < data.available:
@@ -56,8 +56,8 @@ def of_data(chosen: Chosen) -> list[str]:
     return notes
 
 
-def of_intervals(sections: list[int], blocks: np.ndarray, valued: int) -> list[str]:
-    """What intervals are over.
+def interval_caveats(sections: list[int], blocks: np.ndarray, valued: int) -> list[str]:
+    """Say over which draws the intervals are, and how far they can be trusted.
 
     `blocks` are as of `blocks_of`; `valued` is how many sections have the headline's asymmetry.
     """
@@ -78,13 +78,13 @@ def of_intervals(sections: list[int], blocks: np.ndarray, valued: int) -> list[s
     return notes
 
 
-def of_scores(
+def score_caveats(
     columns: dict[str, np.ndarray],
     rows: list[SymmetryResult],
     counts: Counts | None,
     inverse: Counts | None,
 ) -> list[str]:
-    """Which scores are missing in how many sections, and why; and a Dice that is suspect.
+    """Say which scores are missing in how many sections, and why; and whether Dice is suspect.
 
     `counts` are pooled over sections, `inverse` those of the labels' background, None without
     labels.

@@ -24,7 +24,7 @@ FORMAT = 8
 """The major version of the schema."""
 
 Values = dict[str, Any]
-"""What the graph has made so far, by name."""
+"""The values that the graph has computed so far, by name."""
 
 _TYPES = {
     1: torch.uint8,
@@ -85,7 +85,7 @@ _READERS: dict[str, Callable[[Any, Values], Any]] = {
     "as_layout": lambda value, known: torch.strided,
     "as_device": lambda value, known: known[""].device,  # where the stack is, wherever it was
 }
-"""What the arguments of a node stand for, by their kind."""
+"""Functions that turn an argument of a node into its value, by the argument's kind."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +99,16 @@ class Node:
     several: bool
     """Whether the call gives a sequence, one value for each output."""
     done: list[str]
-    """What no later node reads."""
+    """The values that no later node reads."""
 
     def run(self, known: Values) -> None:
-        """Call it and note what it gives."""
+        """Call the operator and note what it returns."""
         read = [(key, _READERS[kind](value, known)) for key, kind, value in self.inputs]
-        made = self.call(
+        result = self.call(
             *(value for key, value in read if key is None),
             **{key: value for key, value in read if key is not None},
         )
-        for name, value in zip(self.outputs, made if self.several else [made], strict=True):
+        for name, value in zip(self.outputs, result if self.several else [result], strict=True):
             if name is not None:
                 known[name] = value
         for name in self.done:
@@ -150,14 +150,14 @@ class Exported(nn.Module):
         batch = self.shape[0]
         if batch is None or len(x) == batch:
             return self._walk(x)
-        made = []
+        outputs = []
         for part in x.split(batch):
             filled = torch.cat([part, part[-1:].expand(batch - len(part), -1, -1, -1)])
-            given = self._walk(filled)
-            if not isinstance(given, Tensor):
-                return given
-            made.append(given[: len(part)])
-        return torch.cat(made)
+            output = self._walk(filled)
+            if not isinstance(output, Tensor):
+                return output
+            outputs.append(output[: len(part)])
+        return torch.cat(outputs)
 
     def _walk(self, x: Tensor) -> Any:
         own: Values = dict(self.named_parameters(remove_duplicate=False))
@@ -169,13 +169,13 @@ class Exported(nn.Module):
 
 
 def is_exported(path: Path) -> bool:
-    """Whether a file is an archive of `torch.export.save`, of whatever version."""
+    """Return whether a file is an archive of `torch.export.save`, of whatever version."""
     names = {name.rpartition("/")[2] for name in members(path)}
     return "archive_format" in names or "serialized_exported_program.json" in names
 
 
 def members(path: Path) -> list[str]:
-    """What is in a zip archive, by name; nothing where the file is none, or is damaged."""
+    """Return the names of a zip archive's members; none of a damaged file, or of another kind."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
@@ -184,7 +184,7 @@ def members(path: Path) -> list[str]:
 
 
 def read_exported(path: Path) -> Exported:
-    """The program in a file of `torch.export.save`; nothing in it is unpickled or evaluated.
+    """Read the program in a file of `torch.export.save`; nothing in it is unpickled or evaluated.
 
     Numbers of all precisions become float32. Raises `UserError`, naming the file, for what is no
     such program, is of another version of the format, calls anything but operators of PyTorch
@@ -240,7 +240,7 @@ class _Reader:
         return self.archive.read(self.names[name])
 
     def _tensors(self, config: str, folder: str) -> dict[str, Tensor]:
-        found = {}
+        tensors = {}
         for name, meta in json.loads(self._bytes(config))["config"].items():
             if meta["use_pickle"] or meta["tensor_meta"] is None:
                 raise self._refused(
@@ -248,18 +248,20 @@ class _Reader:
                     "it runs code",
                     "export the network again with plain tensors alone",
                 )
-            data, told = self._bytes(folder + meta["path_name"]), meta["tensor_meta"]
-            size, stride = ([side["as_int"] for side in told[key]] for key in ("sizes", "strides"))
-            kind = _TYPES[told["dtype"]]
+            data, layout = self._bytes(folder + meta["path_name"]), meta["tensor_meta"]
+            size, stride = (
+                [side["as_int"] for side in layout[key]] for key in ("sizes", "strides")
+            )
+            kind = _TYPES[layout["dtype"]]
             if not data and not math.prod(size):
-                found[name] = torch.zeros(size, dtype=kind)
+                tensors[name] = torch.zeros(size, dtype=kind)
                 continue
             flat = torch.frombuffer(bytearray(data), dtype=kind) if data else torch.zeros(0)
             if math.prod(size) > flat.numel():
                 raise self._refused(f"claims more values of {first_names([name])} than it holds")
-            tensor = flat.as_strided(size, stride, told["storage_offset"]["as_int"])
-            found[name] = tensor.to(_single(kind))
-        return found
+            tensor = flat.as_strided(size, stride, layout["storage_offset"]["as_int"])
+            tensors[name] = tensor.to(_single(kind))
+        return tensors
 
     def _inputs(
         self, specs: list[dict], stored: dict[str, Tensor]
@@ -295,9 +297,9 @@ class _Reader:
 
     def _nodes(self, given: list[dict], output: str) -> list[Node]:
         nodes, later = [], {output}
-        for told in reversed(given):
+        for description in reversed(given):
             inputs = []
-            for each in told["inputs"]:
+            for each in description["inputs"]:
                 [(kind, value)] = each["arg"].items()
                 if kind not in _READERS:
                     raise self._refused(
@@ -311,8 +313,8 @@ class _Reader:
                         "call model.eval() before torch.export.export",
                     )
             read = set(_names([value for _, _, value in inputs]))
-            outputs, several = _outputs(told["outputs"])
-            call = self._operator(told["target"])
+            outputs, several = _outputs(description["outputs"])
+            call = self._operator(description["target"])
             nodes.append(Node(call, inputs, outputs, several, sorted(read - later)))
             later |= read
         return nodes[::-1]
@@ -322,12 +324,12 @@ class _Reader:
             return _SCALARS[target]
         parts = target.split(".")
         if parts[:3] == ["torch", "ops", "aten"] and len(parts) == 5:
-            found = getattr(getattr(torch.ops.aten, parts[3], None), parts[4], None)
+            overload = getattr(getattr(torch.ops.aten, parts[3], None), parts[4], None)
             # two operators of PyTorch itself read and write files
-            if isinstance(found, torch._ops.OpOverload) and not any(
-                "filename" in argument.name for argument in found._schema.arguments
+            if isinstance(overload, torch._ops.OpOverload) and not any(
+                "filename" in argument.name for argument in overload._schema.arguments
             ):
-                return found
+                return overload
         raise self._refused(
             f"calls {first_names([target])}, and only PyTorch's own operators on tensors are run",
             "export a network without custom operators and control flow",

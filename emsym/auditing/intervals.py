@@ -21,7 +21,7 @@ LEVEL = 0.95
 
 
 def blocks_of(sections: np.ndarray, slices: int) -> np.ndarray:
-    """Which block of S slices each of (N,) sections is in, by number; (N,) int.
+    """Number the blocks of S slices, and return the one that each of (N,) sections is in; (N,) int.
 
     >>> blocks_of(np.array([4, 5, 6, 7, 20]), 3).tolist()
     [0, 0, 0, 1, 5]
@@ -32,7 +32,7 @@ def blocks_of(sections: np.ndarray, slices: int) -> np.ndarray:
 def mean_interval(
     values: np.ndarray, blocks: np.ndarray, within: tuple[float, float]
 ) -> Interval | None:
-    """The mean of (N,) values and its interval, cut to the least and greatest that can be.
+    """Return the mean of (N,) values and its interval, cut to the least and greatest that can be.
 
     `blocks` are as of `blocks_of`. NaN is left out. None where nothing is left; no bounds for a
     single block.
@@ -50,7 +50,7 @@ def mean_interval(
 
 
 def part_intervals(parts: np.ndarray, blocks: np.ndarray) -> list[Interval] | None:
-    """Of (N, S) values, each column's sum as a part of the rows' |sums|, with its interval.
+    """Return each column's sum of (N, S) values as a part of the rows' |sums|, with its interval.
 
     So parts keep their signs: they add up to 1 where every row's sum is above 0, and to −1 where
     every one is below. `blocks` are as of `blocks_of`. Rows with NaN are left out. None where
@@ -70,18 +70,18 @@ def part_intervals(parts: np.ndarray, blocks: np.ndarray) -> list[Interval] | No
     if mean is None or _may_be_0(mean):
         return None
     total = np.abs(whole).sum()
-    made = known.sum(0) / total
-    apart = (known - made * np.abs(whole)[:, None]) / total
+    ratios = known.sum(0) / total
+    apart = (known - ratios * np.abs(whole)[:, None]) / total
     return [
         _interval(float(value), each, blocks, bounds)
-        for value, each in zip(made, apart.T, strict=True)
+        for value, each in zip(ratios, apart.T, strict=True)
     ]
 
 
-def _may_be_0(found: Interval) -> bool:
-    if found.low is None or found.high is None:
-        return found.value == 0
-    return found.low <= 0 <= found.high
+def _may_be_0(mean: Interval) -> bool:
+    if mean.low is None or mean.high is None:
+        return mean.value == 0
+    return mean.low <= 0 <= mean.high
 
 
 def _interval(

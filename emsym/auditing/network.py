@@ -171,25 +171,25 @@ def _registered(name: str, architecture: str | None) -> Loaded:
     if architecture not in (None, name):
         raise UserError(f"'{name}' is a whole network: leave --architecture out.")
     try:
-        made: Any = entry.value()
+        network: Any = entry.value()
     except UserError:
         raise
     except Exception as error:  # whatever a stranger's factory raises
         raise UserError(
             f"The factory of '{name}' fails ({type(error).__name__}: {first_line(error)})."
         ) from error
-    if isinstance(made, nn.Module):
-        return Loaded(_full(made), name, "module", architecture=name)
-    if not callable(made):
+    if isinstance(network, nn.Module):
+        return Loaded(_full(network), name, "module", architecture=name)
+    if not callable(network):
         raise UserError(
-            f"The factory of '{name}' gives a {type(made).__name__} instead of a torch.nn.Module "
-            "or a function of stacks."
+            f"The factory of '{name}' gives a {type(network).__name__} instead of a "
+            "torch.nn.Module or a function of stacks."
         )
-    return Loaded(Called(made), name, "callable", architecture=name)
+    return Loaded(Called(network), name, "callable", architecture=name)
 
 
 def _full(model: nn.Module) -> nn.Module:
-    """The network, or a copy of it in float32 where it has numbers of another precision."""
+    """Return the network, or a copy of it in float32 where it has numbers of another precision."""
     tensors = (*model.parameters(), *model.buffers())
     if all(each.dtype == torch.float32 for each in tensors if each.is_floating_point()):
         return model
@@ -242,24 +242,24 @@ def _built(
         ) from error
     if not isinstance(model, nn.Module):
         raise UserError(f"'{architecture}' is a whole network: audit it by its name, not {path}.")
-    given = {_TIED.sub(r".\1", f".{name}")[1:]: _single(value) for name, value in state.items()}
-    tied = {name for name in given if name not in state}
-    prefix = _prefix(given, model, path, architecture)
-    given = {name[len(prefix) :]: v for name, v in given.items() if name.startswith(prefix)}
+    weights = {_TIED.sub(r".\1", f".{name}")[1:]: _single(value) for name, value in state.items()}
+    tied = {name for name in weights if name not in state}
+    prefix = _prefix(weights, model, path, architecture)
+    weights = {name[len(prefix) :]: v for name, v in weights.items() if name.startswith(prefix)}
     tied = {name.removeprefix(prefix) for name in tied}
-    if isinstance(factory, SmpFactory) and (classes := _classes(model, given)) != 1:
+    if isinstance(factory, SmpFactory) and (classes := _classes(model, weights)) != 1:
         model = factory(classes)
     stem = _stem_of(model)
     if stem is not None:
-        stem = _widened(model, stem, given, path)
+        stem = _with_slices_of(model, stem, weights, path)
         for name, tie in mirror_parametrisations(stem).items():
             if name in tied:
-                given[name] = tie(given[name])
+                weights[name] = tie(weights[name])
                 tied.remove(name)
-    fit = match_tensors(model.state_dict(), given, given.keys() - model.state_dict().keys())
+    fit = match_tensors(model.state_dict(), weights, weights.keys() - model.state_dict().keys())
     if fit.mismatches or tied:
-        told = fit.mismatch_text() or f"{first_names(sorted(tied))} parametrised"
-        raise UserError(f"{path} does not hold the weights of {architecture}: {told}.")
+        differences = fit.mismatch_text() or f"{first_names(sorted(tied))} parametrised"
+        raise UserError(f"{path} does not hold the weights of {architecture}: {differences}.")
     model.load_state_dict(fit.values)
     return model.eval(), None if stem is None else stem.slices
 
@@ -269,25 +269,25 @@ def _single(value: Tensor) -> Tensor:
 
 
 def _prefix(given: Mapping[str, Tensor], model: nn.Module, path: Path, architecture: str) -> str:
-    """What stands before the network's own names in a file, such as ``module.``."""
+    """Return the prefix of the network's own names in a file, such as ``module.``."""
     first = next(iter(model.state_dict()))
-    found = [
+    prefixes = [
         f".{key}".removesuffix(f".{first}") for key in given if f".{key}".endswith(f".{first}")
     ]
-    if not found:
+    if not prefixes:
         raise UserError(
             f"{path} does not hold the weights of {architecture}: there is no '{first}'."
         )
-    if len(found) > 1:
+    if len(prefixes) > 1:
         raise UserError(
-            f"{path} holds {len(found)} networks, under {first_names(p[1:] for p in found)}: save "
-            "the state dict of one alone."
+            f"{path} holds {len(prefixes)} networks, under {first_names(p[1:] for p in prefixes)}: "
+            "save the state dict of one alone."
         )
-    return f"{found[0][1:]}." if found[0] else ""
+    return f"{prefixes[0][1:]}." if prefixes[0] else ""
 
 
 def _classes(model: nn.Module, given: Mapping[str, Tensor]) -> int:
-    """How many classes the head of a file's weights gives: as many as its last bias has values."""
+    """Return how many classes a file's weights give: as many as the head's last bias has values."""
     biases = [name for name, own in model.state_dict().items() if own.ndim == 1]
     last = next((name for name in reversed(biases) if name.startswith(_HEAD)), None)
     return len(given[last]) if last and last in given and given[last].ndim == 1 else 1
@@ -300,8 +300,8 @@ def _stem_of(model: nn.Module) -> Stem | None:
         return None
 
 
-def _widened(model: nn.Module, stem: Stem, given: Mapping[str, Tensor], path: Path) -> Stem:
-    """Make the network read as many slices as the weights do; its stem then."""
+def _with_slices_of(model: nn.Module, stem: Stem, given: Mapping[str, Tensor], path: Path) -> Stem:
+    """Make the network read as many slices as the weights do, and return its stem."""
     read = stem.reads[0]
     own = stem_tensors(model, stem)[read.path]
     weight = given.get(read.path)
@@ -320,9 +320,9 @@ def _widened(model: nn.Module, stem: Stem, given: Mapping[str, Tensor], path: Pa
 
 
 def slices_of(loaded: Loaded) -> int:
-    """How many slices a network reads, found out where nobody says.
+    """Return how many slices a network reads, found out where nobody says.
 
-    By following a stack through it, or else by trying 3, 5, 7, 9 and 1.
+    A stack is followed through it, or else 3, 5, 7, 9 and 1 slices are tried.
     Raises `UserError` where it runs with none of them.
     """
     if loaded.slices is not None:
@@ -330,24 +330,24 @@ def slices_of(loaded: Loaded) -> int:
     try:
         return find_stem(loaded.model).slices
     except UserError as error:
-        device, told = DenseLogits(loaded.model).device, ""
+        device, reason = DenseLogits(loaded.model).device, ""
         for count in CHANNELS:
             try:
                 with torch.no_grad():
                     loaded.model(torch.zeros(1, count, 64, 64, device=device))
             except Exception as failure:  # whatever a stranger's network raises
-                told = told or f"{type(failure).__name__} with {count}: {first_line(failure)}"
+                reason = reason or f"{type(failure).__name__} with {count}: {first_line(failure)}"
                 continue
             return count
         raise UserError(
             f"The network runs on no stack of {', '.join(map(str, CHANNELS))} slices of 64 × 64 "
-            f"pixels ({told}): say how many it reads with --slices."
+            f"pixels ({reason}): say how many it reads with --slices."
         ) from error
 
 
 @contextmanager
 def at_rest(model: nn.Module) -> Iterator[None]:
-    """The network in eval mode and its parameters frozen; afterwards as it was."""
+    """Keep the network in eval mode and its parameters frozen; afterwards it is as it was."""
     # TorchScript that was frozen has no mode
     modes = {module: module.training for module in model.modules() if hasattr(module, "training")}
     asked = {parameter: parameter.requires_grad for parameter in model.parameters()}
@@ -364,7 +364,7 @@ def at_rest(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(requires_grad)
 
 
-def ask(dense: DenseLogits, x: Tensor) -> Tensor:
+def checked_output(dense: DenseLogits, x: Tensor) -> Tensor:
     """Return the network's answer to one stack (1, S, H, W), one map per class, (1, C, H, W).
 
     Whether the network is differentiable is noted in `dense`. Raises `UserError` where it does not
@@ -373,7 +373,7 @@ def ask(dense: DenseLogits, x: Tensor) -> Tensor:
     slices, height, width = x.shape[1:]
     try:
         with torch.enable_grad():
-            given = dense.outputs(x.detach().requires_grad_())
+            output = dense.outputs(x.detach().requires_grad_())
         with torch.no_grad():  # beside another, as far as passes may be of two
             beside = (
                 x if dense.at_once(height * width) == 1 else torch.cat([x, x.new_zeros(x.shape)])
@@ -387,16 +387,16 @@ def ask(dense: DenseLogits, x: Tensor) -> Tensor:
             f"({type(error).__name__}: {first_line(error)}): is --slices right, and are the "
             "sections as large as it needs?"
         ) from error
-    if not given.is_floating_point():
+    if not output.is_floating_point():
         raise UserError(
-            f"The network gives whole numbers ({str(given.dtype).removeprefix('torch.')}) instead "
+            f"The network gives whole numbers ({str(output.dtype).removeprefix('torch.')}) instead "
             "of logits: leave the argmax or the threshold at its end out."
         )
-    dense.differentiable = given.requires_grad
-    given = given.detach()
-    if given.isfinite().all() and (given - again).abs().max() > _SAME * given.abs().max():
+    dense.differentiable = output.requires_grad
+    output = output.detach()
+    if output.isfinite().all() and (output - again).abs().max() > _SAME * output.abs().max():
         raise UserError(
             "The network answers the same stack differently each time: put it into eval mode, and "
             "leave dropout out."
         )
-    return given
+    return output

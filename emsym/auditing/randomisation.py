@@ -10,7 +10,7 @@ import torch
 from tabulate import tabulate
 from torch import Tensor
 
-from emsym.auditing.caveats import TARGETS, of_data
+from emsym.auditing.caveats import TARGETS, data_caveats
 from emsym.auditing.inputs import SanityInputs, called_with
 from emsym.auditing.subject import NOT_FINITE, Subject, prepare
 from emsym.errors import UserError
@@ -34,7 +34,7 @@ _MEANING = (
 
 @dataclass(frozen=True)
 class SanityReport:
-    """What a sanity check found; `print` tells it as a table."""
+    """The result of a sanity check; `print` shows it as a table."""
 
     result: Sanity
     network: str
@@ -132,7 +132,7 @@ def sanity(inputs: SanityInputs) -> SanityReport:
         result = randomisation(dense, x[there], mask[there], names, progress=inputs.progress)
     if not result.rows:
         raise UserError(f"No method is left: {' '.join(result.refused.values())}")
-    notes = [*of_data(chosen), *subject.notes]
+    notes = [*data_caveats(chosen), *subject.notes]
     if empty := int((~there).sum()):
         notes.append(
             f"The {TARGETS[target]} is empty in {empty} of {len(chosen)} sections, which were left "
@@ -142,7 +142,7 @@ def sanity(inputs: SanityInputs) -> SanityReport:
 
 
 def _registered() -> list[str]:
-    """All methods; a warning tells of a package's that cannot be imported."""
+    """Return all methods; a warning tells of a package's that cannot be imported."""
     for name in ATTRIBUTIONS.names():
         with suppress(UserError):
             ATTRIBUTIONS.get(name)
@@ -150,7 +150,7 @@ def _registered() -> list[str]:
 
 
 def _explained(subject: Subject, threshold: float) -> tuple[Tensor, Tensor]:
-    """All stacks, (N, S, H, W), and the pixels that are explained, (N, H, W) bool."""
+    """Return all stacks, (N, S, H, W), and the pixels that are explained, (N, H, W) bool."""
     dense: DenseLogits = subject.dense
     x, truth = subject.chosen[:]
     x = x.to(dense.device)

@@ -1,4 +1,4 @@
-"""What an audit found: everything of its JSON, and the pictures that its report shows beside."""
+"""The result of an audit: everything of its JSON, and the pictures that its report shows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ class SymmetryResult(Strict):
     """A registered method, or ``slice-shapley``."""
     target: Target
     share: list[Interval] | None
-    """Of each slice, first to last."""
+    """The share of each slice, first to last."""
     ratio: Interval | None
     """(1 − m) / (1 + m) of the model asymmetry m: how many times as much the slices before the
     centre count as those after it, whatever the image holds. 1 for a symmetric network. None where
@@ -53,13 +53,13 @@ class StemResult(Strict):
 
     where: str
     share: list[float]
-    """Of all filters together, first slice to last."""
+    """The share of each slice in all filters together, first to last."""
     filters: list[list[float | None]]
     """The same of each filter; None for one of zeros."""
 
 
 class Network(Strict):
-    """What was audited."""
+    """The network that was audited."""
 
     name: str
     kind: Kind
@@ -69,11 +69,11 @@ class Network(Strict):
     parameters: int | None
     classes: int
     channel: int
-    """Which of the classes was looked at, from 0."""
+    """The class that was looked at, counted from 0."""
 
 
 class DataResult(Strict):
-    """What it was audited on."""
+    """The volume that it was audited on, and the sections of it."""
 
     name: str
     source: str
@@ -81,7 +81,7 @@ class DataResult(Strict):
     """The whole volume, (Z, Y, X)."""
     mean: float
     sd: float
-    """What grey levels were normalised with."""
+    """Grey levels were normalised with this mean and standard deviation."""
     normalised_by: str
     """Where these come from, in words."""
     labels: bool
@@ -94,7 +94,7 @@ class DataResult(Strict):
 
 
 class Advice(Strict):
-    """What to do about it."""
+    """A piece of advice."""
 
     text: str
     command: str | None = None
@@ -119,7 +119,7 @@ class Audit(Strict):
     """Pooled over the audited sections; None without labels."""
     iou: float | None
     symmetry: list[SymmetryResult]
-    """Of each attribution method and target; slice-shapley among them."""
+    """The scores of each attribution method and target; slice-shapley among them."""
     shapley: list[Interval] | None
     """The Shapley value of each slice as a part of |T(x) − T(0)|, for the headline's target: below
     0, a slice lowers the logits. None where no section has one, or the mean of T(x) − T(0) cannot
@@ -129,7 +129,7 @@ class Audit(Strict):
     """Why there is no stem profile, or nothing."""
     advice: list[Advice]
     notes: list[str]
-    """What a reader must know of the numbers: sections left out, values missing and why."""
+    """Sentences that a reader must know: sections left out, values missing and why."""
     images: dict[str, list[float | None]]
     """Every score of every section."""
     seconds: float
@@ -160,7 +160,7 @@ class SectionExample:
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the report shows and the JSON does not hold."""
+    """The arrays that the report shows and the JSON does not hold."""
 
     examples: list[SectionExample]
     mean_map: np.ndarray
@@ -168,7 +168,7 @@ class Pictures:
 
 
 def check_free(path: Path) -> list[Path]:
-    """The files that a report at `path` is written to. Raises `UserError` where one exists."""
+    """Return the files of a report at `path`. Raises `UserError` where one of them exists."""
     if path.suffix != ".html":
         raise UserError(f"The report is a page: let {path} end in .html.")
     paths = [path, path.with_suffix(".json")]

@@ -17,7 +17,7 @@ from emsym.auditing.adapters import (
     look_scaled,
 )
 from emsym.auditing.inputs import NetworkOnVolume
-from emsym.auditing.network import Loaded, ask, at_rest, load_network, slices_of
+from emsym.auditing.network import Loaded, at_rest, checked_output, load_network, slices_of
 from emsym.auditing.volume import Chosen, choose_sections
 from emsym.errors import UserError
 from emsym.models.stem.find import check_slices
@@ -96,7 +96,7 @@ def _dense(
         notes.append("The network was shown the slices from the last to the first.")
     picked = PickedOutput(model, inputs.output_key, inputs.upsample)
     dense = DenseLogits(picked)
-    answer = ask(dense, chosen[:1][0].to(dense.device))
+    answer = checked_output(dense, chosen[:1][0].to(dense.device))
     model, classes = picked if picked.is_needed else model, answer.shape[1]
     if picked.taken:
         notes.append(f"Of the network's outputs '{picked.taken}' was looked at.")

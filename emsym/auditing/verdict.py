@@ -1,4 +1,4 @@
-"""What the numbers of an audit mean: the finding, one sentence, and what to do about it."""
+"""The verdict of an audit: the finding, one sentence, and advice."""
 
 import shlex
 from dataclasses import dataclass
@@ -18,12 +18,13 @@ FLIP_ERROR = 0.05
 called symmetric, however alike the sides count."""
 
 ROUNDING = 1e-4
-"""Of asymmetries and probabilities: networks that are symmetric by construction stay far below."""
+"""The largest asymmetry, or change of a probability, that may be rounding: networks that are
+symmetric by construction stay far below."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What a verdict is made of."""
+    """The numbers that a verdict is made of."""
 
     slices: int
     sections: int
@@ -40,54 +41,54 @@ class Measured:
 
     @property
     def alike(self) -> bool:
-        """Whether the whole interval of the asymmetry says that both sides count alike."""
-        found, most = self.headline.model_asymmetry, (TOLERANCE - 1) / (TOLERANCE + 1)
+        """Return whether the whole interval of the asymmetry says that both sides count alike."""
+        asymmetry, most = self.headline.model_asymmetry, (TOLERANCE - 1) / (TOLERANCE + 1)
         return (
-            found is not None
-            and found.low is not None
-            and found.high is not None
-            and -most <= found.low
-            and found.high <= most
+            asymmetry is not None
+            and asymmetry.low is not None
+            and asymmetry.high is not None
+            and -most <= asymmetry.low
+            and asymmetry.high <= most
         )
 
     @property
     def more_would_tell(self) -> bool:
-        """Whether there are more sections, which could narrow the interval of the asymmetry."""
+        """Return whether more sections could narrow the interval of the asymmetry."""
         asymmetry = self.headline.model_asymmetry is not None
         return asymmetry and not self.alike and self.sections < self.available
 
 
-def judge(found: Measured) -> tuple[Finding, str]:
-    """The finding and its sentence."""
-    before, after = sides(found.slices)
-    share, asymmetry = found.headline.share, found.headline.model_asymmetry
-    if found.slices == 1:
+def judge(measured: Measured) -> tuple[Finding, str]:
+    """Return the finding and its sentence."""
+    before, after = sides(measured.slices)
+    share, asymmetry = measured.headline.share, measured.headline.model_asymmetry
+    if measured.slices == 1:
         return "unmeasurable", "The network reads one slice, so there are no sides to compare."
     if share is None:
-        return "unmeasurable", f"Nothing can be said: {_why(found)}."
-    moved = _moved(found.flip_error)
+        return "unmeasurable", f"Nothing can be said: {_why(measured)}."
+    moved = _moved(measured.flip_error)
     if asymmetry is None:
-        if found.exact:
-            said = f"Only the central slice counts: {before} and {after} do not at all."
-            return "symmetric", said
+        if measured.exact:
+            sentence = f"Only the central slice counts: {before} and {after} do not at all."
+            return "symmetric", sentence
         return "unclear", f"Over the target only the central slice counts, but {moved}."
-    if found.exact:
+    if measured.exact:
         return "symmetric", f"{_capital(before)} and {after} count exactly alike, but for rounding."
-    compared = _compared(asymmetry, before, after, found.valued)
-    said = _capital(compared)
+    compared = _compared(asymmetry, before, after, measured.valued)
+    sentence = _capital(compared)
     if asymmetry.low is None or asymmetry.high is None:
-        one = "a single section gives" if found.valued == 1 else "sections that overlap give"
-        return "unclear", f"{said}, but {one} no interval."
-    if found.alike:
-        if found.flip_error is not None and found.flip_error.value > FLIP_ERROR:
+        one = "a single section gives" if measured.valued == 1 else "sections that overlap give"
+        return "unclear", f"{sentence}, but {one} no interval."
+    if measured.alike:
+        if measured.flip_error is not None and measured.flip_error.value > FLIP_ERROR:
             return "unclear", (
                 f"{_capital(before)} and {after} count alike, but not for the same: {moved}."
             )
         return "symmetric", f"{_capital(before)} and {after} count alike: {compared}."
     if asymmetry.low > 0 or asymmetry.high < 0:
-        return "biased", f"{said}."
-    way = "more sections would tell" if found.more_would_tell else "this volume does not tell"
-    return "unclear", f"{said}, which includes 1: {way}."
+        return "biased", f"{sentence}."
+    way = "more sections would tell" if measured.more_would_tell else "this volume does not tell"
+    return "unclear", f"{sentence}, which includes 1: {way}."
 
 
 def ratio(asymmetry: Interval | None) -> Interval | None:
@@ -134,22 +135,22 @@ def _compared(asymmetry: Interval, before: str, after: str, sections: int) -> st
     decimals = 2 if least < 1.2 or narrow else 1 if least < 20 else 0
     if times.high is not None and f"{least:.{decimals}f}" == f"{times.high:.{decimals}f}":
         decimals += 1  # lest an interval seem to have no width
-    said = f"{more} {verb} {times.value:.{decimals}f} × as much as {less}"
+    sentence = f"{more} {verb} {times.value:.{decimals}f} × as much as {less}"
     if asymmetry.low is None:
-        return said
+        return sentence
     upper = " and more" if times.high is None else f"–{times.high:.{decimals}f}"
     few = f", from {sections} sections" if sections < FEW else ""
-    return f"{said} (95 % interval {least:.{decimals}f}{upper}{few})"
+    return f"{sentence} (95 % interval {least:.{decimals}f}{upper}{few})"
 
 
 def _capital(text: str) -> str:
     return text if text.startswith("z") else text[0].upper() + text[1:]
 
 
-def _why(found: Measured) -> str:
-    """Why no section has a value."""
-    target = found.headline.target
-    if found.empty < found.sections:
+def _why(measured: Measured) -> str:
+    """Say why no section has a value."""
+    target = measured.headline.target
+    if measured.empty < measured.sections:
         return "the attribution is zero everywhere or not finite in every section"
     if target == "true-foreground":
         return "the labels have no foreground in any section"
@@ -161,34 +162,34 @@ def _why(found: Measured) -> str:
 
 
 def advise(
-    finding: Finding, found: Measured, loaded: Loaded, classes: int, probabilities: bool
+    finding: Finding, measured: Measured, loaded: Loaded, classes: int, probabilities: bool
 ) -> list[Advice]:
-    """What to do about a finding, the easiest first.
+    """Advise on a finding, the easiest first.
 
     `probabilities` is whether the network gives these instead of logits.
     """
-    if found.slices == 1:
+    if measured.slices == 1:
         return []
     if finding == "symmetric":
         return [Advice(text="Both sides count alike: nothing needs to be done.")]
     if finding == "unmeasurable":
         way = (
             "Choose sections that hold some, give labels with --labels, or lower --threshold."
-            if found.empty == found.sections
+            if measured.empty == measured.sections
             else "Check that these are the weights of a trained network, and that the volume is "
             "normalised as in training (--mean and --sd)."
         )
         return [Advice(text=way)]
-    made = []
-    if finding == "unclear" and found.more_would_tell:
-        made.append(
+    advice = []
+    if finding == "unclear" and measured.more_would_tell:
+        advice.append(
             Advice(
-                text=f"Look at more sections: {found.sections} of {found.available} were audited. "
-                "The interval narrows with their number: "
-                f"--sections {found.available} takes them all."
+                text=f"Look at more sections: {measured.sections} of {measured.available} were "
+                "audited. The interval narrows with their number: "
+                f"--sections {measured.available} takes them all."
             )
         )
-    return [*made, *_repairs(found.slices, loaded, classes, probabilities)]
+    return [*advice, *_repairs(measured.slices, loaded, classes, probabilities)]
 
 
 def _repairs(slices: int, loaded: Loaded, classes: int, probabilities: bool) -> list[Advice]:

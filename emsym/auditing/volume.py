@@ -57,7 +57,7 @@ class Chosen:
         return self.scale(grey), torch.from_numpy(truth)
 
     def marking(self, classes: int, channel: int) -> "Chosen":
-        """Its sections, with the foreground of one of the classes of a network.
+        """Return its sections, with the foreground of one of the classes of a network.
 
         Labels of more than two values, beside more than two classes, are taken for the numbers of
         the classes, so that `channel` is foreground; of others whatever is not 0.
@@ -68,7 +68,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class _Source:
-    """What a user means by a volume."""
+    """The volume that a user means, of which nothing is read yet."""
 
     name: str
     source: str
@@ -78,7 +78,7 @@ class _Source:
     within: tuple[int, int]
     """The sections that may be looked at."""
     train: tuple[int, int] | None
-    """Those that the normalisation is of, where a card tells."""
+    """The sections that grey levels are normalised by, where a card says."""
 
 
 def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int]) -> Chosen:
@@ -219,7 +219,7 @@ def _middle(shape: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int, in
 def _read(
     layer: LazyArray, needed: list[int], crop: tuple[int, int, int, int]
 ) -> tuple[dict[int, np.ndarray], Normalisation]:
-    """The middle of sections, by their number, and the mean and sd of the whole ones."""
+    """Read the middle of sections, by their number, and the mean and sd of the whole ones."""
     top, bottom, left, right = crop
     kept = layer.dtype if layer.dtype in (np.uint8, np.uint16) else np.dtype(np.float32)
     middle = np.empty((len(needed), bottom - top, right - left), kept)
@@ -270,7 +270,7 @@ def _runs(numbers: list[int]) -> list[tuple[int, int]]:
 
 
 def _training(layer: LazyArray, start: int, stop: int) -> Normalisation:
-    """The training split's, the very numbers that a cell of the benchmark is trained with."""
+    """Return the training split's numbers, the very ones that a cell of the benchmark uses."""
     kept: Any = layer.dtype if layer.dtype in (np.uint8, np.uint16) else np.float32
     image = np.empty((stop - start, *layer.shape[1:]), kept)
     layer.read_into(image, start)
@@ -280,9 +280,9 @@ def _training(layer: LazyArray, start: int, stop: int) -> Normalisation:
 def _labels(
     labels: LazyArray | Volume, centres: list[int], crop: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """Those of the central sections, (N, H, W) as they are stored; of a card its foreground."""
+    """Read the labels of the central sections, (N, H, W) as stored; of a card its foreground."""
     top, bottom, left, right = crop
-    made = []
+    read = []
     for first, last in _runs(centres):
         if isinstance(labels, Volume):
             whole, _ = labels.read_labels(first, last + 1)
@@ -291,5 +291,5 @@ def _labels(
             labels.read_into(whole, first)
             if whole.dtype.kind == "f" and not np.isfinite(whole).all():
                 raise UserError("The labels hold NaN or infinite values.")
-        made.append(whole[:, top:bottom, left:right])
-    return np.concatenate(made)
+        read.append(whole[:, top:bottom, left:right])
+    return np.concatenate(read)

@@ -21,7 +21,7 @@ _FLAGS = {
 }
 """Options that are not called as their fields are."""
 _TYPES = {"channel": click.IntRange(0), "size": click.IntRange(32)}
-"""Those of options that not every value of a field's type is right for."""
+"""The types of options that not every value of a field's type is right for."""
 
 
 def network_volume_options(inputs: type[NetworkOnVolume]) -> Callable[[Command], Command]:

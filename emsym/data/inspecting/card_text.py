@@ -1,4 +1,4 @@
-"""What a card says, for people: a table of data sets, and one data set line by line."""
+"""Cards in words: a table of data sets, and one data set line by line."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from emsym.data.fetching.availability import locate_data
 
 
 def download_size(card: Card) -> str:
-    """What the first source's files weigh together; ``over …`` where not all is known."""
+    """Return the size of the first source's files together; ``over …`` where not all is known."""
     if not card.sources:
         return "none"
     source = next(iter(card.sources.values()))
@@ -21,9 +21,9 @@ def download_size(card: Card) -> str:
 
 
 def card_table(cards: Iterable[Card], markdown: bool = False) -> str:
-    """The data sets, one a row: for a terminal with what is on disk, or in Markdown with sources.
+    """Return a table of data sets, one a row.
 
-    The Markdown is the table of the README.
+    For a terminal it tells what is on disk, in Markdown, as in the README, the sources.
     """
     if markdown:
         rows = [
@@ -44,8 +44,8 @@ def card_table(cards: Iterable[Card], markdown: bool = False) -> str:
     short = [(card.name, card.title, _on_disk(card).partition(" (")) for card in cards]
     return tabulate(
         [
-            (name, what, f"{found[0]}, in part" if found[1] else found[0])
-            for name, what, found in short
+            (name, what, f"{state[0]}, in part" if state[1] else state[0])
+            for name, what, state in short
         ],
         headers=["name", "what", "on disk"],
         tablefmt="simple",
@@ -53,13 +53,13 @@ def card_table(cards: Iterable[Card], markdown: bool = False) -> str:
 
 
 def terms(card: Card) -> list[str]:
-    """What whoever uses the data must know: its licence, and what to cite."""
+    """Return the terms of use of the data: its licence, and what to cite."""
     return [f"licence: {card.licence}", *([f"cite: {card.citation}"] if card.citation else [])]
 
 
 def card_lines(card: Card) -> list[tuple[str, str]]:
-    """Everything that a person asks of a card, as (word, text)."""
-    told = [
+    """Return everything that a person asks of a card, as (word, text)."""
+    lines = [
         ("", card.title),
         ("modality", card.modality),
         ("volume", f"{_times(card.extent)} voxels of {_times(card.voxel_size_nm)} nm"),
@@ -72,7 +72,7 @@ def card_lines(card: Card) -> list[tuple[str, str]]:
         *((f"source {name}", _source(source)) for name, source in card.sources.items()),
         ("on disk", _on_disk(card)),
     ]
-    return [(word, text) for word, text in told if text]
+    return [(word, text) for word, text in lines if text]
 
 
 def _ranges(card: Card) -> Iterable[tuple[str, tuple[int, int]]]:
@@ -109,12 +109,14 @@ def _source(source: Source) -> str:
 
 
 def _on_disk(card: Card) -> str:
-    """Whether the data is there, and for which tasks if not for all."""
+    """Say whether the data is there, and for which tasks if not for all."""
     if not card.sources:
         return "no need"
-    found = {next(iter(chosen.tasks)): locate_data(chosen) for chosen in card.single_task_cards()}
-    here = {task: located for task, located in found.items() if located is not None}
+    locations = {
+        next(iter(chosen.tasks)): locate_data(chosen) for chosen in card.single_task_cards()
+    }
+    here = {task: located for task, located in locations.items() if located is not None}
     if not here:
         return "no"
-    some = "" if len(here) == len(found) else f" ({', '.join(here)})"
+    some = "" if len(here) == len(locations) else f" ({', '.join(here)})"
     return f"yes{some}"

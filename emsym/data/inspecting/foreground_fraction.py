@@ -26,11 +26,11 @@ def fractions(
     `Volume.read` does.
     """
     total = len(card.tasks) * sum(stop - start for start, stop in card.split.ranges().values())
-    done, found = 0, Fractions()
+    done, fractions_by_task = 0, Fractions()
     for chosen in card.single_task_cards():
         volume = open_volume(chosen)
         step = max(1, _BLOCK // (volume.shape[1] * volume.shape[2]))
-        shares = found.setdefault(next(iter(chosen.tasks)), {})
+        shares = fractions_by_task.setdefault(next(iter(chosen.tasks)), {})
         for name, (start, stop) in card.split.ranges().items():
             labelled = 0
             for first in range(start, stop, step):
@@ -43,4 +43,4 @@ def fractions(
                 done += len(foreground)
                 advance(done, total)
             shares[name] = labelled / ((stop - start) * volume.shape[1] * volume.shape[2])
-    return found
+    return fractions_by_task

@@ -35,7 +35,7 @@ class Guess(NamedTuple):
 
 
 def write_card(path: Path, image: str, labels: str) -> list[str]:
-    """Write a valid card for a volume and its labels; what was guessed, a sentence each.
+    """Write a valid card for a volume and its labels, and return what was guessed, a sentence each.
 
     `image` and `labels` are files, patterns, or ``file.h5:key``, relative to the working folder;
     the card refers to them from where it lies. Nothing is written before the volume was opened as
@@ -107,9 +107,9 @@ instances = "foreground"
 """
 
 
-def _files(given: str, folder: Path) -> Files:
-    """A path as given on the command line, made relative to the card's folder."""
-    path, key = split_file_key(given)
+def _files(argument: str, folder: Path) -> Files:
+    """Return a path of the command line, made relative to the card's folder."""
+    path, key = split_file_key(argument)
     try:
         relative = os.path.relpath(Path(path).absolute(), folder)
     except ValueError:  # another drive
@@ -163,13 +163,13 @@ def _values(layer: LazyArray) -> tuple[list[int] | None, float]:
         zeros += int(np.count_nonzero(block == 0))
         if seen is None:
             continue
-        found = np.unique(block)
-        if (found < 0).any() or (found != np.floor(found)).any():
+        values = np.unique(block)
+        if (values < 0).any() or (values != np.floor(values)).any():
             raise UserError(
                 "The labels hold values that are negative or not whole: are image and labels "
                 "exchanged?"
             )
-        seen |= {int(value) for value in found[: _FEW + 1]}
+        seen |= {int(value) for value in values[: _FEW + 1]}
         if len(seen) > _FEW:
             seen = None
     return (None if seen is None else sorted(seen)), zeros / int(np.prod(layer.shape))
@@ -189,17 +189,17 @@ def _split(depth: int) -> Guess:
 
 def _voxel_size(folder: Path, files: Files) -> Guess:
     locations = find_files(folder, files.paths[0])
-    found = list(_sizes(locations[0], files.key)) if isinstance(locations[0], Path) else []
-    if not found:
+    sizes = list(_sizes(locations[0], files.key)) if isinstance(locations[0], Path) else []
+    if not sizes:
         return Guess(
             "voxel_size_nm = [1, 1, 1]       # not found in the files: correct it",
             "voxel size: not found in the files, [1, 1, 1] stands in for it",
         )
-    size, where = found[0]
-    told = ", ".join(f"{value:g}" for value in size)
+    size, where = sizes[0]
+    listed = ", ".join(f"{value:g}" for value in size)
     return Guess(
-        f"voxel_size_nm = [{told}]       # z, y, x",
-        f"voxel size: [{told}] nm, from {where}",
+        f"voxel_size_nm = [{listed}]       # z, y, x",
+        f"voxel size: [{listed}] nm, from {where}",
     )
 
 
@@ -231,12 +231,13 @@ def _sizes(path: Path, key: str | None) -> Iterator[tuple[tuple[float, ...], str
 
 
 def _ome_size(xml: str) -> tuple[float, ...] | None:
-    """The voxel size (z, y, x) in nm of OME-XML; None where it is not told."""
+    """Return the voxel size (z, y, x) in nm of OME-XML; None where it is not stated."""
     try:
         pixels = ElementTree.fromstring(xml).find(".//{*}Pixels")
-        told = {} if pixels is None else pixels.attrib
+        attributes = {} if pixels is None else pixels.attrib
         size = tuple(
-            float(told[f"PhysicalSize{axis}"]) * _NM[told.get(f"PhysicalSize{axis}Unit", "µm")]
+            float(attributes[f"PhysicalSize{axis}"])
+            * _NM[attributes.get(f"PhysicalSize{axis}Unit", "µm")]
             for axis in "ZYX"
         )
     except (ElementTree.ParseError, KeyError, ValueError):

@@ -17,7 +17,7 @@ _COLOUR = (0.95, 0.45, 0.1, 0.5)
 _PIXELS = 400
 """About the side of a section as drawn."""
 _LONGEST = 3
-"""Of a section that is longer than so many times its other side, the middle is drawn."""
+"""The middle is drawn of a section that is longer than so many times its other side."""
 
 
 def draw_preview(card: Card, shares: Fractions, slices: int = 3) -> bytes:

@@ -23,7 +23,7 @@ _READ = 4 << 20
 """About how many bytes are read at once, but no more than a tenth of what is asked for: with the
 next block, and what is made of one, the memory of some of them is taken beyond the result."""
 _RUN = 400
-"""What is read has at least so much along x, as the result wants it; more would mean that reading
+"""A block has at least so much along x, as the result wants it; more would mean that reading
 jumps farther, where x is not among the last of the stored axes."""
 _TILE, _ROWS = 256, 8
 """A tile of bytes fits into the innermost cache of a processor, so many rows into the next."""
@@ -36,7 +36,7 @@ class Part(NamedTuple):
     """The file, for messages."""
     open: Callable[[], AbstractContextManager[Array]]
     shape: tuple[int, ...]
-    """As stored: three-dimensional, or two-dimensional for a single section."""
+    """The stored shape: three-dimensional, or two-dimensional for a single section."""
 
 
 @runtime_checkable
@@ -55,7 +55,7 @@ class LazyArray:
     """For messages, such as "image of 'cells'"."""
     parts: tuple[Part, ...]
     dtype: np.dtype
-    """Of numbers, in native byte order."""
+    """A type of numbers, in native byte order."""
     axes: str = "zyx"
     """The order in which the axes are stored."""
 
@@ -68,7 +68,7 @@ class LazyArray:
     def blocks(
         self, start: int, stop: int, *, whole: bool = False
     ) -> Iterator[tuple[Box, np.ndarray]]:
-        """The sections [start, stop) in blocks (z, y, x), each with its place among them.
+        """Yield the sections [start, stop) in blocks (z, y, x), each with its place among them.
 
         What is stored in chunks is read in whole ones, once; with `whole`, no section is cut.
         Raises `UserError` where a file cannot be read or is not like the first.
@@ -137,24 +137,25 @@ class LazyArray:
 
 
 def open_lazy_array(name: str, folder: Path, files: Files) -> LazyArray:
-    """A layer from a source's folder; `name` is for messages.
+    """Open an array from a source's folder; `name` is for messages.
 
     Opens what it must to know the shape: each volume, but of many sections the first alone. Raises
     `UserError` where there is no file, where one cannot be opened, and for what is not an array of
     numbers (Z, Y, X).
     """
-    found = locations(folder, files)
-    with open_array(found[0], files.key) as array:
+    locations = file_locations(folder, files)
+    with open_array(locations[0], files.key) as array:
         shape, dtype = tuple(array.shape), array.dtype
     if 0 in shape:
-        raise UserError(f"The {name} at {found[0]} is empty: its shape is {shape}.")
+        raise UserError(f"The {name} at {locations[0]} is empty: its shape is {shape}.")
     if dtype.kind not in "uifb":
-        raise UserError(f"The {name} at {found[0]} does not hold numbers.")
-    if len(shape) != 3 and (len(shape) != 2 or len(found) == 1):
+        raise UserError(f"The {name} at {locations[0]} does not hold numbers.")
+    if len(shape) != 3 and (len(shape) != 2 or len(locations) == 1):
         raise UserError(
-            f"The {name} at {found[0]} is {len(shape)}-dimensional, {shape}; it must be (Z, Y, X)."
+            f"The {name} at {locations[0]} is {len(shape)}-dimensional, {shape}; it must be "
+            "(Z, Y, X)."
         )
-    parts = [Part(str(at), partial(open_array, at, files.key), shape) for at in found]
+    parts = [Part(str(at), partial(open_array, at, files.key), shape) for at in locations]
     if len(shape) == 3:
         parts[1:] = [_sized(name, part, shape, files.axes.index("z")) for part in parts[1:]]
     # masks of one and of eight bits are found side by side
@@ -175,19 +176,19 @@ def _sized(name: str, part: Part, first: tuple[int, ...], z: int) -> Part:
 
 
 def in_memory_array(name: str, array: np.ndarray) -> LazyArray:
-    """A layer of an array (Z, Y, X) that is in memory."""
+    """Return a lazy array of one (Z, Y, X) that is in memory."""
     return LazyArray(name, (Part(name, lambda: nullcontext(array), array.shape),), array.dtype)
 
 
-def locations(folder: Path, files: Files) -> list[Location]:
-    """The files of an array in order. Raises `UserError` for a path that has none."""
-    found: list[Location] = []
+def file_locations(folder: Path, files: Files) -> list[Location]:
+    """Return the files of an array in order. Raises `UserError` for a path that has none."""
+    locations: list[Location] = []
     for path in files.paths:
         matches = find_files(folder, path)
         if not matches:
             raise UserError(f"There is no file at {folder / path}: correct 'path' in the card.")
-        found += matches
-    return found
+        locations += matches
+    return locations
 
 
 def boxes(
@@ -241,7 +242,7 @@ def copy_block(target: np.ndarray, block: np.ndarray) -> None:
 
 
 def _ahead(blocks: Iterator[T]) -> Iterator[T]:
-    """The same blocks; the next is read while one is worked on."""
+    """Yield the same blocks; the next is read while one is worked on."""
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(next, blocks, None)
         while (block := coming.result()) is not None:
@@ -250,12 +251,12 @@ def _ahead(blocks: Iterator[T]) -> Iterator[T]:
 
 
 def array_files(folder: Path, files: Files) -> list[Path]:
-    """The files on disk that hold an array: an archive itself, and all files of a Zarr folder.
+    """Return the files on disk of an array: an archive itself, and all files of a Zarr folder.
 
     Raises `UserError` for a path that has none.
     """
-    found = []
-    for location in locations(folder, files):
+    paths = []
+    for location in file_locations(folder, files):
         path = location if isinstance(location, Path) else Path(str(location.root.filename))
-        found += sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [path for path in dict.fromkeys(found) if path.is_file()]
+        paths += sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [path for path in dict.fromkeys(paths) if path.is_file()]

@@ -16,9 +16,10 @@ Location = Path | zipfile.Path
 
 
 class Array(Protocol):
-    """What a reader yields: slicing it by a tuple of slices reads just that, as a NumPy array.
+    """An array that a reader yields.
 
-    Where it is stored in pieces that are best read whole, its `chunks` tell their shape.
+    Slicing it by a tuple of slices reads just that, as a NumPy array. Where it
+    is stored in pieces that are best read whole, its `chunks` tell their shape.
     """
 
     @property
