@@ -1,0 +1,46 @@
+"""Caveats are told where they hold, and nowhere else."""
+
+import numpy as np
+import pytest
+
+from emsym.auditing.caveats import FEW, interval_caveats, score_caveats
+from emsym.scores.segmentation import Counts
+
+
+@pytest.mark.parametrize(
+    ("valued", "blocks", "expected"),
+    [
+        (FEW, 12, []),
+        (FEW - 1, 12, ["fewer than"]),
+        (1, 12, []),
+        (FEW, 4, ["4 blocks"]),
+        (FEW, 1, ["1 block of"]),
+    ],
+)
+def test_intervals(valued: int, blocks: int, expected: list[str]) -> None:
+    first, *others = interval_caveats(list(range(12)), np.arange(12) % blocks, valued)
+    assert "this one network" in first
+    assert len(others) == len(expected)
+    assert all(words in note for words, note in zip(expected, others, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("dice", "inverse", "expected"),
+    [(0.9, 0.1, ""), (0.3, 0.2, ""), (0.1, 0.2, "Dice is 0.10: is"), (0.1, 0.8, "look inverted")],
+)
+def test_a_dice_that_is_suspect(dice: float, inverse: float, expected: str) -> None:
+    def counts(dice: float) -> Counts:
+        mask, hit = np.zeros(1000, bool), round(500 * dice)
+        mask[:500] = True
+        return Counts.of(mask, np.roll(mask, 500 - hit))
+
+    columns = {"flip_error": np.zeros(2), "flip_dice": np.ones(2)}
+    notes = score_caveats(columns, [], counts(dice), counts(inverse))
+    assert len(notes) == bool(expected)
+    assert expected in "".join(notes)
+
+
+def test_sections_without_a_prediction_are_counted() -> None:
+    columns = {"flip_error": np.zeros(3), "flip_dice": np.array([np.nan, 1, np.nan])}
+    (note,) = score_caveats(columns, [], None, None)
+    assert "in 2 of 3 sections" in note
