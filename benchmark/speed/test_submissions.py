@@ -16,7 +16,7 @@ import pytest
 from emsym import SCORING_VERSION
 from emsym.protocol import Protocol
 from emsym.submission.cells_csv import write_rows
-from emsym.submission.expected_scores import POOLED_ALONE, image_scores
+from emsym.submission.expected_scores import image_scores, pooled_alone
 from emsym.submission.schema import DataSchema, Manifest, Row, Stamp, Weights
 
 SUBMISSIONS, CELLS = 50, 2000
@@ -46,7 +46,7 @@ print(len(cells), time.process_time() - start, peak)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, quick: Protocol) -> Path:
     root = tmp_path_factory.mktemp("submissions")
-    names = sorted(image_scores(quick) | set(POOLED_ALONE))
+    names = sorted(image_scores(quick) | set(pooled_alone()))
     data = DataSchema(
         digest="0" * 64, source="phantom", modality="none", licence="CC0-1.0", citation=""
     )

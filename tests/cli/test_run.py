@@ -111,6 +111,7 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (12, 40, 40), dtype=np.uint8)
         (IMAGE, IMAGE, {"a": ("[split]", "[splitt]")}, "'split' is missing"),
     ],
 )
+@pytest.mark.slow
 def test_a_wrong_volume_is_one_sentence_before_anything_is_trained(
     tiny: Path, image: np.ndarray, labels: np.ndarray, changes: dict, said: str
 ) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from emsym.errors import UserError
 from emsym.models.architectures import create_model
 from emsym.scores.attribution.backward_rules import deeplift, guided_backprop, lrp
-from emsym.scores.attribution.gradients import attribute
+from emsym.scores.attribution.methods import ATTRIBUTIONS
 from emsym.scores.dense_logits import DenseLogits
 
 pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]
@@ -132,7 +132,7 @@ def test_deeplift_adds_up_to_the_difference_from_the_training_mean(architecture)
     dense, x = named(architecture), stacks()
     mask = masks(x)
     assert_complete(dense, x, mask)
-    plainly = attribute(dense, x, mask, "input-x-gradient")
+    plainly = ATTRIBUTIONS.get("input-x-gradient")(dense, x, mask)
     assert (deeplift(dense, x, mask) - plainly).abs().max() > 0.1 * plainly.abs().max()
 
 
@@ -255,13 +255,13 @@ def test_relu6_is_a_relu_that_is_cut_off():
     apart.load_state_dict(above.state_dict())
     found = guided_backprop(DenseLogits(above), x, mask)
     assert_same(found, guided_backprop(DenseLogits(apart), x, mask), 1e-6)
-    assert (found - attribute(DenseLogits(above), x, mask, "saliency")).abs().max() > 0.01
+    assert (found - ATTRIBUTIONS.get("saliency")(DenseLogits(above), x, mask)).abs().max() > 0.01
 
 
 def test_lrp_is_input_times_gradient_on_a_network_of_relus():
     dense, x = named("unet-vgg11_bn"), stacks()
     mask = masks(x)
-    expected = attribute(dense, x, mask, "input-x-gradient")
+    expected = ATTRIBUTIONS.get("input-x-gradient")(dense, x, mask)
     assert_same(lrp(dense, x, mask), expected, 1e-3)
 
 
@@ -303,7 +303,7 @@ def test_lrp_is_captums_where_that_is_right():
 
     expected = captum.LRP(nn.Sequential(network, Total())).attribute(x.clone().requires_grad_())
     assert_same(lrp(dense, x, mask), expected.detach(), 1e-4)
-    assert (expected - attribute(dense, x, mask, "input-x-gradient")).abs().max() > 0.01
+    assert (expected - ATTRIBUTIONS.get("input-x-gradient")(dense, x, mask)).abs().max() > 0.01
 
 
 REFUSED = {
@@ -377,14 +377,14 @@ def test_layers_that_are_never_called_do_not_stand_in_the_way():
     network = Around(nn.Sequential(nn.ReLU(), nn.Identity(), nn.Sequential()))
     network.unused = nn.LSTM(2, 2)
     found = lrp(DenseLogits(network), x, masks(x))
-    assert_same(found, attribute(DenseLogits(network), x, masks(x), "input-x-gradient"), 1e-4)
+    assert_same(found, ATTRIBUTIONS.get("input-x-gradient")(DenseLogits(network), x, masks(x)), 1e-4)
 
 
 def test_network_that_is_one_module_is_explained():
     x = stacks()
     mask = masks(x)
     dense = DenseLogits(nn.Conv2d(3, 1, 3, padding=1, bias=False))
-    expected = attribute(dense, x, mask, "input-x-gradient")
+    expected = ATTRIBUTIONS.get("input-x-gradient")(dense, x, mask)
     assert_same(deeplift(dense, x, mask), expected, 1e-5)
     assert_same(lrp(dense, x, mask), expected, 1e-4)
 
