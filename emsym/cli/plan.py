@@ -44,8 +44,8 @@ def plan(
     from emsym.protocol import load_protocol
     from emsym.run import plan as planning
     from emsym.run.estimate import estimate, estimate_text, history
+    from emsym.run.executors.capacity import cell_slots
     from emsym.run.executors.devices import Devices
-    from emsym.run.executors.slots import cell_slots
     from emsym.run.job import cards, jobs
     from emsym.run.store.store import Store
 

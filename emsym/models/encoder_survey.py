@@ -150,7 +150,7 @@ def _smallest_size(network: nn.Module) -> int:
     """Return the height of the first stack that a network makes a mask of; raise as it does."""
     import torch
 
-    from emsym.models.stem.trace import SIZES
+    from emsym.models.stem.traced_run import SIZES
 
     first: Exception | None = None
     for size in SIZES:

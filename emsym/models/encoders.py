@@ -55,8 +55,8 @@ class Encoder:
     stacks that the stem can be filled for.
 
     `decoders` are those that run with it, each with the height and width in pixels of the first
-    stack in `emsym.models.stem.trace.SIZES` that gives a mask of its size. Where there is none the
-    rest was measured on timm's own network without its classifier.
+    stack in `emsym.models.stem.traced_run.SIZES` that gives a mask of its size. Where there is none
+    the rest was measured on timm's own network without its classifier.
 
     `refused` says why the stem cannot be treated, and is empty where it can.
     """

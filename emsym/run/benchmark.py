@@ -16,9 +16,9 @@ from emsym.plugins import load_plugin
 from emsym.protocol import Cell, Protocol, load_protocol
 from emsym.run.estimate import expected, history
 from emsym.run.executors.base import Setup
+from emsym.run.executors.capacity import cell_slots
 from emsym.run.executors.devices import Devices
 from emsym.run.executors.registry import executor_kind
-from emsym.run.executors.slots import cell_slots
 from emsym.run.job import cards, jobs
 from emsym.run.listener import RunListener
 from emsym.run.plan import plan

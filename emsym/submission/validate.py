@@ -23,8 +23,8 @@ from emsym.submission import layout
 from emsym.submission.expected_scores import image_scores, pooled_alone
 from emsym.submission.pack import cells_of
 from emsym.submission.read import Submission
-from emsym.submission.recompute import check_values
 from emsym.submission.schema import Row
+from emsym.submission.score_check import check_values
 from emsym.version import SCORING_VERSION
 
 

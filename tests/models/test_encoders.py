@@ -15,7 +15,7 @@ from emsym.models.encoders import TIMM, WIDTH, encoder_summaries, encoders
 from emsym.models.inits import INITS
 from emsym.models.stem.fill import fill_stem
 from emsym.models.stem.find import find_stem
-from emsym.models.stem.trace import trace
+from emsym.models.stem.traced_run import trace
 
 FAMILIES = """
     resnet resnetv2 senet densenet efficientnet mobilenetv3 regnet convnext swin_transformer pvt_v2

@@ -7,7 +7,7 @@ from torch.nn.parameter import is_lazy
 from emsym.errors import UserError, error_with_type, first_names
 from emsym.models.stem.slice_tracer import Read
 from emsym.models.stem.stem import Stem, named_tensor, stem_tensors, submodule
-from emsym.models.stem.trace import trace
+from emsym.models.stem.traced_run import trace
 from emsym.protocol import MAX_SLICES
 
 CHANNELS = (3, 5, 7, 9, 1)

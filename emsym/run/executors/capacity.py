@@ -1,33 +1,19 @@
-"""The cores and the memory of this machine."""
+"""How many cells run at once: as many as the GPUs take, or as cores and memory allow."""
 
-import os
-from pathlib import Path
-
-import psutil
-
-USABLE = 0.9
-"""Of the memory; the rest is for the system and for who starts the workers."""
-CELL = 2.0e9
-"""Bytes that a worker is reckoned to need at least: torch and the libraries take half of it."""
-_CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+from emsym.run.executors import tasks
+from emsym.run.executors.devices import Devices, may_have_gpu
+from emsym.run.executors.hardware import CELL, USABLE, cores, memory
+from emsym.run.executors.local import LocalExecutor
 
 
-def memory() -> int:
-    """Return the bytes that this process may use: its container's where the machine has more."""
-    available = int(psutil.virtual_memory().total)
-    for path in _CGROUPS:
-        try:
-            available = min(available, int(Path(path).read_text()))
-        except (OSError, ValueError):  # another system, or no limit
-            continue
-    return available
+def cell_slots(devices: Devices, threads: int) -> int:
+    """Return how many cells of `threads` threads may run at once.
 
-
-def share(workers: int) -> int:
-    """Return the bytes of memory of one of so many workers."""
-    return int(USABLE * memory() / workers)
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
+    As many as the GPUs take, or as cores and memory allow. Raises `UserError` for a device that
+    does not exist.
+    """
+    if devices.kind in ("cuda", "mps") or (devices.kind == "auto" and may_have_gpu()):
+        with LocalExecutor(1) as asked:  # torch is not imported here
+            if slots := asked.submit(tasks.gpu_slots, devices).result():
+                return int(slots)
+    return max(1, min(cores() // threads, int(USABLE * memory() / CELL)))

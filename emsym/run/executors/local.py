@@ -23,7 +23,7 @@ from typing import IO, Any
 import psutil
 
 from emsym.run.executors.base import Note, Pool, Setup, register_executor
-from emsym.run.executors.capacity import share
+from emsym.run.executors.hardware import share
 from emsym.run.executors.notes import WAITING
 
 Plugin = Path | tuple[str, bytes]

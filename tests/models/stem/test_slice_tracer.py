@@ -9,7 +9,7 @@ from torch import nn
 from traced_network import Net
 
 from emsym.models.stem.slice_tracer import Constant
-from emsym.models.stem.trace import trace
+from emsym.models.stem.traced_run import trace
 
 pytestmark = pytest.mark.numerical
 

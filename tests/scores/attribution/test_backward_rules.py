@@ -377,7 +377,9 @@ def test_layers_that_are_never_called_do_not_stand_in_the_way():
     network = Around(nn.Sequential(nn.ReLU(), nn.Identity(), nn.Sequential()))
     network.unused = nn.LSTM(2, 2)
     found = lrp(DenseLogits(network), x, masks(x))
-    assert_same(found, ATTRIBUTIONS.get("input-x-gradient")(DenseLogits(network), x, masks(x)), 1e-4)
+    assert_same(
+        found, ATTRIBUTIONS.get("input-x-gradient")(DenseLogits(network), x, masks(x)), 1e-4
+    )
 
 
 def test_network_that_is_one_module_is_explained():

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from traced_network import Net
 
-from emsym.models.stem.trace import trace
+from emsym.models.stem.traced_run import trace
 
 pytestmark = pytest.mark.numerical
 

@@ -7,7 +7,7 @@ import pytest
 from submission_edits import Cases, Files, Refused, edit_arrays, refusal, set_cell, set_value, write
 
 from emsym.submission.read import Submission
-from emsym.submission.recompute import CLOSE
+from emsym.submission.score_check import CLOSE
 from emsym.submission.validate import validate
 
 WRONG: Cases = {
