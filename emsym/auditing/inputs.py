@@ -1,4 +1,4 @@
-"""What a user says of a network, a volume and how they are read; each option stands here once.
+"""A user's words about a network, a volume and how they are read; each option stands here once.
 
 The signatures of `emsym.audit` and `sanity`, their documentation and the options of the command
 line are made of these fields. A new option is a field here, and a line where it is used: reading

@@ -8,8 +8,7 @@ A program is code all the same: it runs, and may use time and memory as it likes
 import copy
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -30,16 +29,12 @@ from emsym.models.interventions import mirror_parametrisations
 from emsym.models.pretrained.checkpoint import SUFFIXES, Checkpoint, read_checkpoint
 from emsym.models.pretrained.tensor_names import match_tensors
 from emsym.models.stem.fill import fill_stem
-from emsym.models.stem.find import CHANNELS, find_stem
+from emsym.models.stem.find import find_stem
 from emsym.models.stem.stem import Stem, stem_tensors
 from emsym.plugins import load_factory
-from emsym.scores.dense_logits import DenseLogits
 
 _TIED = re.compile(r"\.parametrizations\.(\w+)\.original$")
 _HEAD = "segmentation_head."
-_SAME = 1e-2
-"""Two answers to one stack differ by at most that part of the largest value, by rounding, on any
-device: half precision or TF32 inside a network gives 1e-3."""
 
 
 @dataclass(frozen=True)
@@ -314,89 +309,3 @@ def _with_slices_of(model: nn.Module, stem: Stem, given: Mapping[str, Tensor], p
             f"The weights of {path} read {slices} slices, and a slice stack has an odd number."
         )
     return fill_stem(model, stem, "rgb", parse_init("rgb").strategy, slices)
-
-
-# --- running it -----------------------------------------------------------------------------------
-
-
-def slices_of(loaded: Loaded) -> int:
-    """Return how many slices a network reads, found out where nobody says.
-
-    A stack is followed through it, or else 3, 5, 7, 9 and 1 slices are tried.
-    Raises `UserError` where it runs with none of them.
-    """
-    if loaded.slices is not None:
-        return loaded.slices
-    try:
-        return find_stem(loaded.model).slices
-    except UserError as error:
-        device, reason = DenseLogits(loaded.model).device, ""
-        for count in CHANNELS:
-            try:
-                with torch.no_grad():
-                    loaded.model(torch.zeros(1, count, 64, 64, device=device))
-            except Exception as failure:  # whatever a stranger's network raises
-                reason = reason or f"{type(failure).__name__} with {count}: {first_line(failure)}"
-                continue
-            return count
-        raise UserError(
-            f"The network runs on no stack of {', '.join(map(str, CHANNELS))} slices of 64 × 64 "
-            f"pixels ({reason}): say how many it reads with --slices."
-        ) from error
-
-
-@contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
-    """Keep the network in eval mode and its parameters frozen; afterwards it is as it was."""
-    # TorchScript that was frozen has no mode
-    modes = {module: module.training for module in model.modules() if hasattr(module, "training")}
-    asked = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    try:
-        for module in modes:
-            module.training = False
-        for parameter in asked:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-        for parameter, requires_grad in asked.items():
-            parameter.requires_grad_(requires_grad)
-
-
-def checked_output(dense: DenseLogits, x: Tensor) -> Tensor:
-    """Return the network's answer to one stack (1, S, H, W), one map per class, (1, C, H, W).
-
-    Whether the network is differentiable is noted in `dense`. Raises `UserError` where it does not
-    run, gives something else, or answers otherwise when it is asked again, beside another stack.
-    """
-    slices, height, width = x.shape[1:]
-    try:
-        with torch.enable_grad():
-            output = dense.outputs(x.detach().requires_grad_())
-        with torch.no_grad():  # beside another, as far as passes may be of two
-            beside = (
-                x if dense.at_once(height * width) == 1 else torch.cat([x, x.new_zeros(x.shape)])
-            )
-            again = dense.outputs(beside)[:1]
-    except UserError:
-        raise
-    except Exception as error:  # whatever a stranger's network raises
-        raise UserError(
-            f"The network does not run on a stack of {slices} slices of {height} × {width} pixels "
-            f"({type(error).__name__}: {first_line(error)}): is --slices right, and are the "
-            "sections as large as it needs?"
-        ) from error
-    if not output.is_floating_point():
-        raise UserError(
-            f"The network gives whole numbers ({str(output.dtype).removeprefix('torch.')}) instead "
-            "of logits: leave the argmax or the threshold at its end out."
-        )
-    dense.differentiable = output.requires_grad
-    output = output.detach()
-    if output.isfinite().all() and (output - again).abs().max() > _SAME * output.abs().max():
-        raise UserError(
-            "The network answers the same stack differently each time: put it into eval mode, and "
-            "leave dropout out."
-        )
-    return output

@@ -17,7 +17,8 @@ from emsym.auditing.adapters import (
     look_scaled,
 )
 from emsym.auditing.inputs import NetworkOnVolume
-from emsym.auditing.network import Loaded, at_rest, checked_output, load_network, slices_of
+from emsym.auditing.network import Loaded, load_network
+from emsym.auditing.probe import at_rest, checked_output, slices_of
 from emsym.auditing.volume import Chosen, choose_sections
 from emsym.errors import UserError
 from emsym.models.stem.find import check_slices
