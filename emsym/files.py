@@ -22,7 +22,7 @@ def read_toml(path: Path, model: type[Model], **extra: Any) -> Model:
     Raises `UserError`, naming the file, the key and what was expected.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     except RecursionError as error:

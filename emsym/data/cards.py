@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from emsym.data.reading.axes import split_axes
 from emsym.errors import UserError
 from emsym.files import read_toml
 from emsym.paths import cards_folder, find_toml
@@ -35,6 +36,11 @@ def _pattern_validator(pattern: str, what: str) -> AfterValidator:
         return text
 
     return AfterValidator(check)
+
+
+def _check_axes(text: str) -> str:
+    split_axes(text)
+    return text
 
 
 Length = Annotated[float, Field(gt=0)]
@@ -61,13 +67,19 @@ class Files(Strict):
     source's folder."""
     key: str | None = None
     """The array inside an HDF5 file or a Zarr group."""
-    axes: Literal["zyx", "zxy", "yzx", "yxz", "xzy", "xyz"] = "zyx"
-    """The order of the axes as stored; a stack's slices are along z."""
+    axes: Annotated[str, AfterValidator(_check_axes)] = "zyx"
+    """The order of the axes as stored; a stack's slices are along z. Of an axis with an index, such
+    as ``c=1,z,y,x``, that element alone is meant."""
 
     @property
     def paths(self) -> tuple[str, ...]:
         """`path`, always as a tuple."""
         return (self.path,) if isinstance(self.path, str) else self.path
+
+    @property
+    def told_axes(self) -> str | None:
+        """`axes` where they were given; None where the files may tell."""
+        return self.axes if "axes" in self.model_fields_set else None
 
 
 class RemoteFile(Strict):

@@ -14,6 +14,9 @@ from emsym.data.volume import Sections, Volume, check_split
 from emsym.errors import UserError
 from emsym.protocol import Augmentation, Border
 
+ROUNDING = 1e-12
+"""A standard deviation below so much of the mean is none: the levels are one, up to rounding."""
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -32,7 +35,8 @@ class Normalisation:
         """
         mean = math.fsum(float(section.sum(dtype=np.float64)) for section in image) / image.size
         squares = (float(np.square(section - mean, dtype=np.float64).sum()) for section in image)
-        return cls(mean, max(math.sqrt(math.fsum(squares) / image.size), 1e-6))
+        sd = math.sqrt(math.fsum(squares) / image.size)
+        return cls(mean, sd if sd > ROUNDING * abs(mean) else 1e-6)  # of one grey level
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return grey levels as float32 of zero mean and unit variance over the training split."""

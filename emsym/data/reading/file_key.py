@@ -2,21 +2,33 @@
 
 import re
 
-_FILE_KEY = re.compile(r"(?P<file>.+\.(?:h5|hdf5|hdf|zarr|zarr\.zip)):(?P<key>[^:\\]+)")
+_FILE_KEY = re.compile(
+    r"(?P<file>.+\.(?:h5|hdf5|hdf|zarr|zarr\.zip)/?):/*(?P<key>[^:\\]+?)/*"
+    r"|(?P<zarr>.+\.zarr(?:\.zip)?)[/\\]+(?P<inside>[^*?]*?)[/\\]*"
+    r"|(?P<tiff>.+\.tiff?):(?P<image>\d+)",
+    re.IGNORECASE,
+)
 
 
 def split_file_key(path: str) -> tuple[str, str | None]:
     r"""Split ``FILE:KEY`` into the file and the key, which is None where the path has none.
 
-    Only a file of a format with several arrays, HDF5 or Zarr, has a key.
+    Only a file of a format with several arrays has a key: HDF5, Zarr, whose key may follow as part
+    of the path too, and TIFF, which numbers its images.
 
     >>> split_file_key("a.h5:volumes/raw"), split_file_key("a.zarr.zip:raw")
     (('a.h5', 'volumes/raw'), ('a.zarr.zip', 'raw'))
+    >>> split_file_key("a.zarr/volumes/raw"), split_file_key("a.zarr/"), split_file_key("a.tif:1")
+    (('a.zarr', 'volumes/raw'), ('a.zarr', None), ('a.tif', '1'))
     >>> split_file_key("a:b.tif"), split_file_key(r"C:\a.h5")
     (('a:b.tif', None), ('C:\\a.h5', None))
     """
     match = _FILE_KEY.fullmatch(path)
-    return (match["file"], match["key"]) if match else (path, None)
+    if match is None:
+        return path, None
+    file = match["file"] or match["zarr"] or match["tiff"]
+    key = (match["key"] or match["inside"] or match["image"] or "").replace("\\", "/")
+    return file.rstrip("/"), key or None
 
 
 def missing_key(key: str | None, names: list[str]) -> ValueError:

@@ -6,14 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from emsym.data.cards import Files
+from emsym.data.reading.axes import Layout, find_layout, open_view
 from emsym.data.reading.readers import Array, Location, find_files, open_array
+from emsym.data.reading.registry import RemoteZarr
+from emsym.data.reading.section_order import gap_notes
 from emsym.errors import UserError
 
 Box = tuple[slice, ...]
@@ -39,14 +42,6 @@ class Part(NamedTuple):
     """The stored shape: three-dimensional, or two-dimensional for a single section."""
 
 
-@runtime_checkable
-class SupportsReadDirect(Protocol):
-    """An array that can be read without a copy, as those of h5py can."""
-
-    def read_direct(self, dest: np.ndarray, source_sel: object) -> None:
-        """Read a selection into an array of its shape."""
-
-
 @dataclass(frozen=True)
 class LazyArray:
     """The image or the labels of a data set; nothing of it is in memory."""
@@ -58,6 +53,9 @@ class LazyArray:
     """A type of numbers, in native byte order."""
     axes: str = "zyx"
     """The order in which the axes are stored."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of how it is read, a sentence each: what was taken for granted, and
+    what is left out."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -79,8 +77,9 @@ class LazyArray:
         """Fill an array (n, Y, X) with the sections from `start` on, as `blocks` gives them."""
         if self.axes == "zyx" and target.dtype == self.dtype and len(self.parts) == 1:
             with self.parts[0].open() as array:
-                if isinstance(array, SupportsReadDirect) and array.dtype == self.dtype:
-                    array.read_direct(target, np.s_[start : start + len(target)])
+                read_direct = getattr(array, "read_direct", None)  # without a copy, as h5py can
+                if read_direct is not None and array.dtype == self.dtype:
+                    read_direct(target, np.s_[start : start + len(target)])
                     return
         for box, block in self.blocks(start, start + len(target)):
             with np.errstate(over="ignore"):  # what is too large becomes infinite
@@ -134,50 +133,108 @@ class LazyArray:
                 f"{part.name} has the shape {tuple(array.shape)}, {array.dtype}; the sections of "
                 f"the {self.name} must be alike, and the first file has {part.shape}, {self.dtype}."
             )
+        for note in getattr(array, "notes", ()):
+            if note not in self.notes:
+                raise UserError(
+                    f"{part.name} is not like the first file of the {self.name}, of which this "
+                    f"does not hold: {note}"
+                )
 
 
-def open_lazy_array(name: str, folder: Path, files: Files) -> LazyArray:
+def open_lazy_array(name: str, folder: Path, files: Files, *, trusted: bool = False) -> LazyArray:
     """Open an array from a source's folder; `name` is for messages.
 
-    Opens what it must to know the shape: each volume, but of many sections the first alone. Raises
-    `UserError` where there is no file, where one cannot be opened, and for what is not an array of
-    numbers (Z, Y, X).
+    Opens what it must to know the shape: each volume, but of many sections the first alone. With
+    `trusted` axes that nothing names are z, y, x. Raises `UserError` where there is no file, where
+    one cannot be opened, for what is not an array of numbers (Z, Y, X), and where it is not plain
+    which axis is which.
     """
     locations = file_locations(folder, files)
     with open_array(locations[0], files.key) as array:
         shape, dtype = tuple(array.shape), array.dtype
+        named, notes = getattr(array, "axes", ""), tuple(getattr(array, "notes", ()))
     if 0 in shape:
         raise UserError(f"The {name} at {locations[0]} is empty: its shape is {shape}.")
     if dtype.kind not in "uifb":
         raise UserError(f"The {name} at {locations[0]} does not hold numbers.")
-    if len(shape) != 3 and (len(shape) != 2 or len(locations) == 1):
-        raise UserError(
-            f"The {name} at {locations[0]} is {len(shape)}-dimensional, {shape}; it must be "
-            "(Z, Y, X)."
-        )
-    parts = [Part(str(at), partial(open_array, at, files.key), shape) for at in locations]
-    if len(shape) == 3:
-        parts[1:] = [_sized(name, part, shape, files.axes.index("z")) for part in parts[1:]]
+    layout = _layout(
+        f"{name} at {locations[0]}", shape, named, files.told_axes, len(locations) > 1, trusted
+    )
+    parts = [_part(at, files.key, layout.picks, shape) for at in locations]
+    if "z" in layout.axes:
+        parts[1:] = [_sized(name, part, layout.axes.index("z")) for part in parts[1:]]
+    axes = layout.axes if "z" in layout.axes else f"z{layout.axes}"
+    return LazyArray(
+        name,
+        tuple(parts),
+        _numbers(dtype),
+        axes,
+        (*notes, *layout.notes, *_gaps(locations)),
+    )
+
+
+def _gaps(locations: list[Location]) -> Iterator[str]:
+    for _, group in groupby(locations, lambda location: str(location.parent)):
+        yield from gap_notes([location.name for location in group])
+
+
+def _layout(
+    name: str, shape: tuple[int, ...], named: str, told: str | None, sections: bool, trusted: bool
+) -> Layout:
+    """Find the axes of what is called `name` in messages. Raises `UserError` in their place."""
+    try:
+        return find_layout(shape, named, told, sections=sections, trusted=trusted)
+    except ValueError as error:
+        raise UserError(f"The {name} {error}.") from error
+
+
+def _numbers(stored: np.dtype) -> np.dtype:
     # masks of one and of eight bits are found side by side
-    kept = np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("=")
-    return LazyArray(name, tuple(parts), kept, files.axes)
+    return np.dtype(np.uint8) if stored.kind == "b" else stored.newbyteorder("=")
 
 
-def _sized(name: str, part: Part, first: tuple[int, ...], z: int) -> Part:
+def _part(
+    at: Location, key: str | None, picks: tuple[int | None, ...], shape: tuple[int, ...]
+) -> Part:
+    kept = tuple(size for size, pick in zip(shape, picks, strict=True) if pick is None)
+    return Part(str(at), partial(_open_part, at, key, picks), kept)
+
+
+def _open_part(
+    at: Location, key: str | None, picks: tuple[int | None, ...]
+) -> AbstractContextManager[Array]:
+    return open_view(open_array(at, key), picks)
+
+
+def _sized(name: str, part: Part, z: int) -> Part:
     """A volume with its own shape, which may differ from that of the first along z alone."""
     with part.open() as array:
         shape = tuple(array.shape)
-    if len(shape) != 3 or np.delete(shape, z).tolist() != np.delete(first, z).tolist():
+    if len(shape) != 3 or np.delete(shape, z).tolist() != np.delete(part.shape, z).tolist():
         raise UserError(
             f"{part.name} has the shape {shape}; the sections of the {name} must be alike, and the "
-            f"first file has {first}."
+            f"first file has {part.shape}."
         )
     return part._replace(shape=shape)
 
 
-def in_memory_array(name: str, array: np.ndarray) -> LazyArray:
-    """Return a lazy array of one (Z, Y, X) that is in memory."""
-    return LazyArray(name, (Part(name, lambda: nullcontext(array), array.shape),), array.dtype)
+def in_memory_array(name: str, array: np.ndarray, axes: str | None = None) -> LazyArray:
+    """Return a lazy array of one that is in memory: (Z, Y, X), unless `axes` says otherwise.
+
+    Raises `UserError` where the axes do not fit.
+    """
+    shape = tuple(array.shape)
+    layout = _layout(name, shape, "", axes, sections=False, trusted=True)
+    part = _part_in_memory(name, array, layout.picks)
+    return LazyArray(name, (part,), array.dtype, layout.axes, layout.notes)
+
+
+def _part_in_memory(name: str, array: np.ndarray, picks: tuple[int | None, ...]) -> Part:
+    def opened() -> AbstractContextManager[Array]:
+        return open_view(nullcontext(array), picks)
+
+    with opened() as view:
+        return Part(name, opened, tuple(view.shape))
 
 
 def file_locations(folder: Path, files: Files) -> list[Location]:
@@ -257,6 +314,8 @@ def array_files(folder: Path, files: Files) -> list[Path]:
     """
     paths = []
     for location in file_locations(folder, files):
+        if isinstance(location, RemoteZarr):
+            raise UserError(f"{location} is an address: a card's files must be on this machine.")
         path = location if isinstance(location, Path) else Path(str(location.root.filename))
         paths += sorted(path.rglob("*")) if path.is_dir() else [path]
     return [path for path in dict.fromkeys(paths) if path.is_file()]

@@ -12,14 +12,16 @@ package (the entry point group `emsym.readers`, whose names are suffixes) or in 
 import glob
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from itertools import groupby
 from pathlib import Path, PurePosixPath
 from pkgutil import iter_modules
 
 from emsym.data.reading import formats
-from emsym.data.reading.registry import READERS, Array, Location, register_reader
+from emsym.data.reading.registry import READERS, Array, Location, RemoteZarr, register_reader
+from emsym.data.reading.section_order import in_order
 from emsym.errors import UserError
 
 __all__ = ["READERS", "Array", "Location", "find_files", "open_array", "register_reader"]
@@ -35,8 +37,8 @@ def open_array(location: Location, key: str | None = None) -> Iterator[Array]:
     Raises `UserError`, which names the file, where no reader knows it, where it cannot be opened,
     and where reading it fails inside of the with-block.
     """
-    name = location.name.lower()
-    suffix = max(filter(name.endswith, READERS.names()), key=len, default=None)
+    location, key = _inside(location, key)
+    suffix = _suffix(location)
     if suffix is None:
         if isinstance(location, Path) and location.is_dir():
             raise UserError(f"{location} is a folder: write a pattern, such as '{location}/*.png'.")
@@ -45,11 +47,15 @@ def open_array(location: Location, key: str | None = None) -> Iterator[Array]:
             f"{location} is of an unknown kind; known are {known}, and what lies in a zip archive, "
             "as data.zip/*.png."
         )
+    if isinstance(location, Path) and location.exists() and not _is_stored(location):
+        raise UserError(f"{location} is neither a file nor a folder, and is not read.")
     reader = READERS.get(suffix)
     try:
         with ExitStack() as stack:
             file = (
-                location if isinstance(location, Path) else stack.enter_context(location.open("rb"))
+                stack.enter_context(location.open("rb"))
+                if isinstance(location, zipfile.Path)
+                else location
             )
             yield stack.enter_context(reader(file, key))
     except UserError:
@@ -59,27 +65,90 @@ def open_array(location: Location, key: str | None = None) -> Iterator[Array]:
         raise UserError(f"{location} cannot be read: {reason}.") from error
 
 
+def _suffix(location: Location) -> str | None:
+    """The suffix, of those that have a reader, that fits a name best."""
+    name = location.name.lower()
+    if isinstance(location, RemoteZarr) or (isinstance(location, Path) and _is_zarr(location)):
+        return ".zarr"
+    return max(filter(name.endswith, READERS.names()), key=len, default=None)
+
+
+def _inside(location: Location, key: str | None) -> tuple[Location, str | None]:
+    """Split a path that leads into a Zarr folder into that folder and the key."""
+    if isinstance(location, Path) and location.is_dir() and not _suffix(location):
+        for folder in location.parents:
+            if folder.name.lower().endswith(".zarr"):
+                inner = location.relative_to(folder).as_posix()
+                return folder, f"{inner}/{key}" if key else inner
+    return location, key
+
+
+def _is_zarr(path: Path) -> bool:
+    """Whether a folder, whatever its name, holds what describes a Zarr array or group."""
+    return not path.name.lower().endswith(".zarr") and any(
+        (path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup")
+    )
+
+
+def _is_stored(path: Path) -> bool:
+    return path.is_file() or path.is_dir()
+
+
 # --- where files are ------------------------------------------------------------------------------
 
 
 def find_files(folder: Path, path: str) -> list[Location]:
-    """Return what a path or a pattern stands for, in natural order (2 before 10).
+    """Return what a path or a pattern stands for: sections in the order that their names count.
 
-    It may lead into a zip archive, whose members are never unpacked. Names that begin with a dot
-    match no pattern. Where there is nothing, the list is empty.
+    A folder of images stands for these. A path may lead into a zip archive, whose members are never
+    unpacked. Names that begin with a dot match no pattern. Where there is nothing, the list is
+    empty. Raises `UserError` for a folder of several kinds of images, and where names tell no
+    order.
     """
+    if re.match(r"(?i)[a-z][a-z0-9+]+://", path):
+        return [RemoteZarr(path)]
     try:
         if (folder / path).exists():
-            return [folder / path]
+            return _of_path(folder / path)
     except OSError:  # such as a name that is too long
         return []
     parts = PurePosixPath(path).parts
-    for count in range(1, len(parts)):
-        archive = folder.joinpath(*parts[:count])
-        if archive.is_file():
-            return _members(archive, PurePosixPath(*parts[count:]))
-    # the folder is no pattern
-    return sorted((folder / name for name in glob.glob(path, root_dir=folder)), key=_natural)
+    count = 0
+    for count in range(len(parts) - 1, 0, -1):
+        above = folder.joinpath(*parts[:count])
+        if above.is_file():
+            return _members(above, PurePosixPath(*parts[count:]))
+        if above.is_dir():  # which is no pattern, whatever signs its name holds
+            folder, parts = above, parts[count:]
+            break
+    matches = glob.glob(str(PurePosixPath(*parts)), root_dir=folder) if parts else []
+    return _sections(f"{folder}/{'/'.join(parts)}", [folder / name for name in matches])
+
+
+def _of_path(path: Path) -> list[Location]:
+    """A file, what a reader takes a folder for, or the images in it, all of one kind."""
+    if not path.is_dir() or _suffix(_inside(path, None)[0]):
+        return [path]
+    images: dict[str, list[Location]] = {}
+    for file in sorted(path.iterdir()):
+        if (suffix := _suffix(file)) and file.is_file() and not file.name.startswith("."):
+            images.setdefault(suffix, []).append(file)
+    if len(images) != 1:
+        content = f"images of {len(images)} kinds, {', '.join(images)}" if images else "no image"
+        raise UserError(f"The folder {path} holds {content}: give a pattern, '{path}/*.png'.")
+    return _sections(str(path), *images.values())
+
+
+def _sections(name: str, found: Sequence[Location]) -> list[Location]:
+    """Put sections in order, in each folder by what their names count; folders by their names."""
+    made: list[Location] = []
+    for _, group in groupby(sorted(found, key=_natural), lambda location: str(location.parent)):
+        files = list(group)
+        try:
+            made += [files[place] for place in in_order([file.name for file in files])]
+        except ValueError as error:
+            raise UserError(f"The files of {name} {error}.") from error
+    return made
 
 
 def _members(archive: Path, pattern: PurePosixPath) -> list[Location]:
@@ -95,12 +164,14 @@ def _members(archive: Path, pattern: PurePosixPath) -> list[Location]:
         and name.match(str(pattern))
         and not name.name.startswith(".")
     ]
-    return sorted((zipfile.Path(opened, names[name]) for name in matches), key=_natural)
+    return _sections(
+        f"{archive}/{pattern}", [zipfile.Path(opened, names[name]) for name in matches]
+    )
 
 
 def _natural(path: Location) -> list[tuple[int, int, str]]:
     return [
         (0, int(part), "") if part.isdecimal() else (1, 0, part)
-        for part in re.split(r"(\d+)", str(path))
+        for part in re.split(r"(\d+)", str(path.parent))
         if part
     ]

@@ -3,23 +3,47 @@
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from emsym.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
 
-Location = Path | zipfile.Path
-"""A file, a Zarr folder, or a member of a zip archive."""
+
+@dataclass(frozen=True)
+class RemoteZarr:
+    """A Zarr at an address, of which only the chunks that are needed are fetched."""
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        """The last part of the address."""
+        return self.url.rstrip("/").rpartition("/")[2]
+
+    @property
+    def parent(self) -> str:
+        """What stands before it."""
+        return self.url.rstrip("/").rpartition("/")[0]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+Location = Path | zipfile.Path | RemoteZarr
+"""A file, a Zarr folder, a member of a zip archive, or a Zarr at an address."""
 
 
 class Array(Protocol):
     """An array that a reader yields.
 
-    Slicing it by a tuple of slices reads just that, as a NumPy array. Where it
-    is stored in pieces that are best read whole, its `chunks` tell their shape.
+    Slicing it by a tuple of slices reads just that, as a NumPy array.
+    Where it is stored in pieces that are best read whole, its `chunks` tell their shape. Where the
+    file names them, `axes` has a letter for each stored axis, ``?`` for one without a name; and
+    `notes` is what a person should know of how it is read, a sentence each.
     """
 
     @property
@@ -29,7 +53,7 @@ class Array(Protocol):
     def __getitem__(self, box: Any, /) -> Any: ...
 
 
-Reader = Callable[[Path | IO[bytes], str | None], AbstractContextManager[Array]]
+Reader = Callable[[Any, str | None], AbstractContextManager[Array]]
 """Opens a path, or an open archive member, at the `key` of `emsym.data.cards.Files`."""
 
 READERS: Registry[Reader] = Registry("reader", group="emsym.readers")

@@ -33,11 +33,17 @@ class Rows:
     def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray:
         """Read a box: a slice without steps for each axis."""
         sides = [range(*side.indices(size)) for side, size in zip(box, self.shape, strict=True)]
-        if [len(side) for side in sides[1:]] == [*self.shape[1:]]:
-            return self._read((), sides[0])
+        return self._box((), sides)
+
+    def _box(self, outer: tuple[int, ...], sides: list[range]) -> np.ndarray:
+        """Read a box inside of one element of each of the first axes."""
+        if [len(side) for side in sides[1:]] == [*self.shape[len(outer) + 1 :]]:
+            return self._read(outer, sides[0])
+        if len(sides) == 2:
+            return self._read(outer, sides[0])[:, sides[1].start : sides[1].stop]
         part = np.empty([len(side) for side in sides], self.dtype)
         for row, at in zip(part, sides[0], strict=True):
-            row[...] = self._read((at,), sides[1])[(slice(None), *box[2:])]
+            row[...] = self._box((*outer, at), sides[1:])
         return part
 
     def _read(self, outer: tuple[int, ...], rows: range) -> np.ndarray:

@@ -1,9 +1,11 @@
 """Data sets of HDF5 files."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from emsym.data.reading.axes import NamedArray, axis_letter
 from emsym.data.reading.file_key import missing_key
 from emsym.data.reading.registry import Array, register_reader
 
@@ -25,4 +27,16 @@ def read_hdf5(file: Path | IO[bytes], key: str | None) -> Iterator[Array]:
         # a stranger's file shall not make this one read the user's other files
         if data_set.file.filename != opened.filename or data_set.external or data_set.is_virtual:
             raise ValueError(f"the data set '{key}' lies in another file; copy it into this one")
-        yield data_set
+        yield NamedArray(data_set, _axes(data_set))
+
+
+def _axes(data_set: Any) -> str:
+    """The letters of its axes: by vigra's tags, as ilastik writes them, labels, or scales."""
+    if "axistags" in data_set.attrs:
+        tags = json.loads(data_set.attrs["axistags"])["axes"]
+        return "".join(axis_letter(tag["key"]) for tag in tags)
+    names = [
+        dimension.label or (dimension[0].name.rpartition("/")[2] if len(dimension) else "")
+        for dimension in data_set.dims
+    ]
+    return "".join(map(axis_letter, names))

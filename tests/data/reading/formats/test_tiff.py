@@ -23,8 +23,11 @@ def test_compressed_tiff_is_read(tmp_path, compression):
         np.testing.assert_array_equal(array[BOX], IMAGE[BOX])
 
 
-def test_pages_of_a_larger_type_than_the_first_are_refused(tmp_path):
+def test_pages_of_several_kinds_are_several_images(tmp_path):
     with tifffile.TiffWriter(tmp_path / "image.tif") as file:
         file.write(IMAGE[0])
         file.write(IMAGE[1].astype(np.uint16) * 300)
-    assert "page 1 holds uint16, the first uint8" in refusal(tmp_path / "image.tif")
+    assert "2 images, 40 × 36 uint8, 40 × 36 uint16; say which" in refusal(tmp_path / "image.tif")
+    with open_array(tmp_path / "image.tif", "1") as array:
+        np.testing.assert_array_equal(array[:, :], IMAGE[1] * np.uint16(300))
+    assert "from 0 to 1" in refusal(tmp_path / "image.tif", "2")
