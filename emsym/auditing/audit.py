@@ -215,9 +215,10 @@ class _Walk:
         maps = group.maps[self.headline].numpy(force=True)
         truth = None if group.truth is None else group.truth.numpy(force=True)
         if truth is not None:
-            pairs = list(zip(group.predicted, truth, strict=True))
-            self.counts += [Counts.of(ours, theirs) for ours, theirs in pairs]
-            self.inverse += [Counts.of(ours, ~theirs) for ours, theirs in pairs]
+            known = np.True_ if group.labelled is None else group.labelled.numpy(force=True)
+            pairs = list(zip(group.predicted & known, truth & known, ~truth & known, strict=True))
+            self.counts += [Counts.of(ours, theirs) for ours, theirs, _ in pairs]
+            self.inverse += [Counts.of(ours, others) for ours, _, others in pairs]
         there = np.isfinite(group.columns["/".join((*self.headline, "slice_share[+0]"))])
         if there.any():
             self._maps.append((int(there.sum()), np.abs(maps[there]).sum(0, dtype=np.float64)))

@@ -10,6 +10,8 @@ from emsym.scores.targets import Target
 
 FEW = 10
 """Sections with a value, below which their mean is normal only if they are."""
+HALF = 0.5
+"""A share of labelled foreground above may mean that it is the background."""
 LOW_DICE = 0.2
 """Below, labels or normalisation may be others than the network was trained with."""
 TARGETS: dict[Target, str] = {
@@ -53,7 +55,25 @@ def data_caveats(chosen: Chosen) -> list[str]:
             f"The labels hold more than two values, and the network has several classes: labelled "
             f"foreground is what is {chosen.marked} in the labels."
         )
-    return notes
+    share = _labelled_share(chosen)
+    if share > HALF:
+        notes.append(
+            f"Labelled foreground is {share:.0%} of the labelled pixels: is it what the network is "
+            "to find, and not all else?"
+        )
+    return [*notes, *chosen.notes]
+
+
+def _labelled_share(chosen: Chosen) -> float:
+    """The foreground's share of the pixels that have a label; 0 without labels."""
+    foreground = labelled = 0
+    for index in range(len(chosen) if chosen.data.labels else 0):
+        part = slice(index, index + 1)
+        _, truth = chosen[part]
+        known = chosen.labelled(part)
+        foreground += 0 if truth is None else int(truth.sum())
+        labelled += 0 if truth is None else int(truth.numel() if known is None else known.sum())
+    return foreground / max(labelled, 1)
 
 
 def interval_caveats(sections: list[int], blocks: np.ndarray, valued: int) -> list[str]:

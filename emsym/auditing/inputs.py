@@ -53,6 +53,16 @@ class NetworkOnVolume:
         "VolumeSource | None", "Images as the volume may be, not 0 where there is foreground."
     ] = None
     _: KW_ONLY
+    axes: Annotated[
+        str | None,
+        "The axes as stored, such as xyz; of an axis that is none of x, y and z, the element that "
+        "is meant, as c=1,z,y,x. By default as the files name them.",
+    ] = None
+    ignore: Annotated[
+        int | None,
+        "The value of labels that means no label. By default negative ones, and the largest of "
+        "the type where it stands apart.",
+    ] = None
     architecture: Annotated[
         str | None, "Which network a state dict belongs to: unet-resnet34, say, or a plug-in's."
     ] = None

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emsym.auditing.grey_levels import note_on_units
 from emsym.auditing.inputs import NetworkOnVolume
 from emsym.auditing.result import DataResult
-from emsym.data.cards import Files, list_cards, load_card
+from emsym.auditing.unlabelled import find_unlabelled
+from emsym.data.cards import list_cards, load_card, told_files
 from emsym.data.reading.file_key import split_file_key
 from emsym.data.reading.lazy_array import LazyArray, in_memory_array, open_lazy_array
-from emsym.data.reading.readers import READERS, find_files
-from emsym.data.stacks import Normalisation, evenly_spaced
+from emsym.data.reading.readers import find_files
+from emsym.data.stacks import ROUNDING, Normalisation, evenly_spaced
 from emsym.data.volume import Volume, open_volume
 from emsym.errors import UserError
 from emsym.protocol import split_task
@@ -38,6 +40,10 @@ class Chosen:
     data: DataResult
     marked: int | None = None
     """The label of the foreground; None where it is whatever is not 0."""
+    unlabelled: np.ndarray | None = None
+    """(N, H, W) bool, where the labels say nothing; None where they always do."""
+    notes: tuple[str, ...] = ()
+    """What was taken for granted or left out when image and labels were read."""
 
     def __len__(self) -> int:
         return len(self.data.sections)
@@ -55,6 +61,10 @@ class Chosen:
         labels = self.labels[part]
         truth = labels != 0 if self.marked is None else labels == self.marked
         return self.scale(grey), torch.from_numpy(truth)
+
+    def labelled(self, part: slice) -> Tensor | None:
+        """Where the labels of stacks say something, (n, H, W) bool; None where they always do."""
+        return None if self.unlabelled is None else torch.from_numpy(~self.unlabelled[part])
 
     def marking(self, classes: int, channel: int) -> "Chosen":
         """Return its sections, with the foreground of one of the classes of a network.
@@ -99,7 +109,7 @@ def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int])
     for name, value in (("sections", inputs.sections), ("size", min(size))):
         if value < 1:
             raise UserError(f"--{name} must be 1 or more.")
-    source = _source(inputs.volume, inputs.labels)
+    source = _source(inputs)
     half, (start, stop) = slices // 2, source.within
     centres = range(start + half, stop - half)
     if not centres:
@@ -117,12 +127,20 @@ def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int])
         scale, origin = _training(source.image, *source.train), "the training split's mean and sd"
     else:
         scale, origin = own, f"the mean and sd of the {len(needed)} sections that were read"
-    if own.sd <= 1e-6:
+    if own.sd <= ROUNDING * abs(own.mean):
         raise UserError(
             f"The {source.image.name} is {own.mean:g} everywhere in the sections that were read: "
             "is it the right one?"
         )
+    notes = [*source.image.notes]
+    if mean is not None:
+        notes += note_on_units(scale, own)
     marks = None if source.labels is None else _labels(source.labels, chosen, crop)
+    unlabelled = None
+    if isinstance(source.labels, LazyArray) and marks is not None:
+        unlabelled, said = find_unlabelled(marks, inputs.ignore)
+        notes += [note for note in source.labels.notes if note not in notes] + said
+        marks = marks if unlabelled is None else np.where(unlabelled, 0, marks)
     data = DataResult(
         name=source.name,
         source=source.source,
@@ -135,23 +153,28 @@ def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int])
         sections=chosen,
         crop=crop,
     )
-    return Chosen(image, marks, scale, slices, data)
+    return Chosen(image, marks, scale, slices, data, unlabelled=unlabelled, notes=tuple(notes))
 
 
 # --- what is meant --------------------------------------------------------------------------------
 
 
-def _source(volume: "VolumeSource", labels: "VolumeSource | None") -> _Source:
+def _source(inputs: NetworkOnVolume) -> _Source:
+    volume, labels, axes = inputs.volume, inputs.labels, inputs.axes
+    if inputs.ignore is not None and labels is None:
+        raise UserError("--ignore is a value of labels: give them with --labels.")
     if isinstance(volume, str | Path) and _is_card(str(volume)):
         if labels is not None:
             raise UserError("A dataset card has its own labels: leave --labels out.")
+        if axes is not None:
+            raise UserError("A dataset card tells its own axes: leave --axes out.")
         card = load_card(str(volume))
         opened = open_volume(card)
         source = f"test split of the dataset {card.name}"
         train, test = card.split.train, card.split.test
         return _Source(card.name, source, opened.image, opened, test, train)
-    image = _lazy_array("image", volume)
-    marks = None if labels is None else _lazy_array("labels", labels)
+    image = _lazy_array("image", volume, axes)
+    marks = None if labels is None else _lazy_array("labels", labels, axes)
     if marks is not None and marks.shape != image.shape:
         raise UserError(
             f"The image has the shape {image.shape}, its labels {marks.shape}: they must be the "
@@ -168,15 +191,20 @@ def _is_card(path: str) -> bool:
     return name.endswith(".toml") or (name in list_cards() and not Path(path).exists())
 
 
-def _lazy_array(name: str, given: "VolumeSource") -> LazyArray:
+def _lazy_array(name: str, given: "VolumeSource", axes: str | None) -> LazyArray:
     """Open an image or labels, of which nothing is read yet."""
     if isinstance(given, np.ndarray):
-        if given.ndim != 3 or 0 in given.shape or given.dtype.kind not in "uifb":
+        if 0 in given.shape or given.dtype.kind not in "uifb":
             raise UserError(
                 f"The {name} is an array of the shape {given.shape} and type {given.dtype}, and "
                 "must be one of numbers, (Z, Y, X)."
             )
-        return in_memory_array(name, given)
+        if np.ma.is_masked(given):
+            raise UserError(
+                f"The {name} is a masked array, and its mask would be lost: give array.filled(…) "
+                "with a value of your choice, which --ignore leaves out of labels."
+            )
+        return in_memory_array(name, np.asarray(given), axes)
     if not isinstance(given, str | Path):
         raise UserError(
             f"The {name} is a file, a pattern, a folder or a NumPy array (Z, Y, X), and not a "
@@ -187,21 +215,7 @@ def _lazy_array(name: str, given: "VolumeSource") -> LazyArray:
         near = get_close_matches(path, list_cards(), n=1, cutoff=0.6)
         hint = f"did you mean the dataset '{near[0]}'?" if near else "check the path."
         raise UserError(f"There is no file, folder or dataset {path}; {hint}")
-    if Path(path).is_dir() and Path(path).suffix != ".zarr":
-        path = _pattern(Path(path))
-    return open_lazy_array(name, Path(), Files(path=path, key=key))
-
-
-def _pattern(folder: Path) -> str:
-    """Return the pattern of the images in a folder, all of one kind."""
-    known = READERS.names()
-    kinds = {path.suffix for path in folder.iterdir() if path.suffix.lower() in known}
-    if len(kinds) != 1:
-        content = (
-            f"images of {len(kinds)} kinds, {', '.join(sorted(kinds))}" if kinds else "no image"
-        )
-        raise UserError(f"The folder {folder} holds {content}: give a pattern, '{folder}/*.png'.")
-    return f"{folder}/*{kinds.pop()}"
+    return open_lazy_array(name, Path(), told_files(path, key, axes))
 
 
 # --- reading --------------------------------------------------------------------------------------

@@ -166,11 +166,12 @@ def path(name: str) -> None:
 @click.argument("card", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--image", required=True, help="The volume: a file, a pattern, or FILE.h5:KEY.")
 @click.option("--labels", required=True, help="Its labels, likewise.")
-def new(card: Path, image: str, labels: str) -> None:
+@click.option("--axes", help="The axes of both as stored, such as xyz; or c=1,z,y,x.")
+def new(card: Path, image: str, labels: str, axes: str | None) -> None:
     """Write a card for your own volume after looking at it; say what was guessed."""
     from emsym.data.inspecting.new_card import write_card
 
-    guesses = write_card(card, image, labels)
+    guesses = write_card(card, image, labels, axes)
     click.echo(f"Wrote {card}. Guessed, so look at them:")
     for guess in guesses:
         click.echo(f"  {guess}")

@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, model_validator
 
 from emsym.data.reading.axes import split_axes
 from emsym.errors import UserError
-from emsym.files import read_toml
+from emsym.files import read_toml, validation_message
 from emsym.paths import cards_folder, find_toml
 from emsym.protocol import Name, Positive, Strict, split_task
 
@@ -80,6 +80,14 @@ class Files(Strict):
     def told_axes(self) -> str | None:
         """`axes` where they were given; None where the files may tell."""
         return self.axes if "axes" in self.model_fields_set else None
+
+
+def told_files(path: str, key: str | None, axes: str | None) -> Files:
+    """Files as the command line tells them. Raises `UserError` for what are no axes."""
+    try:
+        return Files(path=path, key=key, **({} if axes is None else {"axes": axes}))
+    except ValidationError as error:
+        raise UserError(f"--axes: {validation_message(error)}.") from error
 
 
 class RemoteFile(Strict):

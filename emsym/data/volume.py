@@ -153,9 +153,13 @@ def _stored_arrays(card: Card) -> tuple[LazyArray, dict[str, LazyArray]]:
 
     located = require_data(card)
     source = card.sources[located.source]
-    image = open_lazy_array(f"image of '{card.name}'", located.folder, source.image)
+    # a card that says the shape leaves no doubt about the axes
+    known = card.shape is not None
+    image = open_lazy_array(f"image of '{card.name}'", located.folder, source.image, trusted=known)
     return image, {
-        name: open_lazy_array(_label_name(card, name), located.folder, source.labels[name])
+        name: open_lazy_array(
+            _label_name(card, name), located.folder, source.labels[name], trusted=known
+        )
         for name in card.task.layers
     }
 

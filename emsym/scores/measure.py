@@ -8,7 +8,7 @@ the number of sections.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -33,6 +33,14 @@ class Stacks(Protocol):
         """Stacks x, float32 (n, S, H, W), and their labels, (n, H, W) bool or 0 and 1, or None."""
 
 
+@runtime_checkable
+class PartlyLabelled(Protocol):
+    """Stacks some of whose pixels have no label."""
+
+    def labelled(self, part: slice, /) -> Tensor | None:
+        """The pixels that count, (n, H, W) bool; None where all do."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """The network's answers for a group of n sections, and their scores."""
@@ -43,6 +51,8 @@ class Measurement:
     """(n, S, H, W), normalised."""
     truth: Tensor | None
     """(n, H, W) bool."""
+    labelled: Tensor | None
+    """(n, H, W) bool: where the truth is known; None where it is everywhere."""
     probability: np.ndarray
     """(n, H, W) in 0..1."""
     mirrored: np.ndarray
@@ -80,7 +90,9 @@ def measure(
     while start < len(stacks):
         height, width = stacks[start : start + 1][0].shape[-2:]
         part = slice(start, min(len(stacks), start + dense.at_once(height * width)))
-        yield _measure(dense, part, *stacks[part], targets, attributions, threshold)
+        # stacks of an audit may have pixels without a label, which are no part of any target
+        labelled = stacks.labelled(part) if isinstance(stacks, PartlyLabelled) else None
+        yield _measure(dense, part, *stacks[part], labelled, targets, attributions, threshold)
         start = part.stop
 
 
@@ -89,6 +101,7 @@ def _measure(
     part: slice,
     x: Tensor,
     truth: Tensor | None,
+    labelled: Tensor | None,
     targets: Sequence[Target],
     attributions: Sequence[str],
     threshold: float,
@@ -96,12 +109,14 @@ def _measure(
     methods = [name for name in attributions if name != SHAPLEY]
     x = x.to(dense.device)
     truth = None if truth is None else truth.to(dense.device).bool()
+    labelled = None if labelled is None else labelled.to(dense.device)
     back = dense.mirrored()
 
     def masks_of(outputs: Tensor, of: slice) -> Tensor:
         predicted = dense.predicted(outputs, threshold)
         labels = None if truth is None else truth[of]
-        return torch.stack([target_mask(target, predicted, labels) for target in targets])
+        chosen = torch.stack([target_mask(target, predicted, labels) for target in targets])
+        return chosen if labelled is None else chosen & labelled[of]
 
     outputs, at_x = _first(dense, x, masks_of)
     masks = masks_of(outputs, slice(None))
@@ -138,6 +153,7 @@ def _measure(
         part,
         x,
         truth,
+        labelled,
         probability,
         reverse,
         predicted,

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pydantic
 
-from emsym.data.cards import Card, Files
+from emsym.data.cards import Card, Files, told_files
 from emsym.data.inspecting.foreground_fraction import fractions
 from emsym.data.reading.file_key import split_file_key
 from emsym.data.reading.lazy_array import LazyArray, open_lazy_array
@@ -23,6 +23,8 @@ from emsym.files import validation_message, write_atomically
 _NM = {"nm": 1.0, **dict.fromkeys(("micron", "microns", "um", "µm", "μm", "\\u00B5m"), 1000.0)}
 _FEW = 16
 """With more values than that, labels are ids."""
+_HALF = 0.5
+"""A share of foreground above is told: it may be that of what is not meant."""
 _SPARSE = 0.5
 """Ids that leave more than that share to 0 are of single objects, not of everything there is."""
 
@@ -34,13 +36,13 @@ class Guess(NamedTuple):
     why: str
 
 
-def write_card(path: Path, image: str, labels: str) -> list[str]:
+def write_card(path: Path, image: str, labels: str, axes: str | None = None) -> list[str]:
     """Write a valid card for a volume and its labels, and return what was guessed, a sentence each.
 
     `image` and `labels` are files, patterns, or ``file.h5:key``, relative to the working folder;
-    the card refers to them from where it lies. Nothing is written before the volume was opened as
-    the card says and both splits were found to hold foreground. Raises `UserError` where that
-    fails, and for a card that exists.
+    the card refers to them from where it lies; `axes` are those of both, as stored. Nothing is
+    written before the volume was opened as the card says and both splits were found to hold
+    foreground. Raises `UserError` where that fails, and for a card that exists.
     """
     if path.suffix != ".toml" or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", path.stem):
         raise UserError(
@@ -52,7 +54,7 @@ def write_card(path: Path, image: str, labels: str) -> list[str]:
     folder = path.parent.resolve()
     if not folder.is_dir():
         raise UserError(f"There is no folder {path.parent}: make it first.")
-    image_files, labels_files = _files(image, folder), _files(labels, folder)
+    image_files, labels_files = (_files(given, folder, axes) for given in (image, labels))
     volume = open_lazy_array("image", folder, image_files)
     layer = open_lazy_array("labels", folder, labels_files)
     if volume.shape != layer.shape:
@@ -70,14 +72,19 @@ def write_card(path: Path, image: str, labels: str) -> list[str]:
         image=_toml(image_files),
         labels=_toml(labels_files),
     )
-    _check(path, text)
+    largest = max(_check(path, text).values())
     write_atomically(path, text)
-    depth, height, width = volume.shape
+    sizes = ", ".join(map(str, volume.shape))
+    foreground = (
+        f"foreground: {largest:.0%} of a split, so it may be the background that is labelled"
+    )
     return [
-        f"axes: z, y, x = {depth}, {height}, {width}, in the order in which they are stored; add "
-        'axes = "…" to image and labels where that is wrong',
+        f"axes: z, y, x = {sizes}, stored as {', '.join(volume.axes)}; add axes = "
+        '"…" to image and labels where that is wrong',
+        *(f"reading: {note}" for note in dict.fromkeys((*volume.notes, *layer.notes))),
         size.why,
         task.why,
+        *([foreground] if largest > _HALF and "boundary" not in task.toml else []),
         split.why,
         "title, modality, licence: write them, they stand in every record and leaderboard",
     ]
@@ -107,19 +114,20 @@ instances = "foreground"
 """
 
 
-def _files(argument: str, folder: Path) -> Files:
+def _files(argument: str, folder: Path, axes: str | None) -> Files:
     """Return a path of the command line, made relative to the card's folder."""
     path, key = split_file_key(argument)
     try:
         relative = os.path.relpath(Path(path).absolute(), folder)
     except ValueError:  # another drive
         relative = str(Path(path).absolute())
-    return Files(path=Path(relative).as_posix(), key=key)
+    return told_files(Path(relative).as_posix(), key, axes)
 
 
 def _toml(files: Files) -> str:
     key = f", key = {json.dumps(files.key)}" if files.key else ""
-    return f"{{ path = {json.dumps(files.path, ensure_ascii=False)}{key} }}"
+    axes = f", axes = {json.dumps(files.axes)}" if files.told_axes else ""
+    return f"{{ path = {json.dumps(files.path, ensure_ascii=False)}{key}{axes} }}"
 
 
 def _task(layer: LazyArray) -> Guess:
@@ -245,8 +253,8 @@ def _ome_size(xml: str) -> tuple[float, ...] | None:
     return size if all(0 < side < float("inf") for side in size) else None
 
 
-def _check(path: Path, text: str) -> None:
-    """Open the volume as the card says and look at both splits, before the card is written."""
+def _check(path: Path, text: str) -> dict[str, float]:
+    """Open the volume as the card says, before it is written; the foreground's share by split."""
     try:
         card = Card.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
@@ -256,7 +264,8 @@ def _check(path: Path, text: str) -> None:
             f"No card can be written for these files: {validation_message(error)}."
         ) from error
     card._folder = path.parent
-    for name, share in fractions(card, images=True)[next(iter(card.tasks))].items():
+    shares = fractions(card, images=True)[next(iter(card.tasks))]
+    for name, share in shares.items():
         if share in (0, 1):
             raise UserError(
                 f"With {card.task.foreground} as the foreground, which is all that the labels' "
@@ -264,3 +273,4 @@ def _check(path: Path, text: str) -> None:
                 f"{name} split is {'all' if share else 'without'} foreground: are image and labels "
                 "exchanged?"
             )
+    return shares

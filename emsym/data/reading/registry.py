@@ -4,6 +4,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -76,3 +77,16 @@ def register_reader(
         return read
 
     return register
+
+
+def from_extra(module: str, extra: str) -> Any:
+    """Import a module that comes with an extra of this package.
+
+    Raises `ValueError`, with the command that installs it, where it is missing.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ValueError(
+            f"that needs the package {module}: pip install 'emsym[{extra}]'"
+        ) from error

@@ -21,8 +21,9 @@ def read_picture(file: Path | IO[bytes], key: str | None) -> Iterator[Array]:
     from PIL import Image
 
     with open_stream(file) as stream, Image.open(stream, formats=["PNG", "JPEG"]) as image:
-        if getattr(image, "n_frames", 1) > 1 and image.format == "PNG":
-            raise ValueError(f"it holds {image.n_frames} pictures; save each as a file of its own")
+        count = getattr(image, "n_frames", 1)
+        if count > 1 and image.format == "PNG":
+            raise ValueError(f"it holds {count} pictures; save each as a file of its own")
         mode = image.tile[0][3] if image.tile else image.mode  # gone once it is decoded
         notes = []
         if image.getexif().get(274, 1) != 1:

@@ -17,6 +17,9 @@ from emsym.data.reading.rows import Rows, open_stream
 _SETS = ("ome", "mmstack", "ndtiff")
 """What tifffile would read other files for."""
 
+_IMAGEJ_CHANNELS = 7
+"""More than ImageJ can show as channels."""
+
 
 class _Image(NamedTuple):
     """One of the images of a file."""
@@ -61,6 +64,14 @@ def _images(tiff: Any) -> list[_Image]:
         if not each.keyframe.is_reduced
     ] or [_Image([first], first.shape, first.axes, first.dtype)]
     _require_whole(tiff)
+    if tiff.is_imagej and len(series) == 1 and series[0].axes == "CYX":
+        count = series[0].shape[0]
+        if count > _IMAGEJ_CHANNELS:
+            note = (
+                f"The file calls its {count} pages channels, as some programs do of any stack; "
+                "they were taken for sections."
+            )
+            return [series[0]._replace(axes="QYX", notes=(note,))]
     left_out = len(tiff.series) - len(series)
     if left_out > 0:
         word = "A reduced image" if left_out == 1 else f"{left_out} reduced images"

@@ -17,7 +17,7 @@ def read_zarr(file: Path | IO[bytes] | RemoteZarr, key: str | None) -> Iterator[
     with _store(file) as store:
         root: Any = zarr.open(store, mode="r")
         item = root.get(key) if key and isinstance(root, zarr.Group) else root
-        axes, notes = "", []
+        axes, notes = "", list[str]()
         if isinstance(item, zarr.Group):
             item, axes, notes = _finest(item)
         if not isinstance(item, zarr.Array):
