@@ -12,7 +12,7 @@ _WIDE = 10
 def note_on_units(given: Normalisation, read: Normalisation) -> list[str]:
     """Say that a mean and sd that were given are not in the units of what was read.
 
-    >>> note_on_units(Normalisation(0.485, 0.229), Normalisation(137, 24))[0][-61:]
+    >>> note_on_units(Normalisation(0.485, 0.229), Normalisation(137, 24))[0][-60:]
     'Are they in other units? × 255 they would be 123.7 and 58.4.'
     """
     if _fits(given, read, _FAR, _WIDE):

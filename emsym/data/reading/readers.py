@@ -3,10 +3,10 @@
 A format is added by a function: in a module of `emsym.data.reading.formats`, in an installed
 package (the entry point group `emsym.readers`, whose names are suffixes) or in a plug-in file:
 
-    @register_reader(".mrc")
-    def read_mrc(file, key):
-        with mrcfile.mmap(file, "r") as opened:
-            yield opened.data
+    @register_reader(".fits")
+    def read_fits(file, key):
+        with fits.open(file) as opened:
+            yield opened[int(key or 0)].data
 """
 
 import glob

@@ -176,7 +176,7 @@ def test_member_whose_sum_is_wrong_is_refused(tmp_path):
 
 
 def test_unknown_kind_of_file_lists_the_known(tmp_path):
-    message = refusal(tmp_path / "image.mrc")
+    message = refusal(tmp_path / "image.bmp")
     assert ".tif" in message
     assert ".npy" in message
 
