@@ -1,71 +1,15 @@
-from pathlib import Path
-
-import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from emsym.leaderboard.eligibility import fields, largest_complete
-from emsym.leaderboard.results import Joined, cell_table, of_records, of_store, row
-from emsym.protocol import load_protocol
-from emsym.run.job import jobs
+from emsym.leaderboard.results import cell_table, of_records, row
 from emsym.run.store.record import Record
-from emsym.run.store.store import Store
-
-
-@pytest.fixture
-def records(tiny: Path) -> list[Record]:
-    """Four cells, two strategies × two seeds."""
-    return [
-        job.record(
-            status="done",
-            scores={"dice@0.5": 0.5 + job.cell.seed},
-            images={"section": [8, 9], "dice@0.5": [0.4, None]},
-        )
-        for job in jobs(load_protocol(str(tiny)))
-    ]
 
 
 def versioned(record: Record, **changes: str) -> Record:
     stamp = record.protocol.model_copy(update=changes)
     return record.model_copy(update={"protocol": stamp, "key": f"{record.key}-{changes}"})
-
-
-def test_a_record_is_a_row_and_its_sections_are_kept_apart(records: list[Record]) -> None:
-    found = of_records(records)
-    assert len(found.cells) == 4
-    assert found.cells.loc[0, "dice@0.5"] == 0.5
-    assert found.cells.loc[0, "submission"] == "local"
-    sections = found.per_image([records[0].key], "dice@0.5")
-    assert sections["section"].tolist() == [8, 9]
-    assert sections["value"].tolist() == pytest.approx([0.4, np.nan], nan_ok=True)
-    assert not len(found.per_image([records[0].key], "none"))
-
-
-def test_a_store_gives_what_its_records_give(records: list[Record], tmp_path: Path) -> None:
-    store = Store(tmp_path / "records")
-    for record in records:
-        store.save(record)
-    found = of_store(tmp_path / "records")
-    mine = of_records(sorted(records, key=lambda record: record.key))
-    pd.testing.assert_frame_equal(found.cells, mine.cells)
-    keys = [record.key for record in records]
-    pd.testing.assert_frame_equal(
-        found.per_image(keys, "dice@0.5"), mine.per_image(keys, "dice@0.5")
-    )
-
-
-def test_a_store_without_records_has_no_rows(tmp_path: Path) -> None:
-    assert not len(of_store(tmp_path).cells)
-    assert fields(of_store(tmp_path).cells) == []
-    assert not len(Joined([]).per_image(["x"], "y"))
-
-
-def test_joined_sources_are_each_asked_for_their_own(records: list[Record]) -> None:
-    found = Joined([of_records(records[:2]), of_records(records[1:])])
-    assert len(found.cells) == 5
-    assert len(found.per_image([record.key for record in records], "dice@0.5")) == 8
 
 
 def test_the_newest_version_competes_and_others_stand_apart(records: list[Record]) -> None:

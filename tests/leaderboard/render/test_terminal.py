@@ -1,0 +1,30 @@
+"""The leaderboard in terminals of several widths."""
+
+import io
+import re
+
+import pytest
+from made_boards import board_of
+from rich.console import Console
+
+from emsym.leaderboard.render.terminal import print_boards
+from emsym.run.store.record import Record
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_terminal_shows_whole_rows(records: list[Record], width: int) -> None:
+    stream = io.StringIO()
+    print_boards([board_of(records)], Console(file=stream, width=width))
+    text = stream.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    row = next(line for line in text.splitlines() if re.match(r" +\d\S* +rgb ", line))
+    assert (".30 / .60 / .10" if width == 160 else ".30/.60/.10") in row
+    assert "0.895" in row
+    assert ("(" in row) == (width == 160)
+
+
+def test_names_of_strangers_are_no_markup(records: list[Record]) -> None:
+    named = [r.model_copy(update={"init": f"[red]{r.init}[/red]"}) for r in records]
+    stream = io.StringIO()
+    print_boards([board_of(named)], Console(file=stream, width=160))
+    assert "[red]rgb[/red]" in stream.getvalue()

@@ -1,0 +1,47 @@
+"""Two strategies, or two submissions, over the cells that both have."""
+
+import pytest
+
+from emsym.errors import UserError
+from emsym.leaderboard.compare import compare, plot
+from emsym.leaderboard.results import Joined, of_records
+from emsym.run.store.record import Record
+
+
+def test_two_strategies_compared(records: list[Record]) -> None:
+    found = compare(of_records(records), "rgb", "uniform-green")
+    assert "2 cells of each" in found.where
+    rows = {each.score.title: each.row for each in found.differences}
+    assert rows["model asym."]["mean"] == pytest.approx(-0.5)
+    assert rows["flip error"]["one"] == pytest.approx(0.2, abs=1e-3)
+    back = compare(of_records(records), "uniform-green", "rgb")
+    assert back.differences[0].row["mean"] == pytest.approx(0.5)
+    assert plot(found).startswith(b"\x89PNG")
+
+
+def test_two_submissions_of_the_same_cells_compared(records: list[Record]) -> None:
+    ours = of_records(records)
+    better = [
+        record.model_copy(
+            update={"scores": record.scores | {"dice@0.5": record.scores["dice@0.5"] + 0.05}}
+        )
+        for record in records
+    ]
+    theirs = of_records(better)
+    ours.cells["submission"], theirs.cells["submission"] = "ours", "theirs"
+    found = compare(Joined([ours, theirs]), "ours", "theirs")
+    assert found.where.endswith("4 cells of each, of rgb, uniform-green")
+    rows = {each.score.title: each.row for each in found.differences}
+    assert rows["Dice"]["mean"] == pytest.approx(0.05)
+    assert rows["flip error"]["mean"] == 0
+
+
+def test_what_cannot_be_compared_is_a_sentence(records: list[Record]) -> None:
+    results = of_records(records)
+    with pytest.raises(UserError, match="'rgb' is compared with itself"):
+        compare(results, "rgb", "rgb")
+    with pytest.raises(UserError, match=r"called 'mine'.*there are rgb, uniform-green"):
+        compare(results, "rgb", "mine")
+    apart = [r for r in records if (r.init, r.seed) in (("rgb", 0), ("uniform-green", 1))]
+    with pytest.raises(UserError, match="share no cell"):
+        compare(of_records(apart), "rgb", "uniform-green")
