@@ -1,16 +1,24 @@
 """Options and arguments that several commands take."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 
-def _load(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    if not paths:
-        return ()
+def load_plugins(ctx: click.Context, paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Load plug-in files, each once in a command; return those that could be loaded."""
     from emsym.plugins import load_plugin
 
-    return tuple(path for path in paths if load_plugin(path))
+    outcomes: dict[Path, bool] = ctx.meta.setdefault("emsym.plugins", {})
+    for path in paths:
+        if path not in outcomes:
+            outcomes[path] = load_plugin(path)
+    return tuple(path for path in paths if outcomes[path])
+
+
+def _load(ctx: click.Context, _: click.Parameter, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    return load_plugins(ctx, paths) if paths else ()
 
 
 PLUGIN = click.option(

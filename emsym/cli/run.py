@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from emsym.cli.cell_options import CELLS, MACHINE, add_options, chooses_cells
+from emsym.cli.options import load_plugins
 from emsym.errors import UserError
 
 
@@ -47,11 +48,9 @@ class _RunCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Load plug-ins before anything is parsed, as they may bring executors with options."""
-        from emsym.plugins import load_plugin
-
-        for flag, value in pairwise(args):
-            if flag == "--plugin" and Path(value).is_file():
-                load_plugin(Path(value))
+        given = (Path(value) for flag, value in pairwise(args) if flag == "--plugin")
+        if paths := [path for path in given if path.is_file()]:
+            load_plugins(ctx, paths)
         return super().parse_args(ctx, args)
 
 
