@@ -40,9 +40,14 @@ def find_toml(kind: str, name_or_path: str, shipped: Path, folder: Path = Path()
 
 def data_dir() -> Path:
     """Return where what emsym fetches or makes once per machine is kept: ``EMSYM_DATA_DIR``, or the
-    user's cache."""
+    user's cache. Raises `UserError` where the user has neither."""
     if folder := os.environ.get("EMSYM_DATA_DIR"):
         return Path(folder).expanduser()
     import pooch  # takes a tenth of a second
 
-    return Path(pooch.os_cache("emsym"))
+    try:
+        return Path(pooch.os_cache("emsym"))
+    except RuntimeError as error:  # of a user without account or home, as in a container
+        raise UserError(
+            "This user has no home folder to keep data in: set EMSYM_DATA_DIR to a folder."
+        ) from error

@@ -3,6 +3,7 @@
 Everything slow is imported where it is used, so that help and mistakes answer at once.
 """
 
+import io
 import signal
 import sys
 import traceback
@@ -32,6 +33,9 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line and exit: 0 done, 1 some cells failed, 2 a mistake, 130 Ctrl-C."""
     warnings.showwarning = _one_line
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a code page may lack a minus or an arrow
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, _terminated)  # what a job queue sends before it kills
     debug = "--debug" in sys.argv
     try:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, dtype, nn
 
 
-WRAPPERS = ("module", "_orig_mod", "model", "encoder")
+WRAPPERS = ("module", "_orig_mod", "model", "net", "network", "backbone", "unet", "encoder")
 """The prefixes that DataParallel, `torch.compile` and networks that hold an encoder put before its
 names."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from emsym.models.stem.stem import Stem
+
+_LATE = re.compile(
+    r"(^|\.)(up|head|final|out|outc|last|decoder|classifier|segmentation_head)[._\d]"
+)
+"""The names of layers that are never the first."""
 
 
 def symmetrize_checkpoint(
@@ -59,7 +66,8 @@ def symmetrize_checkpoint(
     made = repaired_tensors(before, stem, after, chosen)
     if output is not None:
         write_checkpoint(checkpoint, {prefix + name: made[name] for name in names}, output)
-    return describe_changes(chosen, before, stem, made, after)
+    changes = describe_changes(chosen, before, stem, made, after)
+    return replace(changes, followed=architecture is not None)
 
 
 def _convolution_stem(name: str, slices: int) -> Stem:
@@ -81,6 +89,23 @@ def _stem_by_shape(state: Mapping[str, Tensor], path: Path) -> Stem:
             f"{path} has {seen} of the shape (filters, 3, height, width), so its stem cannot be "
             "told: say which network it belongs to with --architecture (a plug-in's, too), or call "
             "emsym.symmetrize(model, …) in Python."
+        )
+    # a file of torch.save keeps the order of the layers; one of safetensors is sorted
+    before = [] if path.suffix == ".safetensors" else list(state)[: list(state).index(names[0])]
+    earlier = [name for name in before if state[name].ndim >= 4]
+    volumes = [name for name, value in state.items() if value.ndim == 5]
+    late = _LATE.search(names[0])
+    if earlier or volumes or late:
+        why = (
+            f"{first_names(earlier)} comes before it"
+            if earlier
+            else f"{first_names(volumes)} reads volumes"
+            if volumes
+            else "its name is that of a late layer"
+        )
+        raise UserError(
+            f"{path} has one tensor of the shape (filters, 3, height, width), {names[0]}, but it "
+            f"may not be the stem, as {why}: say which network it belongs to with --architecture."
         )
     return _convolution_stem(names[0], 3)
 

@@ -39,22 +39,33 @@ class Changes:
     """The changes of `symmetrize`, made or planned, to the stem: tensor by tensor, slice by slice.
 
     `symmetric` says whether the stem now treats the slices on either side of the centre alike.
+    `followed` says whether it was found by following a stack through the network, so that nothing
+    else reads the slices; a stem that was told by its shape alone may not be all that does.
     """
 
     init: str
     changes: tuple[Change, ...]
     symmetric: bool
+    followed: bool = True
 
     def __str__(self) -> str:
         lines = [
             f"{self.init}: what each slice meets in the stem, first slice to last",
             *(f"  {change}" for change in self.changes),
             "(of weights the L2 norm, of constants the value)",
-            "Both sides of the centre are treated alike now."
-            if self.symmetric
-            else "The two sides of the centre are still treated differently.",
+            self._outcome(),
         ]
         return "\n".join(lines)
+
+    def _outcome(self) -> str:
+        if not self.symmetric:
+            return "The two sides of the centre are still treated differently."
+        if self.followed:
+            return "Both sides of the centre are treated alike now."
+        return (
+            "Its weights are alike on both sides of the centre now; whether other layers read the "
+            "slices, too, only the network tells: name it with --architecture."
+        )
 
 
 def symmetrize(
