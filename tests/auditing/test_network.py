@@ -156,17 +156,6 @@ def test_a_module_in_another_precision_is_copied_not_changed() -> None:
     assert loaded(single).model is single
 
 
-def test_an_audited_network_is_left_as_it_was() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Dropout(), nn.BatchNorm2d(4)).train()
-    model[2].eval()
-    model[0].weight.requires_grad_(False)
-    with at_rest(model):
-        assert not any(module.training for module in model.modules())
-        assert not any(parameter.requires_grad for parameter in model.parameters())
-    assert [m.training for m in model] == [True, True, False]
-    assert [p.requires_grad for p in model.parameters()] == [False, True, True, True]
-
-
 def test_weights_of_another_network(model: nn.Module, tmp_path: Path) -> None:
     state = model.state_dict()
     last = list(state)[-1]

@@ -5,7 +5,6 @@ Names that do not tell an order are asked about: a wrong one would make other se
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
@@ -43,9 +42,11 @@ def gap_notes(names: Sequence[str]) -> list[str]:
     gaps = [(before, after - before) for before, after in pairwise(numbers)]
     if len({size for _, size in gaps}) < 2:
         return []
-    step, _ = max(Counter(size for _, size in gaps).items(), key=lambda each: (each[1], -each[0]))
+    step = min(size for _, size in gaps)
     if any(size % step for _, size in gaps):
-        return ["The numbers in the names of sections are not evenly spaced; the sections were."]
+        return [
+            "The numbers in the names of sections are not evenly spaced; the sections were taken to be."
+        ]
     missing = [
         before + step * count
         for before, size in gaps

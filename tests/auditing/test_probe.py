@@ -1,0 +1,62 @@
+"""A network is probed without a trace, and told by what it answers."""
+
+import pytest
+import torch
+from audited_networks import (  # noqa: F401 - fixtures
+    NAME,
+    Payload,
+    export,
+    loaded,
+    network,
+    pickled,
+    rewritten,
+    same,
+    stacks,
+)
+from torch import Tensor, nn
+
+from emsym.auditing.network import Called, Loaded
+from emsym.auditing.probe import at_rest, checked_output, slices_of
+from emsym.errors import UserError
+from emsym.scores.dense_logits import DenseLogits
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_an_audited_network_is_left_as_it_was() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Dropout(), nn.BatchNorm2d(4)).train()
+    model[2].eval()
+    model[0].weight.requires_grad_(False)
+    with at_rest(model):
+        assert not any(module.training for module in model.modules())
+        assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert [m.training for m in model] == [True, True, False]
+    assert [p.requires_grad for p in model.parameters()] == [False, True, True, True]
+
+
+def test_slices_are_found_by_trying_where_no_weight_tells() -> None:
+    def five(x: Tensor) -> Tensor:
+        if x.shape[1] != 5:
+            raise ValueError("five slices")
+        return x[:, 2:3] - x[:, :1]
+
+    assert slices_of(Loaded(Called(five), "five", "callable")) == 5
+    with pytest.raises(UserError, match="runs on no stack of 3, 5, 7, 9, 1 slices"):
+        slices_of(Loaded(Called(lambda x: x[:, 99:100].sum().reshape(-1)[3]), "none", "callable"))
+
+
+def test_an_answer_that_changes_is_refused() -> None:
+    noisy = DenseLogits(Called(lambda x: x[:, :1] + torch.randn(len(x), 1, 1, 1)))
+    with pytest.raises(UserError, match="answers the same stack differently each time"):
+        checked_output(noisy, torch.rand(1, 3, 32, 32))
+
+
+def test_whether_gradients_lead_back_is_noted() -> None:
+    for function, expected in (
+        (lambda x: x[:, :1] * 2, True),
+        (lambda x: x[:, :1].detach(), False),
+    ):
+        dense = DenseLogits(Called(function))
+        answer = checked_output(dense, torch.rand(1, 3, 32, 32))
+        assert answer.shape == (1, 1, 32, 32)
+        assert dense.differentiable is expected
