@@ -45,7 +45,8 @@ def gap_notes(names: Sequence[str]) -> list[str]:
     step = min(size for _, size in gaps)
     if any(size % step for _, size in gaps):
         return [
-            "The numbers in the names of sections are not evenly spaced; the sections were taken to be."
+            "The numbers in the names of sections are not evenly spaced, but the sections were "
+            "taken to be."
         ]
     missing = [
         before + step * count
