@@ -157,8 +157,10 @@ def open_lazy_array(name: str, folder: Path, files: Files, *, trusted: bool = Fa
         raise UserError(f"The {name} at {locations[0]} is empty: its shape is {shape}.")
     if dtype.kind not in "uifb":
         raise UserError(f"The {name} at {locations[0]} does not hold numbers.")
+    # files that are named one by one are volumes, those of a pattern mostly sections
+    are_sections = len(locations) > (1 if len(shape) == 2 else len(files.paths))
     layout = _layout(
-        f"{name} at {locations[0]}", shape, named, files.told_axes, len(locations) > 1, trusted
+        f"{name} at {locations[0]}", shape, named, files.told_axes, are_sections, trusted
     )
     parts = [_part(at, files.key, layout.picks, shape) for at in locations]
     if "z" in layout.axes:

@@ -298,12 +298,12 @@ def test_weights_on_no_hub_are_fetched(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     url = f"http://127.0.0.1:{server.server_port}/served.pth"
     try:
-        path = module._address_file("a.b", url)
+        path = module._address_file("a.b", url, False)
     finally:
         server.shutdown()
         server.server_close()
     assert path.read_bytes() == content.read_bytes()
-    assert module._address_file("a.b", url) == path
+    assert module._address_file("a.b", url, False) == path
 
 
 # --- names ----------------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ def test_of_several_that_want_weights_at_once_one_fetches_them(tmp_path, monkeyp
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/weights.pth"
     with ThreadPoolExecutor(4) as pool:
-        paths = list(pool.map(lambda _: module._address_file("a.b", url), range(4)))
+        paths = list(pool.map(lambda _: module._address_file("a.b", url, False), range(4)))
     server.shutdown()
     assert {path.read_bytes() for path in paths} == {b"9 bytes!!"}
     # each asks whether the server is there; one of them then downloads

@@ -1,24 +1,16 @@
-import os
-from pathlib import Path
-
-import psutil
 import pytest
 
 from emsym.run.executors import capacity
+from emsym.run.executors.devices import Devices
 
 
-def test_a_container_with_less_memory_than_its_machine_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("cores", "memory", "threads", "expected"),
+    [(8, 100e9, 1, 8), (8, 100e9, 3, 2), (8, 5e9, 1, 2), (1, 1e9, 4, 1)],
+)
+def test_cells_at_once_are_what_cores_and_memory_allow(
+    monkeypatch: pytest.MonkeyPatch, cores: int, memory: float, threads: int, expected: int
 ) -> None:
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr(capacity, "_CGROUPS", (str(limit), str(tmp_path / "none")))
-    assert capacity.memory() == psutil.virtual_memory().total
-    limit.write_text("max\n")
-    assert capacity.memory() == psutil.virtual_memory().total
-    limit.write_text("1000000\n")
-    assert capacity.memory() == 1_000_000
-    assert capacity.share(3) == 300_000
-
-
-def test_the_cores_are_those_that_this_process_may_use() -> None:
-    assert 1 <= capacity.cores() <= (os.cpu_count() or 1)
+    monkeypatch.setattr(capacity, "cores", lambda: cores)
+    monkeypatch.setattr(capacity, "memory", lambda: memory)
+    assert capacity.cell_slots(Devices("cpu"), threads) == expected
