@@ -90,8 +90,8 @@ class Board:
         # of failed and of empty cells, too: what they lack is shown as missing
         names = [name for name in self.cells if "/slice_share[" in name]
         names = [name for name in names if name in self.done] or names
-        found = [name.rpartition("/")[0] for name in names]
-        chosen = sorted(found, key=lambda prefix: not prefix.endswith("/true-foreground"))
+        prefixes = [name.rpartition("/")[0] for name in names]
+        chosen = sorted(prefixes, key=lambda prefix: not prefix.endswith("/true-foreground"))
         return chosen[0] if chosen else "saliency/true-foreground"
 
     @cached_property
@@ -107,8 +107,8 @@ class Board:
     @cached_property
     def shares(self) -> list[str]:
         """The names of the slice shares, in the order of the slices."""
-        found = (name for name in self.cells if name.startswith(f"{self.headline}/slice_share["))
-        return sorted(found, key=lambda name: int(name.rpartition("[")[2].rstrip("]")))
+        names = (name for name in self.cells if name.startswith(f"{self.headline}/slice_share["))
+        return sorted(names, key=lambda name: int(name.rpartition("[")[2].rstrip("]")))
 
     @property
     def title(self) -> str:
@@ -254,12 +254,12 @@ class Board:
         if key is None or not self.by_sections:
             return pd.DataFrame()
         cells = self._entered_cells()
-        found = self._results.over_training(list(cells["key"]))
-        found = found[found["score"] == key].merge(cells[["key", *PAIR, "init"]], on="key")
-        found = found[pd.MultiIndex.from_frame(found[PAIR]).isin(self.shared)]
-        if not len(found):
+        looks = self._results.over_training(list(cells["key"]))
+        looks = looks[looks["score"] == key].merge(cells[["key", *PAIR, "init"]], on="key")
+        looks = looks[pd.MultiIndex.from_frame(looks[PAIR]).isin(self.shared)]
+        if not len(looks):
             return pd.DataFrame()
-        sizes = found.assign(value=found["value"].abs())
+        sizes = looks.assign(value=looks["value"].abs())
         means = sizes.groupby(["step", *PAIR, "init"])["value"].mean()
         return means.groupby(["step", "init"]).mean().unstack().reindex(columns=self.ranked)
 
@@ -278,18 +278,18 @@ class Board:
         wide = wide.reindex(index=self.entered.columns[self.entered.any()], columns=self.names)
         sections = self.sections(cells, key) if self.by_sections else None
         size = max(1, len(self.pairs) * len(self.names))
-        found = bootstrap(
+        draws = bootstrap(
             wide,
             sections,
             absolute=score.absolute,
             block=int(self.first["slices"]),
             draws=min(self._draws, max(1000, NUMBERS // size)),
         )
-        shared = found.take(self.shared, self.ranked)
+        shared = draws.take(self.shared, self.ranked)
         values = wide.abs() if score.absolute else wide
-        pairs = pair_intervals(found, score.compared_bounds)
+        pairs = pair_intervals(draws, score.compared_bounds)
         errors, freedom = (pairs[name].unstack("init") for name in ("error", "freedom"))
-        rows = found.point.index
+        rows = draws.point.index
         return Column(
             key,
             score,
@@ -297,8 +297,8 @@ class Board:
             pairs[["mean", "low", "high"]],
             errors.loc[rows],
             freedom.loc[rows],
-            found.variances,
-            found.difference_parts,
+            draws.variances,
+            draws.difference_parts,
             shared.drawn.mean(1, dtype=float),
         )
 
@@ -313,23 +313,23 @@ class Board:
         wide = long.pivot(index=[*UNIT, "section"], columns="init", values="value")
         return wide.reindex(columns=self.names)
 
-    def _summary(self, key: str, score: Score, found: Draws, values: pd.DataFrame) -> pd.DataFrame:
+    def _summary(self, key: str, score: Score, draws: Draws, values: pd.DataFrame) -> pd.DataFrame:
         bounds = score.compared_bounds
-        table = intervals(found, bounds)[["mean", "low", "high"]]
+        table = intervals(draws, bounds)[["mean", "low", "high"]]
         if score.better is not None:
-            table = table.join(rank_ranges(found, score.better))
+            table = table.join(rank_ranges(draws, score.better))
             table["group"] = tie_groups(table[["first", "last"]])
         if key == next(iter(self.scores)) and score.better is not None:
-            ranks = rank_intervals(found, score.better).add_prefix("rank_")
+            ranks = rank_intervals(draws, score.better).add_prefix("rank_")
             table = table.join(ranks.rename(columns={"rank_mean": "rank"}))
         if self.baseline is not None:
             shared = values.index.droplevel("seed").isin(self.shared)
             width = bounds[1] - bounds[0]
-            rows = against(self.baseline, values.loc[shared, self.ranked], found, width)
+            rows = against(self.baseline, values.loc[shared, self.ranked], draws, width)
             names = {"mean": "less", "low": "less_low", "high": "less_high"}
             table = table.join(rows.rename(columns=names))
             if score.better == "low" and bounds[0] == 0:
-                cut = ratio_intervals(found, self.baseline).drop(index=self.baseline)
+                cut = ratio_intervals(draws, self.baseline).drop(index=self.baseline)
                 table = table.join(cut.add_prefix("cut_").rename(columns={"cut_mean": "cut"}))
         return table
 

@@ -81,8 +81,8 @@ class Draws:
 
     def _freedom(self, variances: np.ndarray, parts: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore", divide="ignore"):
-            found = variances.sum(0) ** 2 / parts.sum(0)
-        return np.where(np.isfinite(found), found, float(np.maximum(self.seeds - 1, 1).sum()))
+            freedom = variances.sum(0) ** 2 / parts.sum(0)
+        return np.where(np.isfinite(freedom), freedom, float(np.maximum(self.seeds - 1, 1).sum()))
 
     @cached_property
     def difference_parts(self) -> np.ndarray:
@@ -218,73 +218,73 @@ def _moved(
     return moved.reshape(draws, *cube.values.shape[1:]).astype(float), count
 
 
-def intervals(found: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> pd.DataFrame:
+def intervals(draws: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> pd.DataFrame:
     """Each strategy's mean over all pairs: `mean`, `low`, `high`, `error`, `freedom`.
 
     `low` and `high` are cut to what the score can be, `bounds`, and NaN where a pair has a single
     seed. `error` is the standard error and `freedom` its degrees of freedom.
     """
-    spread = found.drawn.var(0, dtype=float)  # (P, K)
-    freedom = found.freedom(spread, np.diagonal(found.sections, axis1=1, axis2=2))
-    error = np.sqrt(spread.sum(0)) / len(found.seeds)
-    rows = _intervals(found.point.mean().to_numpy(), error, freedom, found.seeds.min() < 2, bounds)
-    return pd.DataFrame(rows, found.point.columns)
+    spread = draws.drawn.var(0, dtype=float)  # (P, K)
+    freedom = draws.freedom(spread, np.diagonal(draws.sections, axis1=1, axis2=2))
+    error = np.sqrt(spread.sum(0)) / len(draws.seeds)
+    rows = _intervals(draws.point.mean().to_numpy(), error, freedom, draws.seeds.min() < 2, bounds)
+    return pd.DataFrame(rows, draws.point.columns)
 
 
-def pair_intervals(found: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> pd.DataFrame:
+def pair_intervals(draws: Draws, bounds: tuple[float, float] = (-np.inf, np.inf)) -> pd.DataFrame:
     """As `intervals`, of each pair by itself: index (*PAIR, strategy)."""
-    spread = found.drawn.var(0, dtype=float)  # (P, K)
-    parts = found.freedom_parts(spread, np.diagonal(found.sections, axis1=1, axis2=2))
-    least = np.maximum(found.seeds - 1, 1)[:, None]
+    spread = draws.drawn.var(0, dtype=float)  # (P, K)
+    parts = draws.freedom_parts(spread, np.diagonal(draws.sections, axis1=1, axis2=2))
+    least = np.maximum(draws.seeds - 1, 1)[:, None]
     with np.errstate(invalid="ignore", divide="ignore"):
         freedom = np.where(parts > 0, spread**2 / parts, least)
-    alone = (found.seeds < 2)[:, None]
-    columns = _intervals(found.point.to_numpy(), np.sqrt(spread), freedom, alone, bounds)
-    rows = [(*pair, name) for pair in found.point.index for name in found.point.columns]
+    alone = (draws.seeds < 2)[:, None]
+    columns = _intervals(draws.point.to_numpy(), np.sqrt(spread), freedom, alone, bounds)
+    rows = [(*pair, name) for pair in draws.point.index for name in draws.point.columns]
     index = pd.MultiIndex.from_tuples(rows, names=[*PAIR, "init"])
     return pd.DataFrame({name: each.ravel() for name, each in columns.items()}, index)
 
 
-def ratio_intervals(found: Draws, baseline: str) -> pd.DataFrame:
+def ratio_intervals(draws: Draws, baseline: str) -> pd.DataFrame:
     """By how many per cent each strategy's mean is below the baseline's: `mean`, `low`, `high`.
 
     The standard error is that of a ratio to first order (the delta method). NaN where the
     baseline's mean is 0, and no interval where its own reaches down to 0. At most 100, for means
     that cannot be negative.
     """
-    column = list(found.point.columns).index(baseline)
-    base = intervals(found).loc[baseline]
-    ratio = (found.point.mean() / (base["mean"] or np.nan)).to_numpy()
-    own = found.drawn.var(0, dtype=float).sum(0)
-    both = (own + own[column] - found.variances.sum(0)[column]) / 2
+    column = list(draws.point.columns).index(baseline)
+    base = intervals(draws).loc[baseline]
+    ratio = (draws.point.mean() / (base["mean"] or np.nan)).to_numpy()
+    own = draws.drawn.var(0, dtype=float).sum(0)
+    both = (own + own[column] - draws.variances.sum(0)[column]) / 2
     spread = np.maximum(own - 2 * ratio * both + ratio**2 * own[column], 0)
-    error = np.sqrt(spread) / len(found.seeds) / (base["mean"] or np.nan)
+    error = np.sqrt(spread) / len(draws.seeds) / (base["mean"] or np.nan)
     # nothing is told of a part of what may be nothing
     unsound = not base["low"] > 0
-    freedom = found.difference_freedom[column]
+    freedom = draws.difference_freedom[column]
     rows = _intervals(100 * (1 - ratio), 100 * error, freedom, unsound, (-np.inf, 100))
-    return pd.DataFrame(rows, found.point.columns)[["mean", "low", "high"]]
+    return pd.DataFrame(rows, draws.point.columns)[["mean", "low", "high"]]
 
 
-def rank_intervals(found: Draws, better: str) -> pd.DataFrame:
+def rank_intervals(draws: Draws, better: str) -> pd.DataFrame:
     """The average rank of each strategy over the pairs, 1 the best: `mean`, `low`, `high`.
 
     Equal means share the average of their ranks. `better` is "high" or "low".
     """
     sign = -1 if better == "high" else 1
-    count = found.point.shape[1]
-    drawn = np.zeros((len(found.drawn), count))
-    for pair in range(len(found.seeds)):
-        drawn += stats.rankdata(sign * found.drawn[:, pair], axis=1)
-    freedom = np.full(count, max(1.0, float((found.seeds - 1).sum())))
+    count = draws.point.shape[1]
+    drawn = np.zeros((len(draws.drawn), count))
+    for pair in range(len(draws.seeds)):
+        drawn += stats.rankdata(sign * draws.drawn[:, pair], axis=1)
+    freedom = np.full(count, max(1.0, float((draws.seeds - 1).sum())))
     rows = _intervals(
-        stats.rankdata(sign * found.point.to_numpy(), axis=1).mean(0),
-        drawn.std(0) / len(found.seeds),
+        stats.rankdata(sign * draws.point.to_numpy(), axis=1).mean(0),
+        drawn.std(0) / len(draws.seeds),
         freedom,
-        found.seeds.min() < 2,
+        draws.seeds.min() < 2,
         (1, count),
     )
-    return pd.DataFrame(rows, found.point.columns)[["mean", "low", "high"]]
+    return pd.DataFrame(rows, draws.point.columns)[["mean", "low", "high"]]
 
 
 def _intervals(
@@ -309,5 +309,5 @@ def _of_differences(covariance: np.ndarray) -> np.ndarray:
     """(P, K, K) covariances → the variances of differences, 0 where only rounding is left."""
     own = np.diagonal(covariance, axis1=1, axis2=2)
     both = own[:, :, None] + own[:, None]
-    found = both - 2 * covariance
-    return np.where(found > 1e-12 * both, found, 0 * found)
+    variance = both - 2 * covariance
+    return np.where(variance > 1e-12 * both, variance, 0 * variance)

@@ -41,8 +41,8 @@ class StoredResults:
         cells whose values differ between submissions.
         """
         self._output = folder = OutputFolder(output)
-        found = read_submissions(folder.submissions)
-        self.submissions = sorted(found, key=lambda each: each.name != OWN)
+        submissions = read_submissions(folder.submissions)
+        self.submissions = sorted(submissions, key=lambda each: each.name != OWN)
         for submission in self.submissions:
             if submission.manifest.protocol.name in list_protocols():
                 validate(submission.folder)
@@ -79,8 +79,8 @@ class StoredResults:
         if path.is_file():
             with np.load(path, allow_pickle=False) as kept:
                 return dict(kept)
-        found = (submission.example(key) for submission in self.submissions)
-        return next((arrays for arrays in found if arrays is not None), None)
+        packed = (submission.example(key) for submission in self.submissions)
+        return next((arrays for arrays in packed if arrays is not None), None)
 
 
 def _tell_conflicts(submissions: Sequence[Submission]) -> None:
@@ -110,15 +110,15 @@ def examples(board: Board, find_example: Callable[[str], Arrays | None]) -> list
     best = [name for name in board.order if name in board.ranked and name != board.baseline]
     names = [name for name in (board.baseline, *best[:1]) if name is not None]
     pairs = {dataset: (dataset, architecture) for dataset, architecture in reversed(board.pairs)}
-    found = []
+    shown = []
     for dataset, architecture in sorted(pairs.values(), key=board.pairs.index)[:PAIRS]:
         cells = board.done.query("dataset == @dataset and architecture == @architecture")
         for name in names:
             keys = cells[cells["init"] == name].sort_values("seed")["key"]
             kept = next((arrays for key in keys if (arrays := find_example(key)) is not None), None)
             if kept is not None:
-                found.append(_example(f"{name} on {dataset}, {architecture}", kept))
-    return found
+                shown.append(_example(f"{name} on {dataset}, {architecture}", kept))
+    return shown
 
 
 def _example(what: str, kept: Arrays) -> CellExample:

@@ -50,8 +50,8 @@ def compare(results: Results, one: str, other: str) -> Comparison:
     submissions = set(results.cells["submission"])
     if one in submissions and other in submissions:
         return _submissions(results, one, other)
-    found = boards(results)
-    names = dict.fromkeys(name for board in found for name in board.names)
+    leaderboards = boards(results)
+    names = dict.fromkeys(name for board in leaderboards for name in board.names)
     for name in (one, other):
         if name not in names:
             known = ", ".join(map(str, names))
@@ -59,7 +59,7 @@ def compare(results: Results, one: str, other: str) -> Comparison:
                 f"There is no strategy with results called '{name}', nor two submissions of these "
                 f"names: there are {known}."
             )
-    board = max(found, key=lambda board: len(_shared(board, one, other)))
+    board = max(leaderboards, key=lambda board: len(_shared(board, one, other)))
     cells = _shared(board, one, other)
     if not len(cells):
         raise UserError(f"'{one}' and '{other}' share no cell, so that nothing compares them.")
@@ -112,13 +112,13 @@ def _count(cells: int) -> str:
 def _difference(
     score: Score, wide: pd.DataFrame, sections: pd.DataFrame | None, block: int
 ) -> StrategyDifference:
-    found = bootstrap(wide, sections, absolute=score.absolute, block=block)
+    draws = bootstrap(wide, sections, absolute=score.absolute, block=block)
     one, other = wide.columns
     values = wide.abs() if score.absolute else wide
     low, high = score.compared_bounds
     most = high - low
-    row = against(one, values, found, most).loc[other]
-    means, pairs = found.point.mean(), pair_intervals(found.less(one), (-most, most))
+    row = against(one, values, draws, most).loc[other]
+    means, pairs = draws.point.mean(), pair_intervals(draws.less(one), (-most, most))
     row = pd.concat([pd.Series({"one": means[one], "other": means[other]}), row])
     return StrategyDifference(score, row, pairs.xs(other, level="init"))
 

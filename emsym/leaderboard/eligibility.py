@@ -137,8 +137,8 @@ def largest_complete(has: pd.DataFrame) -> pd.DataFrame:
     that with more rows. So one row that lacks much does not take from all others what they share.
 
     >>> table = pd.DataFrame([[1, 1, 1], [1, 1, 0], [0, 0, 1]], list("abc"), list("xyz")) == 1
-    >>> found = largest_complete(table)
-    >>> list(found.index), list(found.columns)
+    >>> complete = largest_complete(table)
+    >>> list(complete.index), list(complete.columns)
     (['a', 'b'], ['x', 'y'])
     """
     order = np.argsort(-has.sum(axis=1).to_numpy(), kind="stable")

@@ -50,10 +50,10 @@ def commit(environment: Mapping[str, object]) -> str | None:
     >>> commit({"commit": "4cd5ab3", "dirty": True}), commit({"commit": "4cd5ab3", "dirty": False})
     ('4cd5ab3+dirty', '4cd5ab3')
     """
-    found = environment.get("commit")
-    if not found:
+    revision = environment.get("commit")
+    if not revision:
         return None
-    return f"{found}+dirty" if environment.get("dirty") else str(found)
+    return f"{revision}+dirty" if environment.get("dirty") else str(revision)
 
 
 def row(record: Record, submission: str = LOCAL) -> dict[str, Any]:
@@ -97,9 +97,9 @@ def row(record: Record, submission: str = LOCAL) -> dict[str, Any]:
 
 def cell_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """Rows as a DataFrame with all of `FACTS`, and scores as floats."""
-    found = pd.DataFrame(list(rows))
-    scores = [name for name in found if name not in FACTS]
-    return found.reindex(columns=FACTS).join(found[scores].astype(float))
+    table = pd.DataFrame(list(rows))
+    scores = [name for name in table if name not in FACTS]
+    return table.reindex(columns=FACTS).join(table[scores].astype(float))
 
 
 class Recorded:

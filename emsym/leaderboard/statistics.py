@@ -18,20 +18,20 @@ ALPHA = 0.05
 Better = Literal["high", "low"]
 
 
-def difference_tests(found: Draws) -> pd.DataFrame:
+def difference_tests(draws: Draws) -> pd.DataFrame:
     """Two-sided p of every two strategies' means being the same: K rows, K columns.
 
     Student's t of the paired difference and the standard error that the bootstrap gives it, with
     Satterthwaite's degrees of freedom over the pairs: the test that belongs to `intervals`, and the
     paired t-test where sections do not vary. NaN where there is a single seed, or no value.
     """
-    point, spread = found.point.mean().to_numpy(), found.variances
+    point, spread = draws.point.mean().to_numpy(), draws.variances
     with np.errstate(invalid="ignore", divide="ignore"):
-        t = np.abs(point[:, None] - point) / (np.sqrt(spread.sum(0)) / len(found.seeds))
-        p = 2 * stats.t.sf(t, found.difference_freedom)
+        t = np.abs(point[:, None] - point) / (np.sqrt(spread.sum(0)) / len(draws.seeds))
+        p = 2 * stats.t.sf(t, draws.difference_freedom)
     p[point[:, None] == point] = 1
-    names = found.point.columns
-    return pd.DataFrame(np.nan if found.seeds.min() < 2 else p, names, names)
+    names = draws.point.columns
+    return pd.DataFrame(np.nan if draws.seeds.min() < 2 else p, names, names)
 
 
 def holm(p: pd.Series) -> pd.Series:
@@ -62,18 +62,18 @@ def effects(differences: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"effect": effect if count > 2 else np.nan, "wins": wins})
 
 
-def against(baseline: str, cells: pd.DataFrame, found: Draws, most: float = np.inf) -> pd.DataFrame:
+def against(baseline: str, cells: pd.DataFrame, draws: Draws, most: float = np.inf) -> pd.DataFrame:
     """Every other strategy less the baseline: a row each.
 
     Columns: `mean`, `low`, `high` of the difference, `p`, `p_holm` (over these rows), `effect`,
-    `wins`. `found` are the bootstrap's draws of the same cells, and `most` is the largest
+    `wins`. `draws` are the bootstrap's draws of the same cells, and `most` is the largest
     difference there can be.
     """
     differences = cells.sub(cells[baseline], axis=0).drop(columns=baseline)
-    rows = intervals(found.less(baseline), (-most, most)).drop(index=baseline)[
+    rows = intervals(draws.less(baseline), (-most, most)).drop(index=baseline)[
         ["mean", "low", "high"]
     ]
-    p = difference_tests(found)[baseline].drop(index=baseline)
+    p = difference_tests(draws)[baseline].drop(index=baseline)
     return rows.assign(p=p, p_holm=holm(p)).join(effects(differences))
 
 
@@ -89,7 +89,7 @@ def non_inferiority(comparison: pd.DataFrame, margin: float) -> pd.Series:
     return verdict
 
 
-def rank_ranges(found: Draws, better: Better) -> pd.DataFrame:
+def rank_ranges(draws: Draws, better: Better) -> pd.DataFrame:
     """The ranks that each strategy may have: `first` … `last`, 1 the best.
 
     `first` is one more than the strategies that are better beyond doubt, and `last` leaves room for
@@ -98,12 +98,12 @@ def rank_ranges(found: Draws, better: Better) -> pd.DataFrame:
     pairs and `holm`. Strategies that nothing tells apart share their places. One without a value
     has none, NaN.
     """
-    point = found.point.mean()
+    point = draws.point.mean()
     known = list(point.dropna().index)
     frame = pd.DataFrame({"first": 1.0, "last": float(len(known))}, known)
     if len(known) > 1:
         couples = list(combinations(known, 2))
-        tests = difference_tests(found)
+        tests = difference_tests(draws)
         p = holm(pd.Series([tests.loc[couple] for couple in couples], range(len(couples))))
         for row in np.flatnonzero(p <= ALPHA):
             worse, best = sorted(couples[row], key=lambda name: point[name])
@@ -114,16 +114,16 @@ def rank_ranges(found: Draws, better: Better) -> pd.DataFrame:
     return frame.reindex(point.index)
 
 
-def tie_groups(found: pd.DataFrame) -> pd.Series:
+def tie_groups(ranges: pd.DataFrame) -> pd.Series:
     """The groups of strategies that `rank_ranges` do not tell apart: 1, 2, …, from the best.
 
     A group ends where every strategy before is better beyond doubt than every one after, so two in
     one group need not be tied with each other, but are through others.
     """
-    order = found.sort_values(["first", "last"], kind="stable")
+    order = ranges.sort_values(["first", "last"], kind="stable")
     # all before have no place left from here on, so that this row opens a group
     reach = order["last"].cummax().shift(fill_value=0)
-    return (order["first"] > reach).cumsum().reindex(found.index)
+    return (order["first"] > reach).cumsum().reindex(ranges.index)
 
 
 def pareto(dice: pd.Series, asymmetry: pd.Series) -> pd.Series:

@@ -48,7 +48,7 @@ def files(folder: Path) -> dict[str, Path]:
     """
     if folder.is_symlink() or not folder.is_dir():
         raise UserError(f"{folder} is not a submission: name the folder that holds its {SHEET}.")
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     total = 0
     for entry, name in _entries(folder, ""):
         status = entry.stat(follow_symlinks=False)
@@ -69,16 +69,16 @@ def files(folder: Path) -> dict[str, Path]:
                 f"{less if limit > MB else ''}."
             )
         total += status.st_size
-        found[name] = Path(entry.path)
-        if len(found) > MAX_FILES or total > MAX_BYTES:
+        paths[name] = Path(entry.path)
+        if len(paths) > MAX_FILES or total > MAX_BYTES:
             raise UserError(
                 f"{folder} is too large: a submission has {MAX_FILES:,} files and {MAX_BYTES:,} "
                 "bytes at most."
             )
     for name in (SHEET, MANIFEST, CELLS):
-        if name not in found:
+        if name not in paths:
             raise UserError(f"{folder / name} is missing: `emsym-bench submit` writes it.")
-    return dict(sorted(found.items()))
+    return dict(sorted(paths.items()))
 
 
 def _entries(folder: Path, before: str) -> "list[tuple[os.DirEntry[str], str]]":

@@ -160,17 +160,19 @@ class _Packing:
     def shown(self) -> dict[tuple[str, str], list[str]]:
         """The keys of the cells whose examples are packed, by group: those of the lowest seed."""
         lowest = min(cell.seed for cell in self._rows)
-        found: dict[tuple[str, str], list[str]] = defaultdict(list)
+        keys: dict[tuple[str, str], list[str]] = defaultdict(list)
         for cell, (row, _) in sorted(self._rows.items()):
             if cell.seed == lowest and row.key and row.status == "done":
-                found[cell.dataset, cell.architecture].append(row.key)
-        return found
+                keys[cell.dataset, cell.architecture].append(row.key)
+        return keys
 
     def sources(self) -> set[str]:
         """The digests of the plug-ins that the cells were run with."""
         rows = [row for row, _ in self._rows.values()]
-        found = [each for row in rows for each in (row.init_source, row.architecture_source)]
-        return {each for each in (*found, *self._shared["scoring_sources"].values()) if each}
+        sources = [source for row in rows for source in (row.init_source, row.architecture_source)]
+        return {
+            source for source in (*sources, *self._shared["scoring_sources"].values()) if source
+        }
 
     def _share(self, what: str, value: Any, cell: Cell) -> None:
         if self._shared.setdefault(what, value) != value:
@@ -278,45 +280,45 @@ def _safe(error: str | None) -> str:
 
 def _examples(output: OutputFolder, keys: list[str], slices: int) -> bytes | None:
     """Pack the examples of these cells in one file, but for cells that saw another section."""
-    found: dict[str, dict[str, np.ndarray]] = {}
+    examples: dict[str, dict[str, np.ndarray]] = {}
     for key in keys:
         if (path := output.example(key)).is_file():
             arrays = Arrays(path)
             image = arrays.get("image", "|u1", slices, None, None)
             shapes = {"truth": image.shape[1:], "probability": image.shape[1:]}
             shapes["attribution"] = image.shape
-            each = {name: arrays.get(name, "|u1", *shape) for name, shape in shapes.items()}
-            each |= {"image": image, "section": arrays.get("section", "<i4")}
-            first = next(iter(found.values()), each)
-            if all(np.array_equal(first[name], each[name]) for name in SEEN):
-                found[key] = each
-    if not found:
+            example = {name: arrays.get(name, "|u1", *shape) for name, shape in shapes.items()}
+            example |= {"image": image, "section": arrays.get("section", "<i4")}
+            first = next(iter(examples.values()), example)
+            if all(np.array_equal(first[name], example[name]) for name in SEEN):
+                examples[key] = example
+    if not examples:
         return None
-    shared = {name: next(iter(found.values()))[name] for name in SEEN}
-    made = {name: np.stack([each[name] for each in found.values()]) for name in MADE}
-    return packed({"keys": np.array([key.encode() for key in found], "S32"), **shared, **made})
+    shared = {name: next(iter(examples.values()))[name] for name in SEEN}
+    made = {name: np.stack([example[name] for example in examples.values()]) for name in MADE}
+    return packed({"keys": np.array([key.encode() for key in examples], "S32"), **shared, **made})
 
 
 def _plugins(needed: set[str], given: Sequence[Path], before: Path) -> dict[str, bytes]:
     """The plug-ins to pack: those given, and those packed before that cells still are of."""
-    found = {}
+    chosen = {}
     for path in (*(sorted(before.glob("*.py")) if before.is_dir() else ()), *given):
         content = path.read_bytes()
         if (source := _sha256(content)) in needed:
-            found[source] = path.name, content
+            chosen[source] = path.name, content
         elif path in given:
             raise UserError(
                 f"No cell was run with {path} as it is now: give the file that was, or run the "
                 "cells again with `emsym-bench run --plugin`."
             )
-    if missing := len(needed - found.keys()):
+    if missing := len(needed - chosen.keys()):
         warnings.warn(
             f"{missing} {'plug-in' if missing == 1 else 'plug-ins'} that cells were run with "
             f"{'is' if missing == 1 else 'are'} not packed: give the file with --plugin, so that "
             "others can verify them.",
             stacklevel=3,
         )
-    return {f"plugins/{name}": content for name, content in found.values()}
+    return {f"plugins/{name}": content for name, content in chosen.values()}
 
 
 def _sha256(content: bytes) -> str:
@@ -325,11 +327,11 @@ def _sha256(content: bytes) -> str:
 
 def files_digest(files: Iterable[tuple[str, Path]]) -> str:
     """SHA-256 of the names and contents of files, in the order given."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, path in files:
         content = path.read_bytes()
-        found.update(f"{name}\0{len(content)}\0".encode() + content)
-    return found.hexdigest()
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
 
 
 def _replace(folder: Path, contents: dict[str, bytes]) -> None:

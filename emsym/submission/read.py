@@ -61,14 +61,14 @@ class Submission:
                 values = group.get(f"{IMAGES}{score}", "<f4", None, None)
                 section = group.get("section", "<i4", values.shape[1])
                 for key, at in rows:
-                    found = {"key": key, "section": section, "value": values[at].astype(float)}
-                    parts.append(pd.DataFrame(found))
+                    columns = {"key": key, "section": section, "value": values[at].astype(float)}
+                    parts.append(pd.DataFrame(columns))
         empty = {"key": [], "section": np.array([], int), "value": np.array([], float)}
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(empty)
 
     def over_training(self, keys: Sequence[str]) -> pd.DataFrame:
         """As `Results`."""
-        found = []
+        looks = []
         for group, rows in self._groups(keys):
             if f"{LOOKS}steps" not in group.names:
                 continue
@@ -81,12 +81,12 @@ class Submission:
                 known = (~np.isnan(values)).sum(2)
                 means = np.full(known.shape, np.nan)
                 np.divide(np.nansum(values, 2), known, out=means, where=known > 0)
-                found += [
+                looks += [
                     (key, int(step), score, mean)
                     for key, at in rows
                     for step, mean in zip(steps, means[at], strict=True)
                 ]
-        return pd.DataFrame(found, columns=["key", "step", "score", "value"])
+        return pd.DataFrame(looks, columns=["key", "step", "score", "value"])
 
     def example(self, key: str) -> dict[str, np.ndarray] | None:
         """One test section of a cell as `emsym.run.example` keeps it, where it was packed."""
@@ -186,15 +186,15 @@ class Submission:
         """Raise `UserError` for rows that the manifest does not explain or that are there twice."""
         path, cells, keys = self.files[layout.CELLS], set(), set()
         for row in self.rows:
-            told = f"{row.dataset} · {row.architecture} · {row.init} · seed {row.seed}"
+            where = f"{row.dataset} · {row.architecture} · {row.init} · seed {row.seed}"
             if (cell := (row.dataset, row.architecture, row.init, row.seed)) in cells:
-                raise UserError(f"{path}: the cell {told} is there twice.")
+                raise UserError(f"{path}: the cell {where} is there twice.")
             if row.key is not None and row.key in keys:
                 raise UserError(f"{path}: the key {row.key} is there twice.")
             if row.status != "missing" and row.dataset not in self.manifest.datasets:
                 raise UserError(f"{path}: the data set '{row.dataset}' is not in the manifest.")
             if (row.environment or 0) >= max(len(self.manifest.environments), 1):
-                raise UserError(f"{path}: {told} has an environment that is not in the manifest.")
+                raise UserError(f"{path}: {where} has an environment that is not in the manifest.")
             cells.add(cell)
             keys.add(row.key)
 
@@ -206,10 +206,10 @@ def read_submissions(folder: Path) -> list[Submission]:
     """
     if not folder.is_dir():
         return []
-    found = (path for path in sorted(folder.iterdir()) if path.is_dir() or path.is_symlink())
+    folders = (path for path in sorted(folder.iterdir()) if path.is_dir() or path.is_symlink())
     return [
         Submission(path.with_name(layout.check_name(path.name)))
-        for path in found
+        for path in folders
         if not path.name.startswith(".")  # what an interrupted `submit` left
     ]
 
@@ -218,8 +218,8 @@ def _sheet(path: Path) -> Sheet:
     try:
         return read_toml(path, Sheet)
     except UserError as error:  # it may tell what a stranger wrote, whatever that is
-        told = str(error).removeprefix(f"{path}").lstrip(": ")
-        raise UserError(f"{path}: {_tidy(told)}") from error
+        message = str(error).removeprefix(f"{path}").lstrip(": ")
+        raise UserError(f"{path}: {_tidy(message)}") from error
 
 
 def _manifest(path: Path) -> Manifest:
@@ -231,5 +231,5 @@ def _manifest(path: Path) -> Manifest:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _tidy(told: str) -> str:
-    return first_names([re.sub(r"\s+", " ", told)])
+def _tidy(text: str) -> str:
+    return first_names([re.sub(r"\s+", " ", text)])

@@ -96,17 +96,17 @@ class Arrays:
             raise self._wrong(f"it has no array '{name}'") from error
         except _DAMAGE as error:
             raise self._wrong(f"'{first_names([name])}': {first_line(error)}") from error
-        found = _decoded(content)
+        array = _decoded(content)
         expected = f"{kind} of ({', '.join('any' if n is None else str(n) for n in shape)})"
-        if found is None:
+        if array is None:
             raise self._wrong(f"'{first_names([name])}' is no array of {expected}")
-        fits = len(found.shape) == len(shape) and all(
-            wanted in (None, length) for wanted, length in zip(shape, found.shape, strict=True)
+        fits = len(array.shape) == len(shape) and all(
+            wanted in (None, length) for wanted, length in zip(shape, array.shape, strict=True)
         )
-        if not fits or found.dtype != np.dtype(kind):
-            told = f"{found.dtype.str} of {found.shape}"
-            raise self._wrong(f"'{first_names([name])}' is {told} instead of {expected}")
-        return found
+        if not fits or array.dtype != np.dtype(kind):
+            actual = f"{array.dtype.str} of {array.shape}"
+            raise self._wrong(f"'{first_names([name])}' is {actual} instead of {expected}")
+        return array
 
     def _wrong(self, why: str) -> UserError:
         return UserError(f"{self.path} is not an npz file of a submission: {first_names([why])}.")
@@ -124,7 +124,7 @@ def _decoded(content: bytes) -> np.ndarray | None:
     dtype = np.dtype(header[1].decode())
     if prod(lengths) * dtype.itemsize != len(content) - start:
         return None
-    found = np.frombuffer(content, dtype, offset=start).reshape(lengths)
+    array = np.frombuffer(content, dtype, offset=start).reshape(lengths)
     if dtype.kind == "f":  # one kind of NaN: arithmetic with a signalling one warns
-        found = np.where(np.isnan(found), dtype.type(np.nan), found)
-    return found
+        array = np.where(np.isnan(array), dtype.type(np.nan), array)
+    return array

@@ -32,10 +32,10 @@ Title = Annotated[str, Field(max_length=120), AfterValidator(_one_line)]
 Note = Annotated[str, Field(max_length=4000), AfterValidator(_plain)]
 
 
-def _like(pattern: str, said: str) -> AfterValidator:
+def _like(pattern: str, expected: str) -> AfterValidator:
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
-            raise ValueError(f"should be {said}")
+            raise ValueError(f"should be {expected}")
         return text
 
     return AfterValidator(check)

@@ -120,21 +120,21 @@ def _check_claim(
     if score_of(name).pooling == "counts":
         score, _, threshold = name.partition("@")
         tp, fp, fn = (images[f"{c}@{threshold}"].sum(1, dtype=float) for c in COUNTS)
-        found = (_dice if score == "dice" else _iou)(tp, fp, fn)
+        computed = (_dice if score == "dice" else _iou)(tp, fp, fn)
         largest = np.ones(len(keys))
     else:
         values = images[name].astype(float)
         known = ~np.isnan(values)
-        found = np.full(len(keys), np.nan)
-        np.divide(np.nansum(values, 1), known.sum(1), out=found, where=known.any(1))
+        computed = np.full(len(keys), np.nan)
+        np.divide(np.nansum(values, 1), known.sum(1), out=computed, where=known.any(1))
         largest = np.abs(np.where(known, values, 0)).max(1)
-    far = np.abs(claimed - found) > CLOSE * largest + 1e-12
-    wrong = far | (np.isnan(claimed) != np.isnan(found))
+    far = np.abs(claimed - computed) > CLOSE * largest + 1e-12
+    wrong = far | (np.isnan(claimed) != np.isnan(computed))
     if wrong.any():
         at = int(np.argmax(wrong))
         raise UserError(
             f"{group.path.parents[1] / CELLS}: the cell {keys[at]} claims {claimed[at]:.6g} as its "
-            f"{name}, and its sections in {IMAGES}{group.path.name} give {found[at]:.6g}: pack "
+            f"{name}, and its sections in {IMAGES}{group.path.name} give {computed[at]:.6g}: pack "
             "both from the same records, with `emsym-bench submit`."
         )
 

@@ -211,10 +211,10 @@ def _key(report: Validation, row: Row, cell: Cell) -> str:
 def _check_complete(report: Validation) -> None:
     path = report.submission.files[layout.CELLS]
     rows = report.submission.rows
-    told = {Cell(row.dataset, row.architecture, row.init, row.seed) for row in rows}
+    listed = {Cell(row.dataset, row.architecture, row.init, row.seed) for row in rows}
     for init in sorted({row.init for row in rows}):
         for cell in cells_of(report.protocol, init):
-            if cell not in told:
+            if cell not in listed:
                 raise UserError(f"{path}: {cell} is neither there nor marked missing.")
     for status in ("failed", "missing"):
         if count := report.counts[status]:

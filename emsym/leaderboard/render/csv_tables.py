@@ -62,8 +62,8 @@ def _facts(cells: pd.DataFrame, names: list[str]) -> list[str]:
 def _column(values: pd.Series) -> list[object]:
     """As they are written, each distinct one made once: most are the same in many cells."""
     codes, distinct = pd.factorize(values)
-    told = [f"{v:.6g}" if isinstance(v, float) else _harmless(v) for v in distinct.tolist()]
-    return [told[code] if code >= 0 else "" for code in codes.tolist()]
+    texts = [f"{v:.6g}" if isinstance(v, float) else _harmless(v) for v in distinct.tolist()]
+    return [texts[code] if code >= 0 else "" for code in codes.tolist()]
 
 
 def _harmless(value: object) -> object:

@@ -23,7 +23,7 @@ def markdown(boards: list[Board], credits: Sequence[tuple[str, str]] = ()) -> st
         parts += _board(board)
     if credits:
         parts.append("## Submissions")
-        parts.append("\n".join(f"- {_code(name)}: {_text(told)}" for name, told in credits))
+        parts.append("\n".join(f"- {_code(name)}: {_text(who)}" for name, who in credits))
     plugins = [(_text(t), _text(meaning)) for t, meaning in sentences.plugin_meanings(boards)]
     meanings = [f"- **{w}**: {t}" for w, t in (*sentences.METHOD.items(), *plugins)]
     parts.append(_folded("What the columns mean", meanings))
@@ -31,7 +31,7 @@ def markdown(boards: list[Board], credits: Sequence[tuple[str, str]] = ()) -> st
 
 
 def _board(board: Board) -> list[str]:
-    facts = [f"- **{word}**: {_text(told)}" for word, told in sentences.facts(board)]
+    facts = [f"- **{word}**: {_text(text)}" for word, text in sentences.facts(board)]
     data = [_data_set(row) for row in sentences.data_sets(board).itertuples()]
     gaps = [f"- {_text(gap)}" for gap in sentences.gaps(board)]
     apart = [
@@ -39,7 +39,7 @@ def _board(board: Board) -> list[str]:
         f"{'cell' if row.cells == 1 else 'cells'}: {_text(row.reason)}"
         for row in board.apart.itertuples()
     ]
-    found = [
+    parts = [
         f"## {_text(board.title)}",
         "\n".join(
             f"- {line}"
@@ -50,7 +50,7 @@ def _board(board: Board) -> list[str]:
         _folded("All scores", [_grid(_scores(board))]),
     ]
     if board.baseline is not None:
-        found.append(_folded(f"Against {board.baseline}", [_grid(t) for t in _against(board)]))
+        parts.append(_folded(f"Against {board.baseline}", [_grid(t) for t in _against(board)]))
     pairs = [
         f"#### {_text(dataset)} · {_text(architecture)}\n\n"
         + _grid(_pair(board, (dataset, architecture)))
@@ -58,14 +58,14 @@ def _board(board: Board) -> list[str]:
     ]
     if len(board.pairs) > 60:
         pairs.append(f"… and {len(board.pairs) - 60} more, in the tables beside this page.")
-    found.append(_folded("Each data set and architecture", pairs))
+    parts.append(_folded("Each data set and architecture", pairs))
     if gaps:
-        found.append(_folded("Missing and failed", ["\n".join(gaps)]))
+        parts.append(_folded("Missing and failed", ["\n".join(gaps)]))
     if apart:
         lines = apart[:200] + [f"- … and {len(apart) - 200} more"] * (len(apart) > 200)
-        found.append(_folded("Listed apart", ["\n".join(lines)]))
-    found.append(_folded("How it was made, licences, citations", ["\n".join(facts + data)]))
-    return found
+        parts.append(_folded("Listed apart", ["\n".join(lines)]))
+    parts.append(_folded("How it was made, licences, citations", ["\n".join(facts + data)]))
+    return parts
 
 
 def _summary(board: Board) -> Columns:
@@ -188,9 +188,9 @@ def _title(score: Score) -> str:
 
 
 def _data_set(row: object) -> str:
-    told = f"{row.dataset} ({row.modality}; {row.licence})"  # type: ignore[attr-defined]
+    name = f"{row.dataset} ({row.modality}; {row.licence})"  # type: ignore[attr-defined]
     cite = f": {row.citation}" if row.citation else ""  # type: ignore[attr-defined]
-    return f"- **Data**: {_text(told + cite)}"
+    return f"- **Data**: {_text(name + cite)}"
 
 
 def _grid(columns: Columns) -> str:
@@ -210,9 +210,9 @@ def _code(name: str) -> str:
     return f"`{plain}`"
 
 
-def _text(told: object) -> str:
+def _text(value: object) -> str:
     """A stranger's text as text: no HTML, no links, no table's bars."""
-    plain = html.escape(re.sub(r"\s+", " ", str(told)), quote=False)
+    plain = html.escape(re.sub(r"\s+", " ", str(value)), quote=False)
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", plain)
 
 

@@ -128,15 +128,15 @@ def _row(board: Board, name: str) -> dict[str, Any]:
         for column in board.columns.values()
     ]
     cut = lead.loc[name] if ranked and "cut" in lead else None
-    row["cut"] = None if cut is None else _told(cut["cut"], cut["cut_low"], cut["cut_high"], 0)
+    row["cut"] = None if cut is None else _texts(cut["cut"], cut["cut_low"], cut["cut_high"], 0)
     dice = board.column("dice")
     less = dice.summary.loc[name] if ranked and dice is not None and board.baseline else None
     row["less"] = (
-        None if less is None else _told(less["less"], less["less_low"], less["less_high"], 3)
+        None if less is None else _texts(less["less"], less["less_low"], less["less_high"], 3)
     )
     row["verdict"] = board.verdict.get(name, "")
     row["average"] = (
-        _told(*_ends(lead.loc[name], "rank", "rank_low", "rank_high"), 1)
+        _texts(*_ends(lead.loc[name], "rank", "rank_low", "rank_high"), 1)
         if ranked and "rank" in lead
         else None
     )
@@ -152,33 +152,33 @@ def _rank(board: Board, name: str) -> str:
 
 
 def _value(row: pd.Series | None, digits: int) -> dict[str, str] | None:
-    return None if row is None else _told(row["mean"], row["low"], row["high"], digits)
+    return None if row is None else _texts(row["mean"], row["low"], row["high"], digits)
 
 
 def _ends(row: pd.Series, mean: str = "mean", low: str = "low", high: str = "high") -> Ends:
     return float(row[mean]), float(row[low]), float(row[high])
 
 
-def _told(mean: float, low: float, high: float, digits: int) -> dict[str, str]:
+def _texts(mean: float, low: float, high: float, digits: int) -> dict[str, str]:
     return {"mean": wording.number(mean, digits), "within": wording.bounds(low, high, digits)}
 
 
 def _bars(values: list[float]) -> list[dict[str, Any]]:
     """The slices' bars of a strategy, in thousandths."""
-    found, left = [], 0.0
+    bars, left = [], 0.0
     for index, value in enumerate(values):
         width = 0.0 if math.isnan(value) else 1000 * value
         side = index - len(values) // 2
-        found.append(
+        bars.append(
             {
                 "x": round(left, 1),
                 "width": round(width, 1),
                 "side": "centre" if side == 0 else "before" if side < 0 else "after",
-                "told": wording.number(value, 2),
+                "text": wording.number(value, 2),
             }
         )
         left += width
-    return found
+    return bars
 
 
 def _pareto(board: Board) -> dict[str, Any] | None:
@@ -206,7 +206,7 @@ def _pareto(board: Board) -> dict[str, Any] | None:
                 "across": None if pd.isna(across["low"]) else (x(across["low"]), x(across["high"])),
                 "up": None if pd.isna(up["low"]) else (y(up["low"]), y(up["high"])),
                 "front": bool(front["front"]),
-                "told": f"{name}: {bias.score.term} "
+                "text": f"{name}: {bias.score.term} "
                 f"{wording.interval(*_ends(across), bias.score.digits)}, {dice.score.term} "
                 f"{wording.interval(*_ends(up), dice.score.digits)}, " + _on_front(front),
             }
@@ -218,27 +218,27 @@ def _pareto(board: Board) -> dict[str, Any] | None:
 
 
 def _on_front(row: pd.Series) -> str:
-    told = "on the front" if row["front"] else "not on the front"
+    place = "on the front" if row["front"] else "not on the front"
     support = row["support"]
-    return told if pd.isna(support) else f"{told}; on it in {100 * support:.0f} % of the draws"
+    return place if pd.isna(support) else f"{place}; on it in {100 * support:.0f} % of the draws"
 
 
 def _pair(board: Board, pair: tuple[str, str]) -> dict[str, Any]:
     present = board.present.loc[pair]
     needed = int(present.max())
-    told = [
-        [_told(*ends, column.score.digits) for ends in column.of_pair(pair, board.order)]
+    columns = [
+        [_texts(*ends, column.score.digits) for ends in column.of_pair(pair, board.order)]
         for column in board.columns.values()
     ]
     rows = [
         {"name": name, "seeds": f"{present[name]} of {needed}", "values": values}
-        for name, values in zip(board.order, zip(*told, strict=True), strict=True)
+        for name, values in zip(board.order, zip(*columns, strict=True), strict=True)
     ]
     return {"dataset": pair[0], "architecture": pair[1], "rows": rows}
 
 
 def _comparisons(board: Board) -> list[dict[str, Any]]:
-    found = []
+    tables = []
     for column in board.columns.values() if board.baseline is not None else ():
         if column.score.baseline is None:
             continue
@@ -258,8 +258,8 @@ def _comparisons(board: Board) -> list[dict[str, Any]]:
                         "wins": wording.number(100 * row["wins"], 0),
                     }
                 )
-        found.append({"title": column.score.title, "rows": rows})
-    return found
+        tables.append({"title": column.score.title, "rows": rows})
+    return tables
 
 
 def _cells(board: Board) -> list[dict[str, Any]]:
@@ -267,12 +267,12 @@ def _cells(board: Board) -> list[dict[str, Any]]:
     names += ["scoring_version", "commit", "device", "minutes"]
     rows = board.cells.reindex(columns=names).head(CELLS)
     rows = rows.sort_values(["dataset", "architecture", "init", "seed"])
-    told = rows.assign(minutes=[wording.number(value, 1) for value in rows["minutes"]])
-    commits = told["commit"].astype("string")
+    shown = rows.assign(minutes=[wording.number(value, 1) for value in rows["minutes"]])
+    commits = shown["commit"].astype("string")
     commit = (commits.str[:12] + commits.str.extract(r"(\+dirty)$")[0].fillna("")).fillna(
         wording.MISSING
     )
-    return told.assign(commit=commit, device=told["device"].fillna(wording.MISSING)).to_dict(
+    return shown.assign(commit=commit, device=shown["device"].fillna(wording.MISSING)).to_dict(
         "records"
     )
 
@@ -311,7 +311,7 @@ def _numbers(board: Board, key: str) -> dict[str, Any]:
     score = column.score
     mean = column.pairs["mean"].unstack("init").loc[board.pairs, board.names]
     error = column.errors.loc[board.pairs, board.names]
-    found: dict[str, Any] = {
+    numbers: dict[str, Any] = {
         "name": score.name,
         "term": score.term,
         "better": score.better,
@@ -325,9 +325,9 @@ def _numbers(board: Board, key: str) -> dict[str, Any]:
     if score.glance and column.variances[:, upper[0], upper[1]].size <= PAIRED:
         # in the order of the pairs, each strategy with those after it
         order = [list(mean.index).index(pair) for pair in board.pairs]
-        found["paired"] = _rounded(column.variances[order][:, upper[0], upper[1]])
-        found["parts"] = _rounded(column.parts[order][:, upper[0], upper[1]])
-    return found
+        numbers["paired"] = _rounded(column.variances[order][:, upper[0], upper[1]])
+        numbers["parts"] = _rounded(column.parts[order][:, upper[0], upper[1]])
+    return numbers
 
 
 def _rounded(values: np.ndarray, digits: int | None = None) -> list:

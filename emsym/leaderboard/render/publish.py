@@ -42,14 +42,14 @@ def write_leaderboard(
     and `credits` says who made the submissions. Pictures of the leaderboard that was there before
     are removed. Raises `UserError` where a file cannot be written.
     """
-    found = boards(results)
+    leaderboards = boards(results)
     before = _pictures(folder)
-    for board in found:
+    for board in leaderboards:
         write_atomically(folder / f"{board.stem}.png", draw_figure(board))
-    shown = [each for board in found for each in examples(board, find_example)]
+    shown = [each for board in leaderboards for each in examples(board, find_example)]
     output = OutputFolder(folder)
-    write_atomically(output.markdown, markdown(found, credits))
-    write_atomically(output.page, page(found, shown, credits))
+    write_atomically(output.markdown, markdown(leaderboards, credits))
+    write_atomically(output.page, page(leaderboards, shown, credits))
     _stream(output.scores_table, tidy(results.cells))
     _stream(output.cells_table, wide(results.cells))
     for name in before - _pictures(folder):

@@ -39,9 +39,9 @@ def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
     where = f"{len(board.shared)} of {len(board.pairs)} pairs of data set and architecture"
     if not board.ranked:
         return ["No two strategies share a cell yet, so that nothing is ranked."]
-    told = [*_best(board, code), _ahead(board, table, code)]
+    lines = [*_best(board, code), _ahead(board, table, code)]
     if board.baseline is not None:
-        told += _what_it_costs(board, code)
+        lines += _what_it_costs(board, code)
     least = int(board.seeds.loc[board.shared].min())
     few = {
         1: "One seed gives no interval, and tells nothing apart.",
@@ -49,10 +49,10 @@ def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
     }
     count = len(board.ranked)
     both = f"all {count} ranked strategies have" if count > 1 else "the one ranked strategy has"
-    told.append(f"Ranked over the {where} that {both}.")
+    lines.append(f"Ranked over the {where} that {both}.")
     if least in few:
-        told.append(few[least])
-    return told
+        lines.append(few[least])
+    return lines
 
 
 def _less_biased(board: Board) -> list[str]:
@@ -102,7 +102,7 @@ def _ahead(board: Board, table: pd.DataFrame, code: Callable[[str], str]) -> str
 
 def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
     bias, dice = board.column("model_asymmetry"), board.column("dice")
-    base, told = board.baseline, []
+    base, lines = board.baseline, []
     best = next((name for name in board.order if name != base and name in board.ranked), None)
     if best is None or base is None:
         return []
@@ -111,7 +111,7 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
         cut = interval(row["cut"], row["cut_low"], row["cut_high"], 0)
         known = not pd.isna(row["p_holm"])
         p = f" (p {_p_equals(row['p_holm'])}, corrected for all strategies)" if known else ""
-        told.append(f"Against {code(base)}, {code(best)} has {cut} % less model asymmetry{p}.")
+        lines.append(f"Against {code(base)}, {code(best)} has {cut} % less model asymmetry{p}.")
     if dice is not None:
         row = dice.summary.loc[best]
         less = interval(row["less"], row["less_low"], row["less_high"], 3)
@@ -122,22 +122,22 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
             "inconclusive": f"which does not settle whether more than the margin of {MARGIN} is "
             "lost",
         }
-        told.append(f"Its Dice differs by {less}: {verdict}, {means[verdict]}.")
+        lines.append(f"Its Dice differs by {less}: {verdict}, {means[verdict]}.")
         fine = [name for name in board.order if board.verdict.get(name) == "non-inferior"]
         if fine:
-            told.append(f"Dice non-inferior to {code(base)}: {', '.join(map(code, fine))}.")
+            lines.append(f"Dice non-inferior to {code(base)}: {', '.join(map(code, fine))}.")
     if bias is not None and "p_holm" in bias.summary and bias.summary["p_holm"].notna().any():
         better = _less_biased(board)
         named = ", ".join(map(code, better)) if better else "none"
         table = bias.summary.reindex([*better, base])
         overlap = table.loc[better, "last"] >= table.loc[base, "first"]
         open_ = bool(better) and bool(overlap.any())
-        told.append(
+        lines.append(
             f"Shown to be less biased than {code(base)}, at p < .05 corrected for all strategies: "
             f"{named}."
             + (" Ranks claim more, of all pairs of rows at once, and leave this open." * open_)
         )
-    return told
+    return lines
 
 
 def facts(board: Board) -> list[tuple[str, str]]:
@@ -173,8 +173,8 @@ def facts(board: Board) -> list[tuple[str, str]]:
 def data_sets(board: Board) -> pd.DataFrame:
     """The data sets: name, modality, licence, citation and the digest of what was read."""
     names = ["dataset", "modality", "licence", "citation", "data"]
-    found = board.done.reindex(columns=names)[names].fillna("")
-    return found.drop_duplicates().reset_index(drop=True)
+    table = board.done.reindex(columns=names)[names].fillna("")
+    return table.drop_duplicates().reset_index(drop=True)
 
 
 def bibtex(board: Board) -> str:
@@ -196,18 +196,18 @@ def _braced(text: object) -> str:
 
 def gaps(board: Board) -> list[str]:
     """The cells that are missing or failed, and so not ranked: a sentence each."""
-    told = []
+    lines = []
     for name in board.names:
         if board.has[name] < board.needed:
             ranked = "ranked over the others" if name in board.ranked else "not ranked"
-            told.append(f"{name}: {board.has[name]} of {board.needed} cells, {ranked}")
+            lines.append(f"{name}: {board.has[name]} of {board.needed} cells, {ranked}")
     failed = board.cells[board.cells["status"] != "done"]
     for row in failed.head(20).itertuples():
         where = f"{row.dataset} · {row.architecture} · {row.init} · seed {row.seed}"
-        told.append(f"failed: {where}: {str(row.error)[:300]}")
+        lines.append(f"failed: {where}: {str(row.error)[:300]}")
     if len(failed) > 20:
-        told.append(f"… and {len(failed) - 20} more failed")
-    return told
+        lines.append(f"… and {len(failed) - 20} more failed")
+    return lines
 
 
 _EXPLAINED = (

@@ -48,7 +48,7 @@ def nice(span: float) -> float:
 
 
 def axes(x: Sequence[float], y: Sequence[float], from_zero: bool) -> tuple[Axis, Axis]:
-    """Scales that hold these values, x from 0, y from 0 if so said; y points up."""
+    """Scales that hold these values, x from 0, y from 0 if asked for; y points up."""
     top = max([v for v in x if math.isfinite(v)], default=1) * 1.12 or 1
     known = [v for v in y if math.isfinite(v)] or [0, 1]
     low, high = min(known), max(known)
@@ -67,7 +67,7 @@ class Curve:
     path: str
     label: tuple[float, float]
     style: int
-    told: str
+    text: str
 
 
 def curves(table: pd.DataFrame, order: Sequence[str]) -> tuple[list[Curve], Axis, Axis] | None:
@@ -78,15 +78,15 @@ def curves(table: pd.DataFrame, order: Sequence[str]) -> tuple[list[Curve], Axis
     steps = [float(step) for step in table.index]
     x, y = axes(steps, table[names].to_numpy().ravel().tolist(), from_zero=True)
     x = Axis(0, max(steps), LEFT, WIDTH - 150)
-    found = []
+    lines = []
     ends = _spread({name: y(table[name].iloc[-1]) for name in names})
     for style, name in enumerate(names):
         points = [f"{x(step)} {y(value)}" for step, value in zip(steps, table[name], strict=True)]
-        told = ", ".join(f"{value:.3f} at step {step:.0f}" for step, value in table[name].items())
-        found.append(
-            Curve(name, "M" + "L".join(points), (x(steps[-1]) + 8, ends[name]), style, told)
+        text = ", ".join(f"{value:.3f} at step {step:.0f}" for step, value in table[name].items())
+        lines.append(
+            Curve(name, "M" + "L".join(points), (x(steps[-1]) + 8, ends[name]), style, text)
         )
-    return found, x, y
+    return lines, x, y
 
 
 def labels(marks: dict[str, tuple[float, float]]) -> dict[str, float]:
@@ -97,7 +97,7 @@ def labels(marks: dict[str, tuple[float, float]]) -> dict[str, float]:
     >>> labels({"left": (0, 50.0), "right": (20, 52.0), "far": (400, 52.0)})
     {'left': 42.0, 'right': 60.0, 'far': 44.0}
     """
-    found: dict[str, float] = {}
+    heights: dict[str, float] = {}
     for name, (x, y) in sorted(marks.items(), key=lambda item: item[1][1]):
         end = x + 9 + 7.5 * len(name)
 
@@ -105,8 +105,8 @@ def labels(marks: dict[str, tuple[float, float]]) -> dict[str, float]:
             others = [mark for other, mark in marks.items() if other != name]
             circles = [c for a, c in others if x < a + 7 and a - 7 < end]
             names = [
-                found[other]
-                for other in found
+                heights[other]
+                for other in heights
                 if marks[other][0] < end and x < marks[other][0] + 9 + 7.5 * len(other)
             ]
             return all(abs(c - height + 4) >= 12 for c in circles) and all(
@@ -114,8 +114,8 @@ def labels(marks: dict[str, tuple[float, float]]) -> dict[str, float]:
             )
 
         steps = (y + sign * 4 * step for step in range(2, 60) for sign in (-1, 1))
-        found[name] = round(next((each for each in steps if free(each)), y), 1)
-    return found
+        heights[name] = round(next((each for each in steps if free(each)), y), 1)
+    return heights
 
 
 def _spread(places: dict[str, float], apart: float = 15) -> dict[str, float]:
@@ -124,8 +124,8 @@ def _spread(places: dict[str, float], apart: float = 15) -> dict[str, float]:
     >>> _spread({"high": 100.0, "low": 314.0, "lowest": 316.0})
     {'lowest': 308, 'low': 293, 'high': 100.0}
     """
-    found: dict[str, float] = {}
+    heights: dict[str, float] = {}
     last: float = HEIGHT - BOTTOM - 8 + apart
     for name, place in sorted(places.items(), key=lambda item: -item[1]):
-        found[name] = last = round(min(place, last - apart), 1)
-    return found
+        heights[name] = last = round(min(place, last - apart), 1)
+    return heights

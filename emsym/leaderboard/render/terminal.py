@@ -22,16 +22,16 @@ def print_boards(boards: list[Board], console: Console) -> None:
         for word, text in sentences.facts(board):
             console.print(f"[dim]{word}: {escape(text)}[/dim]", highlight=False)
         console.print(_table(board, console.width >= WIDE))
-        for told in [*sentences.gaps(board)[:10]]:
-            console.print(escape(told), highlight=False)
+        for line in sentences.gaps(board)[:10]:
+            console.print(escape(line), highlight=False)
         for row in board.apart.head(10).itertuples():
-            told = f"apart: {row.init} of {row.submission}, {row.cells} cells: {row.reason}"
-            console.print(escape(told), highlight=False)
-        for told in (
+            line = f"apart: {row.init} of {row.submission}, {row.cells} cells: {row.reason}"
+            console.print(escape(line), highlight=False)
+        for line in (
             sentences.measured_on(board),
             *sentences.conclusions(board, str),
         ):  # last: it is what stays on the screen
-            console.print(escape(told), highlight=False)
+            console.print(escape(line), highlight=False)
 
 
 def _table(board: Board, wide: bool) -> Table:
@@ -71,7 +71,7 @@ def _table(board: Board, wide: bool) -> Table:
         if dice is not None:
             cells.append(board.verdict.get(name, wording.MISSING))
         if with_shares:
-            told = wording.shares(means.loc[name])
-            cells.append(told if wide else told.replace(" ", ""))
+            shares = wording.shares(means.loc[name])
+            cells.append(shares if wide else shares.replace(" ", ""))
         table.add_row(*cells)
     return table

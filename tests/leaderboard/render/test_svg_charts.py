@@ -41,7 +41,7 @@ def test_curves_are_of_the_strategies_that_have_every_step() -> None:
     assert [line.name for line in lines] == ["c", "a"]
     assert lines[1].path == f"M{x(0)} {y(0.4)}L{x(100)} {y(0.2)}"
     assert abs(lines[0].label[1] - lines[1].label[1]) >= 15, "equal ends, names apart"
-    assert lines[0].told == "0.300 at step 0, 0.200 at step 100"
+    assert lines[0].text == "0.300 at step 0, 0.200 at step 100"
     assert curves(table[:1], ["a"]) is None
     assert curves(table, ["b"]) is None
 
