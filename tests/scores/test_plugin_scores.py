@@ -21,7 +21,10 @@ def measured() -> Measurement:
     half = np.full((2, 4, 4), 0.5)
     mask = torch.ones(2, 4, 4, dtype=torch.bool)
     maps = {("saliency", "all"): x * 2}
-    return Measurement(slice(0, 2), x, mask, half, half / 2, half > 0.4, {"all": mask}, maps, {})
+    answers = {"probability": half, "mirrored": half / 2, "predicted": half > 0.4}
+    return Measurement(
+        slice(0, 2), x, mask, None, **answers, masks={"all": mask}, maps=maps, columns={}
+    )
 
 
 def test_a_score_sees_what_was_predicted_and_attributed(measured: Measurement) -> None:
