@@ -43,7 +43,7 @@ NO_TRAINING = """
 import time
 from emsym.models.architectures import ARCHITECTURES
 from emsym.run import cell
-from emsym.run.executors import tasks
+from emsym.run.workers import tasks
 
 def quick(job, *words):
     "A cell in which nothing is trained: what is left is the runner's own."

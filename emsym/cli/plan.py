@@ -12,8 +12,8 @@ from emsym.cli.cell_options import CELLS, MACHINE, add_options, chooses_cells
 if TYPE_CHECKING:
     from emsym.protocol import Protocol
     from emsym.run.estimate import Pair, Seen
-    from emsym.run.executors.devices import Devices
     from emsym.run.job import Job
+    from emsym.run.workers.devices import Devices
 
 
 @click.command()
@@ -44,10 +44,10 @@ def plan(
     from emsym.protocol import load_protocol
     from emsym.run import plan as planning
     from emsym.run.estimate import estimate, estimate_text, history
-    from emsym.run.executors.capacity import cell_slots
-    from emsym.run.executors.devices import Devices
     from emsym.run.job import cards, jobs
     from emsym.run.store.store import Store
+    from emsym.run.workers.capacity import cell_slots
+    from emsym.run.workers.devices import Devices
 
     whole = load_protocol(protocol_name)
     protocol, store = whole.select(**selection), Store(OutputFolder(output).records)

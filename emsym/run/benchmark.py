@@ -16,8 +16,6 @@ from emsym.plugins import load_plugin
 from emsym.protocol import Cell, Protocol, load_protocol
 from emsym.run.estimate import expected, history
 from emsym.run.executors.base import Setup
-from emsym.run.executors.capacity import cell_slots
-from emsym.run.executors.devices import Devices
 from emsym.run.executors.registry import executor_kind
 from emsym.run.job import cards, jobs
 from emsym.run.listener import RunListener
@@ -25,6 +23,8 @@ from emsym.run.plan import plan
 from emsym.run.runner import Outcome, run_jobs
 from emsym.run.store.record import Record
 from emsym.run.store.store import Store
+from emsym.run.workers.capacity import cell_slots
+from emsym.run.workers.devices import Devices
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from emsym.data.fetching.data_digest import data_digest
 from emsym.run.estimate import Pair, Seen, pair_of
-from emsym.run.executors import tasks
 from emsym.run.executors.base import Pool
-from emsym.run.executors.devices import Devices
 from emsym.run.job import Job
 from emsym.run.store.record import Record
+from emsym.run.workers import tasks
+from emsym.run.workers.devices import Devices
 
 STEPS = 6
 """Of training; the first is slower than those that follow."""

@@ -26,11 +26,11 @@ from emsym.models.interventions import mirror_untie, zflip
 from emsym.output_folder import OutputFolder
 from emsym.protocol import Border
 from emsym.run.example import save_example
-from emsym.run.executors.notes import note
 from emsym.run.job import Job
 from emsym.run.scoring import ScoresOverTraining, score_model, summarise
 from emsym.run.store.record import Record
 from emsym.run.timing import timed
+from emsym.run.workers.notes import note
 from emsym.scores import segmentation
 from emsym.scores.dense_logits import DenseLogits
 from emsym.train import Batch, train

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from emsym.errors import UserError
-from emsym.run.executors import tasks
 from emsym.run.executors.base import Pool
 from emsym.run.executors.local import Timed, WorkerDied
 from emsym.run.job import Job
 from emsym.run.listener import RunListener
+from emsym.run.workers import tasks
 
 LOOK = 0.5
 """Seconds after which Ctrl-C and a lost scheduler are noticed at the latest."""

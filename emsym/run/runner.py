@@ -12,9 +12,7 @@ from types import FrameType
 
 from emsym.errors import UserError
 from emsym.output_folder import OutputFolder
-from emsym.run.executors import tasks
 from emsym.run.executors.base import Pool
-from emsym.run.executors.devices import Devices
 from emsym.run.executors.local import Timed, WorkerDied
 from emsym.run.job import Job
 from emsym.run.listener import RunListener
@@ -23,6 +21,8 @@ from emsym.run.store.claims import Claims
 from emsym.run.store.record import Record
 from emsym.run.store.store import Store
 from emsym.run.timing import timed
+from emsym.run.workers import tasks
+from emsym.run.workers.devices import Devices
 
 ASK = 3.0
 """Seconds between two looks at what other runs are at."""

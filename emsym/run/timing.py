@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from emsym.run.executors.notes import note
+from emsym.run.workers.notes import note
 
 
 @contextmanager

@@ -11,13 +11,13 @@ from emsym.errors import UserError
 from emsym.output_folder import OutputFolder
 from emsym.protocol import Protocol
 from emsym.run.benchmark import run_benchmark
-from emsym.run.executors import tasks
 from emsym.run.executors.base import ExecutorOption, Pool, Setup
 from emsym.run.executors.registry import EXECUTORS, register_executor
 from emsym.run.job import Job, jobs
 from emsym.run.listener import RunListener
 from emsym.run.store.record import Record
 from emsym.run.store.store import Store
+from emsym.run.workers import tasks
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import pytest
 
 from emsym.protocol import load_protocol
 from emsym.run.calibrate import calibrate
-from emsym.run.executors import tasks
 from emsym.run.executors.base import Pool
-from emsym.run.executors.devices import Devices
 from emsym.run.job import Job, jobs
+from emsym.run.workers import tasks
+from emsym.run.workers.devices import Devices
 
 PAIR = ("tiny-a", "linknet-tu-test_efficientnet")
 

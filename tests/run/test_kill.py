@@ -15,7 +15,7 @@ import pytest
 PLUGIN = """
 import os, time
 from pathlib import Path
-from emsym.run.executors import tasks
+from emsym.run.workers import tasks
 
 def say(word, job):
     line = f"{word} {job.cell.init} {job.cell.seed}\\n".encode()

@@ -6,12 +6,12 @@ import pytest
 
 from emsym.errors import UserError
 from emsym.protocol import load_protocol
-from emsym.run.executors import tasks
 from emsym.run.executors.base import Pool
 from emsym.run.executors.local import WorkerDied
 from emsym.run.job import jobs
 from emsym.run.listener import RunListener
 from emsym.run.preflight import check_jobs
+from emsym.run.workers import tasks
 
 
 @pytest.fixture

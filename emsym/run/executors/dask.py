@@ -87,7 +87,7 @@ def dask(setup: Setup, scheduler: str | None = None, cluster: Path | None = None
         with _client(scheduler) as client:
             yield from _pool(client, setup, PATIENCE)
     else:
-        from emsym.run.executors.job_queue import queue_cluster
+        from emsym.run.workers.job_queue import queue_cluster
 
         with queue_cluster(cluster) as queued, distributed.Client(queued) as client:
             queued.scale(jobs=setup.workers)

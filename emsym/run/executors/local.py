@@ -23,8 +23,8 @@ from typing import IO, Any
 import psutil
 
 from emsym.run.executors.base import Note, Pool, Setup, register_executor
-from emsym.run.executors.hardware import share
-from emsym.run.executors.notes import WAITING
+from emsym.run.workers.hardware import share
+from emsym.run.workers.notes import WAITING
 
 Plugin = Path | tuple[str, bytes]
 """A file, or the name and the content of one that lies on another machine."""
@@ -204,7 +204,7 @@ class _Worker:
         # not `-m`: the folder that the command is run in is not to be searched for modules
         code = (
             f"import sys; sys.path[:] = {sys.path!r}; "
-            "from emsym.run.executors.worker import serve; serve()"
+            "from emsym.run.workers.worker import serve; serve()"
         )
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with it
         self._process = subprocess.Popen(

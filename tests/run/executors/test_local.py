@@ -12,7 +12,7 @@ import pytest
 
 from emsym.run.executors.base import Note
 from emsym.run.executors.local import LocalExecutor, Timed, WorkerDied
-from emsym.run.executors.notes import note
+from emsym.run.workers.notes import note
 
 DEEP = """import os, torch, scipy.stats
 def dig(depth):

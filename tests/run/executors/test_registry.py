@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 from emsym.run.executors.registry import EXECUTORS, executor_options
 
@@ -17,3 +18,18 @@ def test_the_options_are_known_without_importing_what_is_slow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_an_executor_with_an_option_is_added_by_one_module(tmp_path: Path) -> None:
+    (tmp_path / "polite.py").write_text(
+        "from emsym.run.executors.base import ExecutorOption, register_executor\n"
+        "@register_executor('polite', options=[ExecutorOption('greeting', 'Of polite.')])\n"
+        "def polite(setup, greeting=''): 'Says a word before it works.'\n"
+    )
+    code = (
+        "import sys; from emsym.run import executors; executors.__path__.append(sys.argv[1])\n"
+        "from emsym.cli import cli; cli(['run', '--help'])"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "--greeting" in done.stdout

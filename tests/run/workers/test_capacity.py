@@ -1,7 +1,7 @@
 import pytest
 
-from emsym.run.executors import capacity
-from emsym.run.executors.devices import Devices
+from emsym.run.workers import capacity
+from emsym.run.workers.devices import Devices
 
 
 @pytest.mark.parametrize(

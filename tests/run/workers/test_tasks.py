@@ -1,7 +1,7 @@
 import pytest
 
 from emsym.errors import UserError
-from emsym.run.executors.tasks import check_model
+from emsym.run.workers.tasks import check_model
 
 NETWORK = "linknet-tu-test_efficientnet"
 

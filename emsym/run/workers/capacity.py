@@ -1,9 +1,9 @@
 """How many cells run at once: as many as the GPUs take, or as cores and memory allow."""
 
-from emsym.run.executors import tasks
-from emsym.run.executors.devices import Devices, may_have_gpu
-from emsym.run.executors.hardware import CELL, USABLE, cores, memory
 from emsym.run.executors.local import LocalExecutor
+from emsym.run.workers import tasks
+from emsym.run.workers.devices import Devices, may_have_gpu
+from emsym.run.workers.hardware import CELL, USABLE, cores, memory
 
 
 def cell_slots(devices: Devices, threads: int) -> int:

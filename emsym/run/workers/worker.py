@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from emsym.plugins import load_plugin
-from emsym.run.executors import notes
+from emsym.run.workers import notes
 
 
 def serve() -> None:

@@ -12,9 +12,9 @@ import torch
 from emsym.errors import UserError
 from emsym.protocol import load_protocol
 from emsym.run.cell import run_cell
-from emsym.run.executors import devices
-from emsym.run.executors.devices import Devices, gpu_slots, gpus, lease
 from emsym.run.job import jobs
+from emsym.run.workers import devices
+from emsym.run.workers.devices import Devices, gpu_slots, gpus, lease
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,15 @@ from emsym.errors import UserError, first_line
 from emsym.models.architectures import build_model, create_model
 from emsym.output_folder import OutputFolder
 from emsym.protocol import Border
-from emsym.run.executors import devices
-from emsym.run.executors.devices import Devices
-from emsym.run.executors.notes import WAITING, note
 from emsym.run.job import Job
 from emsym.run.store.record import Record
+from emsym.run.workers import devices
+from emsym.run.workers.devices import Devices
+from emsym.run.workers.notes import WAITING, note
 
 
 def gpu_slots(chosen: Devices) -> int:
-    """`emsym.run.executors.devices.gpu_slots`, which needs torch."""
+    """`emsym.run.workers.devices.gpu_slots`, which needs torch."""
     return devices.gpu_slots(chosen)
 
 

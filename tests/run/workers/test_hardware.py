@@ -4,7 +4,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from emsym.run.executors import hardware
+from emsym.run.workers import hardware
 
 
 def test_a_container_with_less_memory_than_its_machine_counts(

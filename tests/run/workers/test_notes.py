@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from emsym.run.executors import notes
+from emsym.run.workers import notes
 
 
 @pytest.fixture

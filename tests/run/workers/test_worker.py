@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-CODE = "from emsym.run.executors.worker import serve; serve()"
+CODE = "from emsym.run.workers.worker import serve; serve()"
 
 
 @pytest.fixture
