@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
+from emsym.auditing.advice import advise
 from emsym.auditing.caveats import TARGETS, data_caveats, interval_caveats, score_caveats
+from emsym.auditing.effect import answer_effect
 from emsym.auditing.inputs import AuditInputs, called_with
 from emsym.auditing.intervals import blocks_of, mean_interval, part_intervals
 from emsym.auditing.network import Loaded
@@ -26,7 +28,7 @@ from emsym.auditing.result import (
     check_free,
 )
 from emsym.auditing.subject import NOT_FINITE, prepare
-from emsym.auditing.verdict import ROUNDING, Measured, advise, judge, ratio
+from emsym.auditing.verdict import ROUNDING, Measured, judge, ratio
 from emsym.auditing.volume import Chosen
 from emsym.data.stacks import evenly_spaced
 from emsym.environment import environment
@@ -79,7 +81,8 @@ class AuditReport:
             table.append((score_of("dice").title, f"{audit.dice:.3f}", ""))
         shown = tabulate(table, headers=["", "value", "95 % interval"], disable_numparse=True)
         about = f"Shares by {headline.attribution}, over the {TARGETS[headline.target]}."
-        return "\n".join([audit.verdict, "", shown, "", about, *audit.notes])
+        effect = [audit.effect.sentence] if audit.effect else []
+        return "\n".join([audit.verdict, *effect, "", shown, "", about, *audit.notes])
 
     def __repr__(self) -> str:
         return f"Report({self.audit.finding}: {self.audit.verdict})"
@@ -126,7 +129,10 @@ def audit(inputs: AuditInputs) -> AuditReport:
         for name in methods
         for each in targets
     }
-    measured = _measured(columns, rows[headline], reads, chosen.data.available, blocks)
+    exact_values = rows.get((SHAPLEY, headline[1]))
+    measured = _measured(
+        columns, rows[headline], exact_values, walk, reads, chosen.data.available, blocks
+    )
     notes += interval_caveats(chosen.data.sections, blocks, measured.valued)
     shapley = _shapley(columns, headline[1], reads, blocks) if SHAPLEY in methods else None
     if SHAPLEY in methods and shapley is None and rows[SHAPLEY, headline[1]].share:
@@ -148,6 +154,7 @@ def audit(inputs: AuditInputs) -> AuditReport:
         flip_dice=mean_interval(columns["flip_dice"], blocks, (0, 1)),
         dice=counts.dice if counts else None,
         iou=counts.iou if counts else None,
+        effect=measured.effect if reads > 1 else None,
         symmetry=list(rows.values()),
         shapley=shapley,
         stem=stem,
@@ -204,6 +211,10 @@ class _Walk:
         self.counts: list[Counts] = []
         self.inverse: list[Counts] = []
         """The counts if the labels meant the contrary."""
+        self.reversed: list[Counts] = []
+        """The counts of the predictions from reversed stacks."""
+        self.averaged: list[Counts] = []
+        """The counts of the predictions from the mean of both probabilities."""
         self.examples: list[SectionExample] = []
         self._shown = evenly_spaced(len(chosen), EXAMPLES)
         self._maps: list[tuple[int, np.ndarray]] = []
@@ -216,9 +227,13 @@ class _Walk:
         truth = None if group.truth is None else group.truth.numpy(force=True)
         if truth is not None:
             known = np.True_ if group.labelled is None else group.labelled.numpy(force=True)
-            pairs = list(zip(group.predicted & known, truth & known, ~truth & known, strict=True))
-            self.counts += [Counts.of(ours, theirs) for ours, theirs, _ in pairs]
-            self.inverse += [Counts.of(ours, others) for ours, _, others in pairs]
+            for counts, predicted, labels in (
+                (self.counts, group.predicted, truth),
+                (self.inverse, group.predicted, ~truth),
+                (self.reversed, group.mirror_predicted, truth),
+                (self.averaged, group.average_predicted, truth),
+            ):
+                counts += map(Counts.of, predicted & known, labels & known)
         there = np.isfinite(group.columns["/".join((*self.headline, "slice_share[+0]"))])
         if there.any():
             self._maps.append((int(there.sum()), np.abs(maps[there]).sum(0, dtype=np.float64)))
@@ -246,6 +261,8 @@ class _Walk:
 def _measured(
     columns: dict[str, np.ndarray],
     headline: SymmetryResult,
+    exact_values: SymmetryResult | None,
+    walk: "_Walk",
     slices: int,
     available: int,
     blocks: np.ndarray,
@@ -253,14 +270,23 @@ def _measured(
     flips = columns["flip_error"]
     asymmetry = columns[f"{headline.attribution}/{headline.target}/model_asymmetry"]
     largest = np.concatenate([np.abs(asymmetry[np.isfinite(asymmetry)]), flips]).max()
+    exact, flip_error = bool(largest < ROUNDING), mean_interval(flips, blocks, (0, 1))
+    assert flip_error is not None  # every section has one
+    dice = tuple(
+        pooled(counts).dice if counts else None
+        for counts in (walk.counts, walk.reversed, walk.averaged)
+    )
+    flip_dice = mean_interval(columns["flip_dice"], blocks, (0, 1))
     return Measured(
         slices=slices,
         sections=len(flips),
         available=available,
         valued=int(np.isfinite(asymmetry).sum()),
         headline=headline,
-        flip_error=mean_interval(flips, blocks, (0, 1)),
-        exact=bool(largest < ROUNDING),
+        exact_values=None if exact_values is None else exact_values.model_asymmetry,
+        flip_error=flip_error,
+        effect=answer_effect(flip_error, flip_dice, dice, exact),
+        exact=exact,
         empty=int((columns[f"{headline.target}/pixels"] == 0).sum()),
     )
 

@@ -18,6 +18,7 @@ import pooch
 import torch
 from torch import Tensor, nn
 
+from emsym.auditing.cell_network import cell_name, record_of_network
 from emsym.auditing.exported_program import is_exported, members, read_exported
 from emsym.auditing.inputs import NetworkOnVolume
 from emsym.auditing.onnx_network import OnnxNetwork
@@ -104,6 +105,9 @@ def load_network(inputs: NetworkOnVolume) -> Loaded:
             )
         return _program(path, digest)
     checkpoint = read_checkpoint(path, inputs.weights_key)
+    record = record_of_network(path)
+    if record is not None and inputs.factory is None:
+        architecture = architecture or record.architecture
     if (architecture is None) == (inputs.factory is None):
         raise UserError(
             f"{path} holds weights alone: say of which network, with --architecture, such as "
@@ -113,7 +117,13 @@ def load_network(inputs: NetworkOnVolume) -> Loaded:
     factory = ARCHITECTURES.get(name) if architecture else load_factory(name)
     model, slices = _built(checkpoint.state, path, name, factory)
     return Loaded(
-        *(model, path.name, "state dict", digest, architecture, slices, str(path)),
+        model=model,
+        name=cell_name(record) if record else path.name,
+        kind="state dict",
+        digest=digest,
+        architecture=architecture,
+        slices=slices,
+        path=str(path),
         notes=_of_checkpoint(checkpoint),
     )
 

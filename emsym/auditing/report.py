@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from emsym import wording
-from emsym.auditing.caveats import TARGETS
+from emsym.auditing.caveats import FEW, TARGETS
 from emsym.auditing.charts import bars, longest_side, outlines, slice_side
+from emsym.auditing.effect import FLIP_DICE, FLIP_ERROR
 from emsym.auditing.result import Audit, Interval, Pictures, SectionExample, SymmetryResult
-from emsym.auditing.verdict import FLIP_ERROR, TOLERANCE
+from emsym.auditing.verdict import TOLERANCE
 from emsym.files import write_atomically
 from emsym.images import data_uri, equalise, shrink, stretch
 from emsym.scores.symmetry import slice_share
@@ -19,6 +20,7 @@ from emsym.scores.symmetry import slice_share
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+NO_VALUES = "No Shapley values: the target is empty in all sections, or they were not asked for."
 _LEAST_WHITE = 0.1
 """The difference of probabilities that is drawn white is at least this: rounding stays black."""
 
@@ -55,6 +57,7 @@ def html(audit: Audit, pictures: Pictures) -> str:
     return environment.get_template("report.html").render(
         audit=audit,
         names=names,
+        no_values=next((note for note in audit.notes if note.startswith("No Shapley")), NO_VALUES),
         sides=[slice_side(index, audit.slices) for index in range(audit.slices)],
         share=bars(share, share + stem),
         shapley=bars(audit.shapley or []),
@@ -67,6 +70,8 @@ def html(audit: Audit, pictures: Pictures) -> str:
         where=TARGETS,
         tolerance=TOLERANCE,
         flip_error=FLIP_ERROR,
+        flip_dice=FLIP_DICE,
+        few=len(audit.data.sections) - shown.missing < FEW,
         white=_white(pictures.examples),
         examples=[_example(each, _white(pictures.examples)) for each in pictures.examples],
         mean_map=_mean_map(mean_map) if np.isfinite(mean_map).all() and mean_map.any() else [],

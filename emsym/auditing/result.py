@@ -93,6 +93,18 @@ class DataResult(Strict):
     """Rows [y0, y1) and columns [x0, x1) that were looked at."""
 
 
+class AnswerEffect(Strict):
+    """What the direction of the stacks does to the answer; see `emsym.auditing.effect`."""
+
+    matters: Literal["yes", "no", "unclear"]
+    """Whether a user would notice."""
+    sentence: str
+    dice_reversed: float | None = None
+    """Dice of the predictions from reversed stacks, pooled; None without labels."""
+    dice_averaged: float | None = None
+    """The same of the mean of both probabilities."""
+
+
 class Advice(Strict):
     """A piece of advice."""
 
@@ -118,6 +130,8 @@ class Audit(Strict):
     dice: float | None
     """Pooled over the audited sections; None without labels."""
     iou: float | None
+    effect: AnswerEffect | None = None
+    """None of a network of one slice."""
     symmetry: list[SymmetryResult]
     """The scores of each attribution method and target; slice-shapley among them."""
     shapley: list[Interval] | None

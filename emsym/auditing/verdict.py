@@ -1,21 +1,15 @@
-"""The verdict of an audit: the finding, one sentence, and advice."""
+"""The verdict of an audit: the finding, and one sentence."""
 
-import shlex
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
 from emsym.auditing.caveats import FEW
-from emsym.auditing.network import Loaded
-from emsym.auditing.result import Advice, Finding, Interval, SymmetryResult
-from emsym.models.encoders import DECODERS
-from emsym.wording import number, sides
+from emsym.auditing.effect import FLIP_ERROR
+from emsym.auditing.result import AnswerEffect, Finding, Interval, SymmetryResult
+from emsym.wording import sides, significant_interval
 
 TOLERANCE = 1.1
 """Sides that count alike within a tenth are called symmetric, if the whole interval says so."""
-
-FLIP_ERROR = 0.05
-"""Reversing a stack may change the probability by that much on average; with more a network is not
-called symmetric, however alike the sides count."""
 
 ROUNDING = 1e-4
 """The largest asymmetry, or change of a probability, that may be rounding: networks that are
@@ -33,7 +27,10 @@ class Measured:
     valued: int
     """Sections with an asymmetry."""
     headline: SymmetryResult
+    exact_values: Interval | None
+    """The model asymmetry by exact Shapley values, over the headline's target; None without."""
     flip_error: Interval | None
+    effect: AnswerEffect
     exact: bool
     """Whether no section shows more than rounding."""
     empty: int
@@ -42,14 +39,22 @@ class Measured:
     @property
     def alike(self) -> bool:
         """Return whether the whole interval of the asymmetry says that both sides count alike."""
-        asymmetry, most = self.headline.model_asymmetry, (TOLERANCE - 1) / (TOLERANCE + 1)
-        return (
-            asymmetry is not None
-            and asymmetry.low is not None
-            and asymmetry.high is not None
-            and -most <= asymmetry.low
-            and asymmetry.high <= most
-        )
+        return _leaning(self.headline.model_asymmetry) == "alike"
+
+    @property
+    def disagreement(self) -> bool:
+        """Return whether exact Shapley values tell something else than the headline's method.
+
+        They do where they come to another conclusion, and where one asymmetry is less than half of
+        the other, and none is in both intervals.
+        """
+        first, exact = self.headline.model_asymmetry, self.exact_values
+        if exact is None or exact.low is None:
+            return False
+        if first is None or _leaning(first) != _leaning(exact):
+            return True
+        less, more = sorted((abs(first.value), abs(exact.value)))
+        return less < more / 2 and not _overlap(first, exact)
 
     @property
     def more_would_tell(self) -> bool:
@@ -76,19 +81,60 @@ def judge(measured: Measured) -> tuple[Finding, str]:
         return "symmetric", f"{_capital(before)} and {after} count exactly alike, but for rounding."
     compared = _compared(asymmetry, before, after, measured.valued)
     sentence = _capital(compared)
+    if measured.disagreement and asymmetry.low is not None:
+        return _contested(measured, asymmetry, compared)
     if asymmetry.low is None or asymmetry.high is None:
         one = "a single section gives" if measured.valued == 1 else "sections that overlap give"
         return "unclear", f"{sentence}, but {one} no interval."
     if measured.alike:
-        if measured.flip_error is not None and measured.flip_error.value > FLIP_ERROR:
+        if measured.flip_error is not None and _exceeds(measured.flip_error, FLIP_ERROR):
             return "unclear", (
                 f"{_capital(before)} and {after} count alike, but not for the same: {moved}."
             )
         return "symmetric", f"{_capital(before)} and {after} count alike: {compared}."
-    if asymmetry.low > 0 or asymmetry.high < 0:
+    if _leaning(asymmetry) in ("before", "after"):
         return "biased", f"{sentence}."
     way = "more sections would tell" if measured.more_would_tell else "this volume does not tell"
     return "unclear", f"{sentence}, which includes 1: {way}."
+
+
+def _contested(measured: Measured, asymmetry: Interval, compared: str) -> tuple[Finding, str]:
+    """Return the finding and the sentence where exact Shapley values tell something else."""
+    before, after = sides(measured.slices)
+    exact = measured.exact_values
+    assert exact is not None
+    by_values = _compared(exact, before, after)
+    if _leaning(exact) in ("alike", "untold"):
+        beginning = "both count alike" if _leaning(exact) == "alike" else "it is not told"
+        by_values = f"{beginning}: {by_values}"
+    sentence = (
+        f"By {measured.headline.attribution}, {compared}; by exact Shapley values, {by_values}."
+    )
+    biased = _leaning(asymmetry) in ("before", "after")
+    return "biased" if biased else "unclear", sentence
+
+
+def _leaning(asymmetry: Interval | None) -> Literal["before", "after", "alike", "untold"]:
+    """Return which side counts more, as far as the whole interval says so."""
+    most = (TOLERANCE - 1) / (TOLERANCE + 1)
+    if asymmetry is None or asymmetry.low is None or asymmetry.high is None:
+        return "untold"
+    if -most <= asymmetry.low and asymmetry.high <= most:
+        return "alike"
+    return "after" if asymmetry.low > 0 else "before" if asymmetry.high < 0 else "untold"
+
+
+def _overlap(one: Interval, other: Interval) -> bool:
+    if one.low is None or one.high is None:
+        return True
+    if other.low is None or other.high is None:
+        return True
+    return one.low <= other.high and other.low <= one.high
+
+
+def _exceeds(interval: Interval, limit: float) -> bool:
+    """Return whether the interval reaches beyond a limit; without one, the value."""
+    return (interval.value if interval.high is None else interval.high) > limit
 
 
 def ratio(asymmetry: Interval | None) -> Interval | None:
@@ -106,16 +152,20 @@ def ratio(asymmetry: Interval | None) -> Interval | None:
 
 
 def _moved(flip_error: Interval | None) -> str:
-    value = 0 if flip_error is None else flip_error.value
-    by = number(value, 2) if value >= 0.01 else "less than 0.01"
+    by = (
+        "0"
+        if flip_error is None
+        else significant_interval(flip_error.value, flip_error.low, flip_error.high)
+    )
     return f"reversing the stack moves the probability by {by} on average"
 
 
-def _compared(asymmetry: Interval, before: str, after: str, sections: int) -> str:
-    """``z−1 counts 1.9 × as much as z+1 (95 % interval 1.7–2.1)``; the side that counts more first.
+def _compared(asymmetry: Interval, before: str, after: str, sections: int | None = None) -> str:
+    """``z−1 counts 1.9 × as much as z+1 (95 % interval 1.7–2.1 over 20 sections of this network)``.
 
-    It is that of the model asymmetry, so that what the images hold does not matter. Of how many
-    sections an interval is, it says where they are few.
+    The side that counts more comes first. Over which sections is said where their number is given.
+
+    It is that of the model asymmetry, so that what the images hold does not matter.
     """
     more, less = (before, after) if asymmetry.value <= 0 else (after, before)
     turned = asymmetry
@@ -139,8 +189,12 @@ def _compared(asymmetry: Interval, before: str, after: str, sections: int) -> st
     if asymmetry.low is None:
         return sentence
     upper = " and more" if times.high is None else f"–{times.high:.{decimals}f}"
-    few = f", from {sections} sections" if sections < FEW else ""
-    return f"{sentence} (95 % interval {least:.{decimals}f}{upper}{few})"
+    over = "" if sections is None else _sections(sections)
+    return f"{sentence} (95 % interval {least:.{decimals}f}{upper}{over})"
+
+
+def _sections(count: int) -> str:
+    return f" over {'only ' if count < FEW else ''}{count} sections of this network"
 
 
 def _capital(text: str) -> str:
@@ -156,79 +210,3 @@ def _why(measured: Measured) -> str:
         return "the labels have no foreground in any section"
     pixels = {"foreground": "foreground", "background": "background"}.get(target, "pixel")
     return f"the network predicts no {pixels} in any section"
-
-
-# --- what to do -----------------------------------------------------------------------------------
-
-
-def advise(
-    finding: Finding, measured: Measured, loaded: Loaded, classes: int, probabilities: bool
-) -> list[Advice]:
-    """Advise on a finding, the easiest first.
-
-    `probabilities` is whether the network gives these instead of logits.
-    """
-    if measured.slices == 1:
-        return []
-    if finding == "symmetric":
-        return [Advice(text="Both sides count alike: nothing needs to be done.")]
-    if finding == "unmeasurable":
-        way = (
-            "Choose sections that hold some, give labels with --labels, or lower --threshold."
-            if measured.empty == measured.sections
-            else "Check that these are the weights of a trained network, and that the volume is "
-            "normalised as in training (--mean and --sd)."
-        )
-        return [Advice(text=way)]
-    advice = []
-    if finding == "unclear" and measured.more_would_tell:
-        advice.append(
-            Advice(
-                text=f"Look at more sections: {measured.sections} of {measured.available} were "
-                "audited. The interval narrows with their number: "
-                f"--sections {measured.available} takes them all."
-            )
-        )
-    return [*advice, *_repairs(measured.slices, loaded, classes, probabilities)]
-
-
-def _repairs(slices: int, loaded: Loaded, classes: int, probabilities: bool) -> list[Advice]:
-    into = "" if probabilities else ".sigmoid()" if classes == 1 else ".softmax(1)"
-    average = Advice(
-        text="Without any training: average the predictions of each stack and of its mirror image. "
-        "The result is exactly symmetric, at twice the time.",
-        command=f"p = (net(x){into} + net(x.flip(1)){into}) / 2",
-    )
-    name = loaded.architecture or ""
-    known = name if name.partition("-")[0] in DECODERS else "unet-resnet34"
-    uniform = Advice(
-        text="Before you fine-tune another network: start from a stem that treats all slices alike "
-        "(uniform channel initialisation, arXiv 2505.14105).",
-        command=f'model = emsym.create_model("{known}", '
-        f'init="uniform-green", slices={slices}, weights="imagenet")',
-    )
-    if (
-        loaded.kind == "state dict" and loaded.architecture and classes == 1
-    ):  # as `symmetrize` builds its networks
-        words = ["emsym-bench", "symmetrize", loaded.path, "--architecture", loaded.architecture]
-        path = Path(loaded.path)
-        output = path.with_name(f"{path.stem}-mirrored{path.suffix}")
-        words += ["--init", "rgb+mirror-tied", "-o", str(output)]
-        tied = Advice(
-            text="Make the stem of this network its own mirror image, and fine-tune it for some "
-            "steps, because its other layers are used to the old one; audit it again afterwards.",
-            command=shlex.join(word or "" for word in words),
-        )
-    else:
-        where = {"TorchScript": "scripted", "torch.export": "exported", "ONNX": "exported"}.get(
-            loaded.kind
-        )
-        first = (
-            f"Symmetrise the network before it is {where}: make its stem its own mirror image, "
-            "fine-tune it for some steps, then save it again."
-            if where
-            else "Make the stem of this network its own mirror image, and fine-tune it for some "
-            "steps: it stays symmetric while it is trained."
-        )
-        tied = Advice(text=first, command='emsym.symmetrize(model, "rgb+mirror-tied")')
-    return [average, tied, uniform]

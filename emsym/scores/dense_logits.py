@@ -102,6 +102,12 @@ class DenseLogits(ChunkedNetwork):
             return outputs[:, 0].sigmoid() > threshold
         return outputs.argmax(1) == self.channel
 
+    def predicted_from_average(self, one: Tensor, other: Tensor, threshold: float) -> Tensor:
+        """As `predicted`, of the mean of two answers' probabilities, of which each is as there."""
+        if one.shape[1] == 1:
+            return (one[:, 0].sigmoid() + other[:, 0].sigmoid()) / 2 > threshold
+        return (one.softmax(1) + other.softmax(1)).argmax(1) == self.channel
+
     def mirrored(self) -> "DenseLogits":
         """The network that sees every stack reversed; it shares the weights.
 

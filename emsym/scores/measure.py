@@ -59,6 +59,10 @@ class Measurement:
     """(n, H, W) in 0..1, of the reversed stacks."""
     predicted: np.ndarray
     """(n, H, W) bool, at the threshold."""
+    mirror_predicted: np.ndarray
+    """(n, H, W) bool, of the reversed stacks."""
+    average_predicted: np.ndarray
+    """(n, H, W) bool, of the mean of both probabilities."""
     masks: dict[Target, Tensor]
     """(n, H, W) bool."""
     maps: dict[tuple[str, Target], Tensor]
@@ -129,6 +133,7 @@ def _measure(
     answers = (outputs, mirrored)
     probability, reverse = (dense.probability(each).numpy(force=True) for each in answers)
     predicted, other = (dense.predicted(each, threshold).numpy(force=True) for each in answers)
+    average = dense.predicted_from_average(*answers, threshold).numpy(force=True)
     columns = {
         "flip_error": flip_error(probability, reverse),
         "flip_dice": flip_dice(predicted, other),
@@ -157,6 +162,8 @@ def _measure(
         probability,
         reverse,
         predicted,
+        other,
+        average,
         dict(zip(targets, masks, strict=True)),
         {(name, target): here[name][k] for name in methods for k, target in enumerate(targets)},
         columns,

@@ -303,7 +303,7 @@ def test_a_missing_value_is_a_dash_with_its_reason():
         "– There are no shares: the target (predicted foreground) is empty",
         "Flip Dice – Both masks are empty",
         "Dice – Neither labels nor predictions have any foreground.",
-        "– There are none: the target is empty in all sections",
+        "– No Shapley values: the target is empty in all sections",
         "– The first layer is a 3D convolution.",
         "saliency – – – – 2 of 2",
         "– There is no section to show.",

@@ -2,8 +2,9 @@
 
 import pytest
 
-from emsym.auditing.result import Interval, SymmetryResult
-from emsym.auditing.verdict import FLIP_ERROR, Measured, judge
+from emsym.auditing.effect import FLIP_ERROR
+from emsym.auditing.result import AnswerEffect, Interval, SymmetryResult
+from emsym.auditing.verdict import Measured, judge
 
 
 def measured(asymmetry: Interval | None, **changed: object) -> Measured:
@@ -23,7 +24,9 @@ def measured(asymmetry: Interval | None, **changed: object) -> Measured:
         "sections": 20,
         "available": 20,
         "valued": 20,
-        "flip_error": Interval(value=0.01),
+        "exact_values": None,
+        "flip_error": Interval(value=0.01, low=0.009, high=0.011),
+        "effect": AnswerEffect(matters="no", sentence="The answer hardly depends on it."),
         "exact": False,
         "empty": 0,
     }
@@ -33,8 +36,18 @@ def measured(asymmetry: Interval | None, **changed: object) -> Measured:
 @pytest.mark.parametrize(
     ("bounds", "finding", "words"),
     [
-        ((-0.3, -0.2), "biased", "z−1 counts 1.7 × as much as z+1 (95 % interval 1.5–1.9)."),
-        ((0.2, 0.3), "biased", "z+1 counts 1.7 × as much as z−1 (95 % interval 1.5–1.9)."),
+        (
+            (-0.3, -0.2),
+            "biased",
+            "z−1 counts 1.7 × as much as z+1 (95 % interval 1.5–1.9 over 20 sections of "
+            "this network).",
+        ),
+        (
+            (0.2, 0.3),
+            "biased",
+            "z+1 counts 1.7 × as much as z−1 (95 % interval 1.5–1.9 over 20 sections of "
+            "this network).",
+        ),
         ((-0.02, 0.02), "symmetric", "z−1 and z+1 count alike: "),
         ((-0.2, 0.1), "unclear", "which includes 1: this volume does not tell."),
     ],
@@ -50,11 +63,51 @@ def test_sides_that_count_alike_for_different_things_are_unclear() -> None:
     alike = Interval(value=0.0, low=-0.01, high=0.01)
     other = measured(alike, flip_error=Interval(value=2 * FLIP_ERROR))
     assert judge(other)[0] == "unclear"
-    assert "reversing the stack moves the probability by 0.10 on average" in judge(other)[1]
+    assert "reversing the stack moves the probability by 0.100 on average" in judge(other)[1]
     assert judge(measured(alike, exact=True)) == (
         "symmetric",
         "z−1 and z+1 count exactly alike, but for rounding.",
     )
+
+
+def test_the_flip_error_is_compared_by_its_interval() -> None:
+    alike = Interval(value=0.0, low=-0.01, high=0.01)
+    near = Interval(value=0.9 * FLIP_ERROR, low=0.8 * FLIP_ERROR, high=1.1 * FLIP_ERROR)
+    assert judge(measured(alike, flip_error=near))[0] == "unclear"
+
+
+LEANS = Interval(value=-0.25, low=-0.3, high=-0.2)
+
+
+@pytest.mark.parametrize(
+    ("exact", "finding", "words"),
+    [
+        ((0.2, 0.3), "biased", "by exact Shapley values, z+1 counts 1.7 × as much as z−1"),
+        ((-0.02, 0.02), "biased", "by exact Shapley values, both count alike: "),
+        ((-0.2, 0.1), "biased", "by exact Shapley values, it is not told: "),
+        ((-0.1, -0.06), "biased", "by exact Shapley values, z−1 counts 1.17 × as much as z+1"),
+        ((-0.19, -0.14), "biased", None),  # less, but not by half
+        ((-0.31, -0.2), "biased", None),
+    ],
+)
+def test_exact_values_that_tell_something_else_are_told(
+    exact: tuple[float, float], finding: str, words: str | None
+) -> None:
+    low, high = exact
+    values = Interval(value=(low + high) / 2, low=low, high=high)
+    result, sentence = judge(measured(LEANS, exact_values=values))
+    assert result == finding
+    assert ("Shapley" in sentence) == (words is not None)
+    if words is not None:
+        assert sentence.startswith("By saliency, z−1 counts 1.7 ×")
+        assert words in sentence
+
+
+def test_what_saliency_alone_calls_alike_is_not_called_symmetric() -> None:
+    alike = Interval(value=0.0, low=-0.01, high=0.01)
+    result, sentence = judge(measured(alike, exact_values=LEANS))
+    assert result == "unclear"
+    assert "by exact Shapley values, z−1 counts 1.7 ×" in sentence
 
 
 def test_more_sections_are_advised_where_there_are_more() -> None:

@@ -22,6 +22,7 @@ def measured() -> Measurement:
     mask = torch.ones(2, 4, 4, dtype=torch.bool)
     maps = {("saliency", "all"): x * 2}
     answers = {"probability": half, "mirrored": half / 2, "predicted": half > 0.4}
+    answers |= {"mirror_predicted": half > 0.4, "average_predicted": half > 0.4}
     return Measurement(
         slice(0, 2), x, mask, None, **answers, masks={"all": mask}, maps=maps, columns={}
     )
