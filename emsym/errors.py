@@ -1,6 +1,10 @@
 """The error that a user can cause, and words for its sentence."""
 
+import unicodedata
 from collections.abc import Iterable
+
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Kinds of characters that steer a terminal, hide, or turn the order of others around."""
 
 
 class UserError(Exception):
@@ -8,6 +12,21 @@ class UserError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+def escape_unseen(text: str) -> str:
+    """Return a text with its control, invisible and direction characters escaped.
+
+    What a stranger chose can then neither begin a line of a log nor look like something else.
+
+    >>> print(escape_unseen(f"a{chr(27)}[2J"))
+    a\\x1b[2J
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        ascii(sign)[1:-1] if unicodedata.category(sign) in _UNSEEN else sign for sign in text
+    )
 
 
 def first_names(names: Iterable[object]) -> str:

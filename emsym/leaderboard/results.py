@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from emsym.errors import escape_unseen
 from emsym.run.store.record import Record
 from emsym.run.store.store import Store
 
@@ -58,12 +59,13 @@ def commit(environment: Mapping[str, object]) -> str | None:
 
 def row(record: Record, submission: str = LOCAL) -> dict[str, Any]:
     """A record's row of `cells`."""
-    facts = record.environment
-    return {
+    machine = record.environment
+    error = None if record.error is None else " ".join(record.error.split())
+    facts = {
         "submission": submission,
         "key": record.key,
         "status": record.status,
-        "error": record.error,
+        "error": error,
         "protocol": record.protocol.name,
         "version": record.protocol.version,
         "digest": record.protocol.digest,
@@ -86,13 +88,15 @@ def row(record: Record, submission: str = LOCAL) -> dict[str, Any]:
         "init_source": record.init_source,
         "gain": record.gain,
         "seed": record.seed,
-        "commit": commit(facts),
-        "device": facts.get("device"),
-        "processor": facts.get("processor"),
+        "commit": commit(machine),
+        "device": machine.get("device"),
+        "processor": machine.get("processor"),
         "minutes": sum(record.seconds.values()) / 60,
         "peak_memory_mb": record.peak_memory_mb,
-        **record.scores,
     }
+    # whatever shows them, nothing in them steers a terminal or a spreadsheet
+    texts = {name: escape_unseen(fact) for name, fact in facts.items() if isinstance(fact, str)}
+    return {**facts, **texts, **record.scores}
 
 
 def cell_table(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from emsym.errors import UserError, first_line, first_names
 from emsym.files import validation_message
-from emsym.submission.schema import FIELDS, MAX_CELLS, Row, ScoreName
+from emsym.submission.schema import FIELDS, LARGEST, MAX_CELLS, Row, ScoreName
 
 MAX_SCORES = 500
 _NUMBERS = re.compile(r"[0-9.e+,-]*")
@@ -34,7 +34,7 @@ def read_rows(path: Path) -> tuple[list[Row], list[str], np.ndarray]:
     """Read what `write_rows` wrote. Raises `UserError`, naming the line, where it is damaged."""
     line = 0  # that was read whole
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, strict=True)
             head = next(lines, [])
             names = head[len(FIELDS) :]
@@ -75,6 +75,8 @@ def _read(lines: Iterator[list[str]], count: int) -> Iterator[tuple[Row, np.ndar
         values = np.array([float(cell) if cell else np.nan for cell in numbers])
         if np.isinf(values).any():
             raise ValueError("a score is no finite number")
+        if (np.abs(values) > LARGEST).any():
+            raise ValueError(f"a score is beyond {LARGEST:g}")
         row = _ROW.validate_python(facts)
         if row.status != "done" and not np.isnan(values).all():
             raise ValueError("it has scores and is not done")

@@ -14,6 +14,9 @@ from emsym.errors import UserError, first_names
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 """A submission's name, that of its folder."""
 
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[ .]*(\..*)?")
+"""Names of devices, which no folder or file of Windows can have, with or without an extension."""
+
 SHEET, MANIFEST, CELLS = "submission.toml", "manifest.json", "cells.csv"
 KB, MB = 1 << 10, 1 << 20
 _PART = r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,159}"
@@ -36,6 +39,11 @@ def check_name(name: str) -> str:
         raise UserError(
             f"A submission cannot be called '{first_names([name])}': take small letters, digits "
             "and hyphens, 40 at most, beginning with a letter or digit."
+        )
+    if _RESERVED.fullmatch(name):
+        raise UserError(
+            f"A submission cannot be called '{name}': on Windows that is a device, and nobody "
+            "there could check it out. Choose another name."
         )
     return name
 
@@ -62,6 +70,11 @@ def files(folder: Path) -> dict[str, Path]:
         limit = next((most for known, most in _ALLOWED if known.fullmatch(name)), None)
         if limit is None:
             raise UserError(f"{shown} is no file of a submission: take it out.")
+        if _RESERVED.fullmatch(entry.name):
+            raise UserError(
+                f"{shown} has the name of a device of Windows, and nobody there could check it "
+                "out: rename it."
+            )
         if status.st_size > limit:
             less = ": submit fewer data sets or architectures at once"
             raise UserError(

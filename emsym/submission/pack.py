@@ -21,13 +21,10 @@ from emsym.run.store.record import Column, Record
 from emsym.run.store.store import Store
 from emsym.submission import layout
 from emsym.submission.cells_csv import write_rows
-from emsym.submission.read import IMAGES, LOOKS
+from emsym.submission.read import IMAGES, LOOKS, OWN, SHARED
 from emsym.submission.safe_npz import Arrays, packed
 from emsym.submission.schema import DataSchema, Manifest, Row, Stamp, Weights
 from emsym.version import SCORING_VERSION
-
-SEEN, MADE = ("image", "truth", "section"), ("probability", "attribution")
-"""The arrays of an example: those that all networks of a data set share, and each one's own."""
 
 SHEET = """\
 # Who made this, in your own words. `emsym-bench validate` says what is missing; a note need not be.
@@ -290,12 +287,12 @@ def _examples(output: OutputFolder, keys: list[str], slices: int) -> bytes | Non
             example = {name: arrays.get(name, "|u1", *shape) for name, shape in shapes.items()}
             example |= {"image": image, "section": arrays.get("section", "<i4")}
             first = next(iter(examples.values()), example)
-            if all(np.array_equal(first[name], example[name]) for name in SEEN):
+            if all(np.array_equal(first[name], example[name]) for name in SHARED):
                 examples[key] = example
     if not examples:
         return None
-    shared = {name: next(iter(examples.values()))[name] for name in SEEN}
-    made = {name: np.stack([example[name] for example in examples.values()]) for name in MADE}
+    shared = {name: next(iter(examples.values()))[name] for name in SHARED}
+    made = {name: np.stack([example[name] for example in examples.values()]) for name in OWN}
     return packed({"keys": np.array([key.encode() for key in examples], "S32"), **shared, **made})
 
 

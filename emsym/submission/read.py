@@ -23,6 +23,8 @@ from emsym.submission.schema import Manifest, Row, Sheet
 
 IMAGES, LOOKS = "images/", "over_training/"
 """The beginnings of arrays' names: values of test sections, and of looks while training."""
+SHARED, OWN = ("image", "truth", "section"), ("probability", "attribution")
+"""The arrays of an example: those that all networks of a data set share, and each one's own."""
 
 
 class Submission:
@@ -97,7 +99,9 @@ class Submission:
     def examples(self, name: str) -> dict[str, dict[str, np.ndarray]]:
         """All that are in a file of them, by the keys of their cells."""
         arrays = Arrays(self.files[name])
-        slices, keys = self.manifest.slices, arrays.get("keys", "S32", None).astype(str).tolist()
+        if odd := sorted(set(arrays.names).difference(("keys", *SHARED, *OWN))):
+            raise UserError(f"{arrays.path} has no use for {first_names(odd)}.")
+        slices, keys = self.manifest.slices, arrays.keys()
         image = arrays.get("image", "|u1", slices, None, None)
         size = image.shape[1:]
         shared = {
@@ -135,7 +139,7 @@ class Submission:
                 asked[row.dataset, row.architecture].append(key)
         for (dataset, architecture), theirs in asked.items():
             group = self.group(dataset, architecture)
-            listed = group.get("keys", "S32", None).astype(str).tolist()
+            listed = group.keys()
             places = {key: at for at, key in enumerate(listed)}
             if missing := [key for key in theirs if key not in places]:
                 raise UserError(f"{group.path} has no values of the cell {missing[0]}.")
@@ -193,7 +197,7 @@ class Submission:
                 raise UserError(f"{path}: the key {row.key} is there twice.")
             if row.status != "missing" and row.dataset not in self.manifest.datasets:
                 raise UserError(f"{path}: the data set '{row.dataset}' is not in the manifest.")
-            if (row.environment or 0) >= max(len(self.manifest.environments), 1):
+            if (row.environment or 0) >= len(self.manifest.environments):
                 raise UserError(f"{path}: {where} has an environment that is not in the manifest.")
             cells.add(cell)
             keys.add(row.key)

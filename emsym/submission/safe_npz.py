@@ -17,10 +17,13 @@ import numpy as np
 from emsym.errors import UserError, first_line, first_names
 
 MAX_MEMBERS, MAX_DIRECTORY, MAX_UNPACKED = 1000, 1 << 18, 512 << 20
+MAX_LENGTH = 1 << 31
+"""The longest axis of an array."""
 _HEADER = re.compile(
     rb"\{'descr': '(<f4|<i4|\|u1|\|S32)', 'fortran_order': False, 'shape': \(([0-9, ]{0,60})\), \}"
     rb" *\n"
 )
+_KEY = re.compile(rb"[0-9a-f]{32}")
 _END = struct.Struct("<4s4H2LH")
 """A zip archive's last 22 bytes: signature, disks and entries, size and place of the directory."""
 _DAMAGE = (
@@ -108,6 +111,18 @@ class Arrays:
             raise self._wrong(f"'{first_names([name])}' is {actual} instead of {expected}")
         return array
 
+    def keys(self) -> list[str]:
+        """The keys of the cells that the arrays are of, in their order.
+
+        Raises `UserError` where they are not keys, or one is there twice.
+        """
+        keys = self.get("keys", "S32", None).tolist()
+        if not all(_KEY.fullmatch(key) for key in keys):
+            raise self._wrong("'keys' holds what is no key of a cell")
+        if len(set(keys)) < len(keys):
+            raise self._wrong("'keys' holds a key twice")
+        return [key.decode() for key in keys]
+
     def _wrong(self, why: str) -> UserError:
         return UserError(f"{self.path} is not an npz file of a submission: {first_names([why])}.")
 
@@ -122,8 +137,11 @@ def _decoded(content: bytes) -> np.ndarray | None:
         return None
     lengths = [int(length) for length in header[2].decode().split(",") if length.strip().isdigit()]
     dtype = np.dtype(header[1].decode())
-    if prod(lengths) * dtype.itemsize != len(content) - start:
-        return None
+    if (
+        prod(lengths) * dtype.itemsize != len(content) - start
+        or max(lengths, default=0) > MAX_LENGTH
+    ):
+        return None  # of no elements, any length fits
     array = np.frombuffer(content, dtype, offset=start).reshape(lengths)
     if dtype.kind == "f":  # one kind of NaN: arithmetic with a signalling one warns
         array = np.where(np.isnan(array), dtype.type(np.nan), array)

@@ -66,6 +66,8 @@ ScoreName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@/+\[\]-]*$",
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Amount = Annotated[float, Field(ge=0, le=1e9)]
 
+LARGEST = 1e15
+"""The largest score: above whatever is measured, and its squares still fit into a float32."""
 MAX_CELLS = 20_000
 """The most cells of one submission."""
 
@@ -121,7 +123,7 @@ class Manifest(Strict):
     datasets: Annotated[dict[DataName, DataSchema], Field(min_length=1, max_length=200)]
     environments: Annotated[
         list[Annotated[dict[Line, Maybe | int | bool | None], Field(max_length=40)]],
-        Field(max_length=2000),
+        Field(min_length=1, max_length=2000),
     ]
     """The machines and the software that cells name by their numbers."""
 

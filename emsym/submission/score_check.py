@@ -14,6 +14,7 @@ from emsym.submission.expected_scores import (
 from emsym.submission.layout import CELLS
 from emsym.submission.read import IMAGES, LOOKS
 from emsym.submission.safe_npz import Arrays
+from emsym.submission.schema import LARGEST
 
 CLOSE = 2e-6
 """How far float32 values of sections may carry a score from that of the record, relative to the
@@ -28,7 +29,7 @@ def check_values(
     `keys` are those of the done cells in the order of their rows, and `scores` has a column of each
     score, (C,), as claimed. Raises `UserError` with the first thing that is wrong.
     """
-    listed = group.get("keys", "S32", None).astype(str).tolist()
+    listed = group.keys()
     if sorted(listed) != sorted(keys):
         raise UserError(f"{group.path} has not the cells that the rows of its data set have.")
     _check_names(group, protocol)
@@ -68,8 +69,8 @@ def _check_names(group: Arrays, protocol: Protocol) -> None:
 def _check_bounds(group: Arrays, name: str, values: np.ndarray) -> None:
     low, high = score_of(name).bounds
     slack = 1e-6  # of rounding: a share of one may come out a hair above it
-    if np.isinf(values).any():
-        raise UserError(f"{group.path}: a value of {name} is not finite.")
+    if (np.abs(values) > LARGEST).any():
+        raise UserError(f"{group.path}: a value of {name} is not finite, or beyond {LARGEST:g}.")
     if (values < low - slack).any() or (values > high + slack).any():
         raise UserError(f"{group.path}: a value of {name} is not within {low:g} and {high:g}.")
 

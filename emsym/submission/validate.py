@@ -10,7 +10,7 @@ import numpy as np
 from emsym.data.cards import Card, list_cards, load_card
 from emsym.data.fetching.availability import locate_data
 from emsym.data.fetching.data_digest import data_digest, published_digest
-from emsym.errors import UserError
+from emsym.errors import UserError, escape_unseen
 from emsym.models.architectures import ARCHITECTURES
 from emsym.models.inits import INITS, PRESERVE, parse_init
 from emsym.models.pretrained.weights import weights_identity
@@ -57,7 +57,7 @@ def validate(folder: Path, protocol_name: str | None = None) -> Validation:
     except UserError as error:
         if str(folder) in str(error):
             raise
-        raise UserError(f"{folder}: {error}") from error
+        raise UserError(f"{escape_unseen(str(folder))}: {error}") from error
 
 
 def _validate(folder: Path, protocol_name: str | None) -> Validation:

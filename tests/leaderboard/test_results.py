@@ -37,6 +37,11 @@ def test_a_record_is_a_row_and_its_sections_are_kept_apart(records: list[Record]
     assert not len(found.per_image([records[0].key], "none"))
 
 
+def test_nothing_in_a_text_steers_a_terminal(records: list[Record]) -> None:
+    failed = records[0].model_copy(update={"status": "failed", "error": "\x1b[2J\n::error::"})
+    assert of_records([failed]).cells.loc[0, "error"] == "\\x1b[2J ::error::"
+
+
 def test_a_store_gives_what_its_records_give(records: list[Record], tmp_path: Path) -> None:
     store = Store(tmp_path / "records")
     for record in records:

@@ -10,10 +10,12 @@ from emsym.errors import UserError
 from emsym.submission.cells_csv import read_rows, write_rows
 from emsym.submission.schema import FIELDS, Row
 
+SHAPLEY = "slice-shapley/true-foreground/slice_shapley[+0]"
 WRONG: Cases = {
     "NaN as score": (set_cell("dice@0.5", "nan"), "no finite number"),
     "infinity as score": (set_cell("dice@0.5", "inf"), "no finite number"),
     "overflow as score": (set_cell("dice@0.5", "1e999"), "no finite number"),
+    "a score of no measure": (set_cell(SHAPLEY, "1e308"), "beyond 1e+15"),
     "word as score": (set_cell("dice@0.5", "high"), "no finite number"),
     "not a table": (content(CELLS, b"hello"), "columns are not those"),
     "an open quote": (lambda f: f.update({CELLS: f[CELLS] + b'"'}), CELLS),
@@ -44,6 +46,12 @@ def test_what_is_read_is_what_was_written(rows: list[Row], tmp_path: Path) -> No
     again, again_names, again_scores = read_rows(tmp_path / "cells.csv")
     assert (again, again_names) == (rows, names)
     np.testing.assert_array_equal(again_scores, scores)
+
+
+def test_a_byte_order_mark_is_skipped(rows: list[Row], tmp_path: Path) -> None:
+    written = write_rows(rows, ["dice@0.5"], np.array([[0.5], [np.nan]]))
+    (tmp_path / "cells.csv").write_bytes(b"\xef\xbb\xbf" + written)
+    assert read_rows(tmp_path / "cells.csv")[0] == rows
 
 
 def test_the_damaged_line_is_named(rows: list[Row], tmp_path: Path) -> None:

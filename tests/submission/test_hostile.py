@@ -144,7 +144,7 @@ def snapshot(root: Path) -> list[tuple[str, int]]:
 def meaning(name: str, content: bytes) -> object:
     """What the scores and values of a file are, however they are written."""
     if name == CELLS:
-        rows = list(csv.DictReader(io.StringIO(content.decode())))
+        rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
         facts = ("weights_tag", "weights_digest", "seconds", "peak_memory_mb", "error")
         told = [{k: v for k, v in row.items() if k not in facts} for row in rows]
         return [{k: number(v) for k, v in row.items() if k != "arand_3d"} for row in told]

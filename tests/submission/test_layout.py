@@ -20,6 +20,7 @@ from submission_edits import (
 
 from emsym.errors import UserError
 from emsym.submission.layout import check_name, files
+from emsym.submission.validate import validate
 
 WRONG: Cases = {
     "large TOML": (content(SHEET, b"#" * 20_000), "may hold"),
@@ -30,6 +31,7 @@ WRONG: Cases = {
     "a file too many": (content("index.html", SCRIPT.encode()), "is no file of a submission"),
     "a folder in a folder": (content("images/a/b.npz", b""), "is no plain file"),
     "a hidden file": (content(".git", b""), "is no file of a submission"),
+    "a device of Windows": (content("plugins/Aux.x.py", b""), "a device of Windows"),
     "a name with an escape": (content("images/\x1b[2J.npz", b""), "is no file of a submission"),
 }  # fmt: skip
 
@@ -82,6 +84,22 @@ def test_a_folder_that_is_not_there_is_a_sentence(tiny: Path, tmp_path: Path) ->
 def test_a_name_that_is_no_folders_is_a_sentence(name: str) -> None:
     with pytest.raises(UserError, match="cannot be called"):
         check_name(name)
+
+
+@pytest.mark.parametrize("name", ["con", "nul", "prn", "aux", "com1", "lpt9"])
+def test_a_device_of_windows_is_no_name(name: str) -> None:
+    with pytest.raises(UserError, match="on Windows that is a device"):
+        check_name(name)
+    assert check_name(f"{name}0") == f"{name}0"
+
+
+@pytest.mark.parametrize("sign", ["\n::error::", "\x1b[2J", "\u202e", "\u200b"])
+def test_a_folder_whose_name_steers_a_terminal_is_refused(tmp_path: Path, sign: str) -> None:
+    folder = tmp_path / f"ours{sign}"
+    folder.mkdir()
+    with pytest.raises(UserError, match="cannot be called") as caught:
+        validate(folder)
+    assert str(caught.value).isprintable()
 
 
 def test_files_are_listed_in_order_by_their_names(submission: Path) -> None:

@@ -45,11 +45,27 @@ def terabyte() -> bytes:
     return stream.getvalue()
 
 
+def odd_key(arrays: dict[str, np.ndarray]) -> None:
+    arrays["keys"][0] = b"\xff" * 32
+
+
+def endless() -> bytes:
+    """An array of no elements, one of whose axes is longer than any number of NumPy's."""
+    stream = io.BytesIO()
+    np.savez(stream, keys=np.zeros((0, 9), np.float32))
+    shape = b"(0, 99999999999999999999)"
+    return stream.getvalue().replace(b"(0, 9), }" + b" " * (len(shape) - 6), shape + b", }")
+
+
 WRONG: Cases = {
     "float64": (edit_arrays(lambda a: a.update(section=a["section"].astype("f8"))), "section"),
     "objects": (content(GROUP, pickled()), GROUP),
     "a zip bomb": (content(GROUP, bomb()), "unpacks to over"),
     "a terabyte": (content(GROUP, terabyte()), "is no array"),
+    "an endless axis": (content(GROUP, endless()), GROUP),
+    "keys beyond ASCII": (edit_arrays(odd_key), "no key"),
+    "keys alike": (edit_example("keys", b"0" * 32), "a key twice"),
+    "a further array": (edit_example("more", np.zeros(3, "u1")), "has no use for more"),
     "something before a zip": (lambda f: f.update({GROUP: b"#!/bin/sh\n" + f[GROUP]}), "begin"),
     "something after a zip": (lambda f: f.update({GROUP: f[GROUP] + b"<script>"}), GROUP),
     "no zip": (content(GROUP, b"PK\3\4 and no more" * 9), GROUP),

@@ -37,6 +37,7 @@ WRONG: Cases = {
     "script as licence": (edit_manifest(datasets__tiny_a__licence=SCRIPT), "no '<' or '>'"),
     "script as modality": (edit_manifest(datasets__tiny_a__modality=SCRIPT), "no '<' or '>'"),
     "script as machine": (edit_manifest(environments__0__processor=SCRIPT), "no '<' or '>'"),
+    "no machine": (edit_manifest(environments=[]), "environments"),
     "script as data set": (set_cell("dataset", SCRIPT), "'dataset'"),
     "script as architecture": (set_cell("architecture", SCRIPT), "'architecture'"),
     "script as init": (set_cell("init", SCRIPT), "'init'"),

@@ -49,6 +49,7 @@ def swap_keys(rows: list[dict[str, str]]) -> None:
     rows[0]["key"], rows[1]["key"] = rows[1]["key"], rows[0]["key"]
 
 
+OTHERS = np.array([b"0" * 32, b"1" * 32])
 WRONG: Cases = {
     "another digest": (edit_manifest(protocol__digest="0" * 64), "of the digest 0000"),
     "another version": (edit_manifest(protocol__version="2"), "of the version 2"),
@@ -74,7 +75,7 @@ WRONG: Cases = {
     "a cell left out": (edit_cells(lambda rows: rows.pop()), "neither there nor marked missing"),
     "no rows": (edit_cells(lambda rows: rows.clear()), "no cell of it is done"),
     "a group of nothing": (content("images/x.npz", b""), "of no cell"),
-    "an example of another cell": (edit_example("keys", b"0" * 32), "of no done cell"),
+    "an example of another cell": (edit_example("keys", OTHERS), "of no done cell"),
     "a plug-in of nothing": (content("plugins/x.py", b"1/0"), "not the source of any cell"),
 }  # fmt: skip
 
