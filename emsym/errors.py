@@ -29,6 +29,11 @@ def escape_unseen(text: str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """Return a text on one line, in which nothing steers a terminal or hides."""
+    return escape_unseen(" ".join(text.split()))
+
+
 def first_names(names: Iterable[object]) -> str:
     """Return the first three of names that a file may have made up: on one line, cut short.
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import traceback
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -25,7 +26,7 @@ from emsym.cli.submit import submit
 from emsym.cli.symmetrize import symmetrize
 from emsym.cli.validate import validate
 from emsym.cli.verify import verify
-from emsym.errors import UserError
+from emsym.errors import UserError, escape_unseen, one_line
 
 INTERRUPTED = 130
 
@@ -36,7 +37,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a code page may lack a minus or an arrow
             stream.reconfigure(errors="replace")
-    signal.signal(signal.SIGTERM, _terminated)  # what a job queue sends before it kills
+    _end_as_by_ctrl_c()
     debug = "--debug" in sys.argv
     try:
         sys.exit(cli(standalone_mode=False))
@@ -46,22 +47,31 @@ def main() -> None:
     except UserError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"emsym-bench: {error}", err=True)
+        click.echo(f"emsym-bench: {escape_unseen(str(error))}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        click.echo(
-            "\nStopped. Whatever is finished is kept: the same command goes on from here.",
-            err=True,
-        )
+        with suppress(OSError):  # the terminal may be gone
+            click.echo(
+                "\nStopped. Whatever is finished is kept: the same command goes on from here.",
+                err=True,
+            )
         sys.exit(INTERRUPTED)
 
 
-def _terminated(*_: Any) -> None:
+def _end_as_by_ctrl_c() -> None:
+    """Let what a job queue sends before it kills, and a terminal that is closed, end a command."""
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as of `nohup`
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
 def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"emsym-bench: {message}", err=True)
+    click.echo(f"emsym-bench: {one_line(str(message))}", err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

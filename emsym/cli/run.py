@@ -12,7 +12,7 @@ import click
 
 from emsym.cli.cell_options import CELLS, MACHINE, add_options, chooses_cells
 from emsym.cli.options import load_plugins
-from emsym.errors import UserError
+from emsym.errors import UserError, one_line
 
 
 def _finite(_: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -129,7 +129,7 @@ def run(
         console.print(f"\nRecords: {folder.records}", highlight=False, soft_wrap=True)
     for record in result.failed:
         name = f"{record.dataset.name} · {record.architecture} · {record.init} · {record.seed}"
-        click.echo(f"failed: {name}: {record.error}", err=True)
+        click.echo(one_line(f"failed: {name}: {record.error}"), err=True)
     if result.seconds:
         times = "; ".join(f"{name} {value:.0f} s" for name, value in result.seconds.items())
         console.print(f"Wall time: {times}; in all {time.perf_counter() - start:.0f} s.")

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from emsym.errors import escape_unseen
+from emsym.errors import escape_unseen, one_line
 from emsym.run.store.record import Record
 from emsym.run.store.store import Store
 
@@ -60,7 +60,7 @@ def commit(environment: Mapping[str, object]) -> str | None:
 def row(record: Record, submission: str = LOCAL) -> dict[str, Any]:
     """A record's row of `cells`."""
     machine = record.environment
-    error = None if record.error is None else " ".join(record.error.split())
+    error = None if record.error is None else one_line(record.error)
     facts = {
         "submission": submission,
         "key": record.key,

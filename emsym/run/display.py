@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from emsym.data.fetching.download_bar import DownloadBar
-from emsym.errors import UserError
+from emsym.errors import UserError, escape_unseen, one_line
 from emsym.protocol import Protocol
 from emsym.run.executors.base import Note
 from emsym.run.job import Job
@@ -101,7 +101,7 @@ class RunDisplay(RunListener):
         if error is None:
             self._log.info("done: %s", what)
         else:
-            self._log.error("failed: %s: %s", what, error)
+            self._log.error("failed: %s: %s", what, one_line(error))
         now = time.monotonic()
         is_last = self._done == self._total
         if not self._console.is_terminal and (is_last or now - self._last_line >= EVERY):
@@ -162,6 +162,7 @@ class RunDisplay(RunListener):
             return Group(head, table, *([Text(f"and {more} more workers")] if more > 0 else []))
 
     def _print(self, text: str) -> None:
+        text = escape_unseen(text)
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -126,9 +126,10 @@ class LocalExecutor(Executor):
     def _keep(self, name: str) -> None:
         """Be one worker's keeper: hand it tasks, and replace it when it died."""
         if hasattr(signal, "pthread_sigmask"):
-            # The worker inherits it: Ctrl-C, which a terminal sends to all processes, is for the
-            # parent to act on.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            # The worker inherits it: what a terminal or a job queue sends to all processes is for
+            # the parent to act on.
+            ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+            signal.pthread_sigmask(signal.SIG_BLOCK, ending)
         worker: _Worker | None = None
         while (task := self._tasks.get()) is not None:
             if not task.future.set_running_or_notify_cancel():

@@ -1,0 +1,64 @@
+"""How every command ends: signals, mistakes, and what is printed of them."""
+
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from emsym import cli
+from emsym.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Put back what `main` sets."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    shown = warnings.showwarning
+    yield
+    warnings.showwarning = shown
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def end(monkeypatch: pytest.MonkeyPatch, command: Callable[..., object]) -> int | str | None:
+    """Run `main` with that command in the place of all; return its exit code."""
+    monkeypatch.setattr(cli, "cli", command)
+    monkeypatch.setattr(sys, "argv", ["emsym-bench"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_as_ctrl_c_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: int
+) -> None:
+    def signalled(**_: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+
+    assert end(monkeypatch, signalled) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
+
+
+def test_a_hangup_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+    assert end(monkeypatch, lambda **_: os.kill(os.getpid(), signal.SIGHUP)) is None
+
+
+def test_nothing_in_a_message_begins_a_line_or_hides(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def mistaken(**_: object) -> None:
+        warnings.warn("two\n::error::lines\u202e", stacklevel=1)
+        raise UserError("\x1b[2J\n::error::")
+
+    assert end(monkeypatch, mistaken) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        r"emsym-bench: two ::error::lines\u202e",
+        r"emsym-bench: \x1b[2J\n::error::",
+    ]
