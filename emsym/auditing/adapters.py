@@ -29,6 +29,8 @@ class PickedOutput(nn.Module):
         self.model, self.key, self.upsample = model, key, upsample
         self.taken = ""
         """The name of the output that is taken of several, once the network was asked."""
+        self.enlarged = ""
+        """The maps that were brought to another size, once the network was asked."""
         self.is_needed = upsample or key is not None
         """Whether the network's own answer is another, once it was asked."""
 
@@ -38,6 +40,7 @@ class PickedOutput(nn.Module):
         if maps.ndim == 3 and maps.shape == (len(x), *x.shape[2:]):
             maps, self.is_needed = maps[:, None], True
         if self.upsample and maps.ndim == 4 and maps.shape[2:] != x.shape[2:]:
+            self.enlarged = f"Maps of {maps.shape[2]} × {maps.shape[3]} pixels"
             maps = nn.functional.interpolate(
                 maps.float(), x.shape[2:], mode="bilinear", align_corners=False
             )

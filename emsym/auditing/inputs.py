@@ -42,7 +42,8 @@ class NetworkOnVolume:
     model: Annotated[
         "NetworkSource",
         "A torch.nn.Module or a function of stacks, (N, S, H, W) → logits (N, C, H, W); a file (a "
-        "state dict with its architecture, TorchScript, torch.export); or the name of an "
+        "state dict with its architecture, TorchScript, torch.export, ONNX); a folder of "
+        "save_pretrained, a package of bioimage.io or a MONAI bundle; or the name of an "
         "architecture that a plug-in registers. It is put into eval mode meanwhile.",
     ]
     volume: Annotated[

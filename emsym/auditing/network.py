@@ -6,10 +6,9 @@ A program is code all the same: it runs, and may use time and memory as it likes
 """
 
 import copy
-import re
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,24 +17,19 @@ import pooch
 import torch
 from torch import Tensor, nn
 
+from emsym.auditing.built_network import build_network
 from emsym.auditing.cell_network import cell_name, record_of_network
 from emsym.auditing.exported_program import is_exported, members, read_exported
 from emsym.auditing.inputs import NetworkOnVolume
 from emsym.auditing.onnx_network import OnnxNetwork
 from emsym.auditing.result import Kind
 from emsym.errors import UserError, first_line, first_names
-from emsym.models.architectures import ARCHITECTURES, SmpFactory
-from emsym.models.inits import parse_init
-from emsym.models.interventions import mirror_parametrisations
+from emsym.models.architectures import ARCHITECTURES, architecture_name
+from emsym.models.packaged.open_package import open_package
+from emsym.models.packaged.package import DescribedOption, Package
 from emsym.models.pretrained.checkpoint import SUFFIXES, Checkpoint, read_checkpoint
-from emsym.models.pretrained.tensor_names import match_tensors
-from emsym.models.stem.fill import fill_stem
-from emsym.models.stem.find import find_stem
-from emsym.models.stem.stem import Stem, stem_tensors
 from emsym.plugins import load_factory
-
-_TIED = re.compile(r"\.parametrizations\.(\w+)\.original$")
-_HEAD = "segmentation_head."
+from emsym.run.store.record import Record
 
 
 @dataclass(frozen=True)
@@ -56,6 +50,8 @@ class Loaded:
     """Height and width that it is made for, where it takes no others."""
     notes: tuple[str, ...] = ()
     """What was taken for granted about it, a sentence each."""
+    options: tuple[DescribedOption, ...] = ()
+    """What its package says of how it is to be shown a volume, and of its output."""
 
 
 class Called(nn.Module):
@@ -76,7 +72,7 @@ def load_network(inputs: NetworkOnVolume) -> Loaded:
     """Load the network that is meant, on the device where it lies; files are loaded to the CPU.
 
     A plug-in's architecture, which is meant by its name, has a factory that gives it trained. A
-    state dict needs the `architecture`.
+    state dict needs the `architecture` or the `factory`, unless a description lies beside it.
 
     Numbers of other precisions are run in float32; a module that is given is copied for that.
     Raises `UserError` for anything else, and for weights that do not fit.
@@ -96,26 +92,41 @@ def load_network(inputs: NetworkOnVolume) -> Loaded:
     path = Path(network)
     if not path.exists() and path.suffix not in (*SUFFIXES, ".pt2", ".ts", ".onnx", ".ckpt"):
         return _registered(str(network), architecture)
-    digest = f"sha256:{_hash(path)}" if path.is_file() else None
-    if path.is_file() and _is_program(path):
-        if architecture is not None or inputs.factory is not None:
-            raise UserError(
-                f"{path} is a whole network, not weights alone: leave --architecture and --model "
-                "out."
-            )
-        return _program(path, digest)
-    checkpoint = read_checkpoint(path, inputs.weights_key)
-    record = record_of_network(path)
-    if record is not None and inputs.factory is None:
-        architecture = architecture or record.architecture
-    if (architecture is None) == (inputs.factory is None):
-        raise UserError(
-            f"{path} holds weights alone: say of which network, with --architecture, such as "
-            "unet-resnet34, or with --model FILE.py:NAME, a function of yours that returns it."
+    with open_package(path, own=architecture is not None or inputs.factory is not None) as package:
+        return replace(
+            loaded := _from_file(package, inputs),
+            name=loaded.name if package.file == path else path.name,
+            path=str(path),
+            slices=loaded.slices or package.slices,
+            notes=(*package.notes, *loaded.notes),
+            options=package.options,
         )
-    name = architecture or inputs.factory or ""
-    factory = ARCHITECTURES.get(name) if architecture else load_factory(name)
-    model, slices = _built(checkpoint.state, path, name, factory)
+
+
+def _from_file(package: Package, inputs: NetworkOnVolume) -> Loaded:
+    """Load a network from its file, by what its package or else the user says of it."""
+    path = package.file
+    digest = f"sha256:{_hash(path)}" if path.is_file() else None
+    if not path.is_file() or not _is_program(path):
+        return _from_weights(package, inputs, digest)
+    if inputs.architecture is not None or inputs.factory is not None:
+        raise UserError(
+            f"{path} is a whole network, not weights alone: leave --architecture and --model out."
+        )
+    return _program(path, digest)
+
+
+def _from_weights(package: Package, inputs: NetworkOnVolume, digest: str | None) -> Loaded:
+    """Build the network of a file of weights and load them."""
+    path, architecture, factory = package.file, None, package.factory
+    checkpoint = read_checkpoint(path, inputs.weights_key)
+    notes = _of_checkpoint(checkpoint)
+    if package.load is not None:
+        return Loaded(package.load(checkpoint.state), path.name, "state dict", digest, notes=notes)
+    record, name = record_of_network(path), package.name
+    if factory is None:
+        name, architecture, factory = _told_network(inputs, path, record)
+    model, slices, more = build_network(checkpoint.state, path, name, factory)
     return Loaded(
         model=model,
         name=cell_name(record) if record else path.name,
@@ -124,8 +135,26 @@ def load_network(inputs: NetworkOnVolume) -> Loaded:
         architecture=architecture,
         slices=slices,
         path=str(path),
-        notes=_of_checkpoint(checkpoint),
+        notes=(*notes, *more),
     )
+
+
+def _told_network(
+    inputs: NetworkOnVolume, path: Path, record: Record | None
+) -> tuple[str, str | None, Callable[[], Any]]:
+    """Return what the network of weights is called, its architecture, if any, and its factory."""
+    architecture = inputs.architecture
+    if record is not None and inputs.factory is None:
+        architecture = architecture or record.architecture
+    if (architecture is None) == (inputs.factory is None):
+        raise UserError(
+            f"{path} holds weights alone: say of which network, with --architecture, such as "
+            "unet-resnet34, or with --model FILE.py:NAME, a function of yours that returns it."
+        )
+    if architecture is None:
+        return inputs.factory or "", None, load_factory(inputs.factory or "")
+    name = architecture_name(architecture)
+    return name, name, ARCHITECTURES.get(name)
 
 
 def _is_program(path: Path) -> bool:
@@ -227,95 +256,3 @@ def _scripted(path: Path) -> nn.Module:
             f"{path} is no TorchScript that this PyTorch reads, or is damaged "
             f"({first_line(error)}): save it again with torch.jit.save."
         ) from error
-
-
-def _built(
-    state: Mapping[str, Tensor], path: Path, architecture: str, factory: Callable[[], Any]
-) -> tuple[nn.Module, int | None]:
-    """Return the network with the weights of a file, and how many slices it reads, where found.
-
-    It gets as many slices and classes as the weights have. What wraps all their names is left out,
-    and weights that were saved mirror-tied become plain ones.
-    """
-    try:
-        model: Any = factory()
-    except UserError:
-        raise
-    except Exception as error:  # whatever a stranger's factory raises
-        raise UserError(
-            f"The function '{architecture}' fails ({type(error).__name__}: {first_line(error)})."
-        ) from error
-    if not isinstance(model, nn.Module):
-        raise UserError(f"'{architecture}' is a whole network: audit it by its name, not {path}.")
-    weights = {_TIED.sub(r".\1", f".{name}")[1:]: _single(value) for name, value in state.items()}
-    tied = {name for name in weights if name not in state}
-    prefix = _prefix(weights, model, path, architecture)
-    weights = {name[len(prefix) :]: v for name, v in weights.items() if name.startswith(prefix)}
-    tied = {name.removeprefix(prefix) for name in tied}
-    if isinstance(factory, SmpFactory) and (classes := _classes(model, weights)) != 1:
-        model = factory(classes)
-    stem = _stem_of(model)
-    if stem is not None:
-        stem = _with_slices_of(model, stem, weights, path)
-        for name, tie in mirror_parametrisations(stem).items():
-            if name in tied:
-                weights[name] = tie(weights[name])
-                tied.remove(name)
-    fit = match_tensors(model.state_dict(), weights, weights.keys() - model.state_dict().keys())
-    if fit.mismatches or tied:
-        differences = fit.mismatch_text() or f"{first_names(sorted(tied))} parametrised"
-        raise UserError(f"{path} does not hold the weights of {architecture}: {differences}.")
-    model.load_state_dict(fit.values)
-    return model.eval(), None if stem is None else stem.slices
-
-
-def _single(value: Tensor) -> Tensor:
-    return value.float() if value.is_floating_point() else value
-
-
-def _prefix(given: Mapping[str, Tensor], model: nn.Module, path: Path, architecture: str) -> str:
-    """Return the prefix of the network's own names in a file, such as ``module.``."""
-    first = next(iter(model.state_dict()))
-    prefixes = [
-        f".{key}".removesuffix(f".{first}") for key in given if f".{key}".endswith(f".{first}")
-    ]
-    if not prefixes:
-        raise UserError(
-            f"{path} does not hold the weights of {architecture}: there is no '{first}'."
-        )
-    if len(prefixes) > 1:
-        raise UserError(
-            f"{path} holds {len(prefixes)} networks, under {first_names(p[1:] for p in prefixes)}: "
-            "save the state dict of one alone."
-        )
-    return f"{prefixes[0][1:]}." if prefixes[0] else ""
-
-
-def _classes(model: nn.Module, given: Mapping[str, Tensor]) -> int:
-    """Return how many classes a file's weights give: as many as the head's last bias has values."""
-    biases = [name for name, own in model.state_dict().items() if own.ndim == 1]
-    last = next((name for name in reversed(biases) if name.startswith(_HEAD)), None)
-    return len(given[last]) if last and last in given and given[last].ndim == 1 else 1
-
-
-def _stem_of(model: nn.Module) -> Stem | None:
-    try:
-        return find_stem(model)
-    except UserError:  # of a plug-in's network, which is then taken as it is
-        return None
-
-
-def _with_slices_of(model: nn.Module, stem: Stem, given: Mapping[str, Tensor], path: Path) -> Stem:
-    """Make the network read as many slices as the weights do, and return its stem."""
-    read = stem.reads[0]
-    own = stem_tensors(model, stem)[read.path]
-    weight = given.get(read.path)
-    if weight is None or weight.ndim != own.ndim or weight.shape == own.shape:
-        return stem
-    more, each = weight.shape[read.dim] - own.shape[read.dim], read.slots.count(0)
-    slices = stem.slices + more // each
-    if more % each or slices < 1 or slices % 2 == 0:
-        raise UserError(
-            f"The weights of {path} read {slices} slices, and a slice stack has an odd number."
-        )
-    return fill_stem(model, stem, "rgb", parse_init("rgb").strategy, slices)

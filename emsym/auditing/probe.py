@@ -1,19 +1,45 @@
 """Probing a network: how many slices it reads, and what it answers to one stack."""
 
+import inspect
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from emsym.auditing.network import Loaded
-from emsym.errors import UserError, first_line
-from emsym.models.stem.find import CHANNELS, find_stem
+from emsym.auditing.network import Called, Loaded
+from emsym.errors import UserError, first_line, first_names
+from emsym.models.stem.find import CHANNELS, find_stem, reads_volumes
 from emsym.scores.dense_logits import DenseLogits
 
+_VOLUMES = (
+    "This is a 3D network: its first weights read volumes, and it does not run on stacks of slices "
+    "(N, S, H, W), which emsym audits networks with."
+)
 _SAME = 1e-2
 """Two answers to one stack differ by at most that part of the largest value, by rounding, on any
 device: half precision or TF32 inside a network gives 1e-3."""
+
+
+def check_takes_stacks(model: nn.Module) -> None:
+    """Raise `UserError` for a network that must be called with more than a stack."""
+    called: Any = model.function if isinstance(model, Called) else model.forward
+    try:
+        parameters = inspect.signature(called).parameters.values()
+    except (TypeError, ValueError):  # of what is written in C, which then is tried
+        return
+    needed = [
+        each.name
+        for each in parameters
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+    if len(needed) > 1:
+        raise UserError(
+            f"The network takes more than a stack ({first_names(needed)}): wrap it in a module "
+            "whose forward(x) calls it, (N, S, H, W) → logits (N, C, H, W)."
+        )
 
 
 def slices_of(loaded: Loaded) -> int:
@@ -24,22 +50,30 @@ def slices_of(loaded: Loaded) -> int:
     """
     if loaded.slices is not None:
         return loaded.slices
-    try:
-        return find_stem(loaded.model).slices
-    except UserError as error:
-        device, reason = DenseLogits(loaded.model).device, ""
-        for count in CHANNELS:
-            try:
-                with torch.no_grad():
-                    loaded.model(torch.zeros(1, count, 64, 64, device=device))
-            except Exception as failure:  # whatever a stranger's network raises
-                reason = reason or f"{type(failure).__name__} with {count}: {first_line(failure)}"
-                continue
-            return count
-        raise UserError(
-            f"The network runs on no stack of {', '.join(map(str, CHANNELS))} slices of 64 × 64 "
-            f"pixels ({reason}): say how many it reads with --slices."
-        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what a network is not meant to be shown
+        try:
+            return find_stem(loaded.model).slices
+        except UserError as error:
+            return _tried_slices(loaded.model, error)
+
+
+def _tried_slices(model: nn.Module, error: UserError) -> int:
+    device, reason = DenseLogits(model).device, ""
+    for count in CHANNELS:
+        try:
+            with torch.no_grad():
+                model(torch.zeros(1, count, 64, 64, device=device))
+        except Exception as failure:  # whatever a stranger's network raises
+            reason = reason or f"{type(failure).__name__} with {count}: {first_line(failure)}"
+            continue
+        return count
+    if reads_volumes(model):
+        raise UserError(_VOLUMES) from error
+    raise UserError(
+        f"The network runs on no stack of {', '.join(map(str, CHANNELS))} slices of 64 × 64 "
+        f"pixels ({reason}): say how many it reads with --slices."
+    ) from error
 
 
 @contextmanager
@@ -79,6 +113,8 @@ def checked_output(dense: DenseLogits, x: Tensor) -> Tensor:
     except UserError:
         raise
     except Exception as error:  # whatever a stranger's network raises
+        if reads_volumes(dense.model):
+            raise UserError(_VOLUMES) from error
         raise UserError(
             f"The network does not run on a stack of {slices} slices of {height} × {width} pixels "
             f"({type(error).__name__}: {first_line(error)}): is --slices right, and are the "

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import get_args
 
 from torch import Tensor
@@ -18,7 +18,7 @@ from emsym.auditing.adapters import (
 )
 from emsym.auditing.inputs import NetworkOnVolume
 from emsym.auditing.network import Loaded, load_network
-from emsym.auditing.probe import at_rest, checked_output, slices_of
+from emsym.auditing.probe import at_rest, check_takes_stacks, checked_output, slices_of
 from emsym.auditing.volume import Chosen, choose_sections
 from emsym.errors import UserError
 from emsym.models.stem.find import check_slices
@@ -66,6 +66,8 @@ def prepare(inputs: NetworkOnVolume) -> Iterator[Subject]:
             f"There is no target '{target}': take one of {', '.join(get_args(Target))}."
         )
     loaded = load_network(inputs)
+    inputs, described = _described_inputs(inputs, loaded)
+    check_takes_stacks(loaded.model)
     with at_rest(loaded.model):
         reads = slices_of(loaded) if inputs.slices is None else inputs.slices
         check_slices(reads)
@@ -75,8 +77,26 @@ def prepare(inputs: NetworkOnVolume) -> Iterator[Subject]:
         chosen = choose_sections(inputs, reads, (height, width))
         targets = _targets(target, chosen.data.labels)
         dense, classes, notes = _dense(loaded, chosen, inputs)
+        notes = [*described, *notes]
         chosen = chosen.marking(classes, dense.channel)
         yield Subject(loaded, dense, classes, chosen, targets, notes)
+
+
+def _described_inputs(inputs: NetworkOnVolume, loaded: Loaded) -> tuple[NetworkOnVolume, list[str]]:
+    """Return the inputs with what the network's package says where the user says nothing; notes.
+
+    Raises `UserError` for what the package leaves open and the user must say.
+    """
+    defaults = {field.name: field.default for field in fields(inputs)}
+    notes = []
+    for option in loaded.options:
+        if any(getattr(inputs, name) != defaults[name] for name in option.values):
+            continue
+        if option.required:
+            raise UserError(option.sentence)
+        inputs = replace(inputs, **option.values)
+        notes += [option.sentence] if option.sentence else []
+    return inputs, notes
 
 
 def _targets(target: Target | None, labels: bool) -> list[Target]:
@@ -101,6 +121,8 @@ def _dense(
     model, classes = picked if picked.is_needed else model, answer.shape[1]
     if picked.taken:
         notes.append(f"Of the network's outputs '{picked.taken}' was looked at.")
+    if picked.enlarged:
+        notes.append(f"{picked.enlarged} were brought to the size of the section, bilinearly.")
     activation = _activation(answer, inputs)
     independent = classes > 1 and (
         activation == "sigmoid" or (activation == "none" and not adds_up_to_1(answer))

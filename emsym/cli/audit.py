@@ -31,9 +31,10 @@ def audit(
 ) -> None:
     """Does a trained network treat the slices on either side alike?
 
-    NETWORK is a state dict (.pt, .pth, .safetensors) with --architecture, a TorchScript or
-    torch.export file, or the name of an architecture that --plugin registers and whose factory
-    gives it trained. No pickled code is run; but TorchScript is a program, so trust its origin.
+    NETWORK is a state dict (.pt, .pth, .ckpt, .safetensors) with --architecture or --model; a
+    TorchScript, torch.export or ONNX file; a folder of save_pretrained, a package of bioimage.io or
+    a MONAI bundle; or the name of an architecture that --plugin registers and whose factory gives
+    it trained. No pickled code is run; but TorchScript is a program, so trust its origin.
 
     VOLUME is an image file (TIFF, HDF5 as FILE:KEY, Zarr …), a folder or pattern of sections, or a
     data set of `data list` or the path of a card, of which the test split is looked at.

@@ -10,13 +10,19 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("checkpoint", type=_FILE)
+@click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--init", required=True, help="A strategy: uniform-green, say, or rgb+mirror-tied.")
 @click.option("-o", "--output", type=_FILE, help="The file to write; never one that exists.")
 @click.option(
     "--architecture",
     help="Whose weights these are, such as unet-resnet34: to find the stem by running the network, "
     "not by the shape of its weights.",
+)
+@click.option(
+    "--model",
+    "factory",
+    help="FILE.py:NAME, a function of yours without arguments that returns the network that the "
+    "weights belong to; it is run.",
 )
 @click.option("--slices", type=int, help="How many slices the network shall read; as many as now.")
 @click.option("--dry-run", is_flag=True, help="Say what would be changed, and write nothing.")
@@ -26,14 +32,16 @@ def symmetrize(
     init: str,
     output: Path | None,
     architecture: str | None,
+    factory: str | None,
     slices: int | None,
     dry_run: bool,
     plugins: tuple[Path, ...],
 ) -> None:
     """Fill the stem of a trained network anew.
 
-    CHECKPOINT is a .safetensors file or a state dict saved by torch.save, alone or in a checkpoint.
-    All of it but the stem's weights is kept as it is, other copies of the weights too.
+    CHECKPOINT is a .safetensors file or a state dict saved by torch.save, alone or in a checkpoint,
+    or a folder of save_pretrained. All of it but the stem's weights is kept as it is, other copies
+    of the weights too.
     """
     from emsym.errors import UserError
     from emsym.models.inits import MIRROR_TIED
@@ -41,9 +49,12 @@ def symmetrize(
 
     if (output is None) != dry_run:
         raise UserError("Say either where to write, with -o FILE, or --dry-run to write nothing.")
-    click.echo(symmetrize_checkpoint(checkpoint, init, output, architecture, slices))
-    if architecture is None:
-        click.echo("The stem was told by its shape alone; --architecture finds it by running.")
+    changes = symmetrize_checkpoint(checkpoint, init, output, architecture, slices, factory)
+    click.echo(changes)
+    if not changes.followed:
+        click.echo(
+            "The stem was told by its shape alone; --architecture or --model finds it by running."
+        )
     if MIRROR_TIED in init:
         click.echo("A file cannot keep both sides tied: when you train on, tie the network again.")
     click.echo("Nothing was written." if output is None else f"Written: {output}")

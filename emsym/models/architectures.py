@@ -44,18 +44,9 @@ class SmpFactory:
         Raises `UserError` for an unknown encoder and one that does not go with the decoder.
         """
         import segmentation_models_pytorch as smp
-        import timm
 
         name = f"{self.decoder}-{self.encoder}"
-        known = smp.encoders.get_encoder_names()
-        if self.encoder.startswith("tu-"):
-            known = [f"tu-{name}" for name in timm.list_models()]
-        if self.encoder not in known:
-            near = get_close_matches(self.encoder, known, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else "see its documentation."
-            raise UserError(
-                f"There is no encoder '{self.encoder}' for the architecture '{name}'; {hint}"
-            )
+        check_encoder(self.encoder, name)
         try:
             return smp.create_model(
                 self.decoder, self.encoder, encoder_weights=None, in_channels=3, classes=classes
@@ -76,6 +67,22 @@ class SmpFactory:
                     reset()
         if not self.decoder.startswith("deeplab"):  # which are left as PyTorch draws them
             cast(Any, model).initialize()
+
+
+def check_encoder(encoder: str, architecture: str) -> None:
+    """Raise `UserError` for an encoder that neither segmentation-models-pytorch nor timm has."""
+    import segmentation_models_pytorch as smp
+    import timm
+
+    known = smp.encoders.get_encoder_names()
+    if encoder.startswith(TIMM):
+        known = [f"{TIMM}{name}" for name in timm.list_models()]
+    if encoder not in known:
+        near = get_close_matches(encoder, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see its documentation."
+        raise UserError(
+            f"There is no encoder '{encoder}' for the architecture '{architecture}'; {hint}"
+        )
 
 
 def _smp_factory(name: str) -> Factory | None:
@@ -116,6 +123,29 @@ def register_architecture(name: str) -> Callable[[Factory], Factory]:
         return factory
 
     return register
+
+
+def architecture_name(name: str) -> str:
+    """Return the name of an architecture as it is registered; its letters may be of either case.
+
+    Raises `UserError` for one that there is not, and for a decoder without an encoder.
+
+    >>> architecture_name("Unet-ResNet34")
+    'unet-resnet34'
+    """
+    small = name.lower()
+    known = {*ARCHITECTURES.names()}
+    if name not in known and (small in known or _smp_factory(small)):
+        return small
+    decoder = small.replace("-", "")
+    if name not in known and decoder in DECODERS:
+        raise UserError(
+            f"'{name}' is a decoder, and an architecture has an encoder, too: decoder-encoder, as "
+            f"'{decoder}-resnet34'; `emsym-bench list architectures '{decoder}-*'` shows those "
+            "that were tried."
+        )
+    ARCHITECTURES.entry(name)
+    return name
 
 
 def list_architectures(pattern: str = "*") -> list[str]:

@@ -16,7 +16,7 @@ from audited_networks import (  # noqa: F401 - fixtures
 from torch import Tensor, nn
 
 from emsym.auditing.network import Called, Loaded
-from emsym.auditing.probe import at_rest, checked_output, slices_of
+from emsym.auditing.probe import at_rest, check_takes_stacks, checked_output, slices_of
 from emsym.errors import UserError
 from emsym.scores.dense_logits import DenseLogits
 
@@ -60,3 +60,41 @@ def test_whether_gradients_lead_back_is_noted() -> None:
         answer = checked_output(dense, torch.rand(1, 3, 32, 32))
         assert answer.shape == (1, 1, 32, 32)
         assert dense.differentiable is expected
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_network_of_volumes_is_told_from_its_first_weights(batch_norm: bool) -> None:
+    norm = [nn.BatchNorm3d(2)] if batch_norm else []
+    model = nn.Sequential(nn.Conv3d(1, 2, 3, padding=1), *norm, nn.Conv3d(2, 1, 1)).eval()
+    with pytest.raises(UserError, match="This is a 3D network"):
+        checked_output(
+            DenseLogits(model),
+            torch.zeros(1, slices_of(Loaded(model, "volumes", "module")), 64, 64),
+        )
+
+
+def test_volumes_of_the_slices_of_a_stack_may_be_read() -> None:
+    class AsVolume(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.across = nn.Conv3d(1, 1, (5, 3, 3), padding=(0, 1, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.across(x[:, None])[:, 0]
+
+    model = AsVolume().eval()
+    assert slices_of(Loaded(model, "2.5D by 3D", "module")) == 5
+    assert checked_output(DenseLogits(model), torch.rand(1, 5, 64, 64)).shape == (1, 1, 64, 64)
+
+
+def test_a_network_that_takes_more_than_a_stack_is_told() -> None:
+    class Prompted(nn.Module):
+        def forward(self, x: Tensor, points: Tensor, *, scale: float, more: int = 1) -> Tensor:
+            return x
+
+    with pytest.raises(UserError, match=r"more than a stack \(x, points, scale\)"):
+        check_takes_stacks(Prompted())
+    with pytest.raises(UserError, match=r"more than a stack \(x, y\)"):
+        check_takes_stacks(Called(lambda x, y: x))  # type: ignore[arg-type, misc]
+    for fine in (nn.DataParallel(Prompted()), Called(lambda *x: x[0]), Called(torch.sigmoid)):
+        check_takes_stacks(fine)

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
+
+from emsym.cli.symmetrize import symmetrize
 
 BENCH = Path(sys.executable).with_name("emsym-bench")
 
@@ -40,6 +43,19 @@ def test_a_checkpoint_is_repaired_and_the_change_is_told(folder: Path) -> None:
     norms = " ".join(f"{value:.3g}" for value in before.square().sum((0, 2, 3)).sqrt())
     assert f"0.weight (4×3×3×3): {norms} → " in done.stdout
     assert "Written: out.pt" in done.stdout
+
+
+def test_a_function_of_ones_own_tells_the_network(folder: Path) -> None:
+    (folder / "mine.py").write_text(
+        "from torch import nn\n"
+        "def build():\n    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 1, 1))\n"
+    )
+    words = [str(folder / "net.pt"), "--init", "mirror", "--dry-run"]
+    done = CliRunner().invoke(symmetrize, [*words, "--model", f"{folder / 'mine.py'}:build"])
+    assert done.exit_code == 0
+    assert "Both sides of the centre are treated alike now." in done.stdout
+    assert "by its shape alone" not in done.stdout
+    assert "by its shape alone" in CliRunner().invoke(symmetrize, words).stdout
 
 
 def test_a_dry_run_tells_the_same_and_writes_nothing(folder: Path) -> None:

@@ -27,7 +27,7 @@ USUAL_KEYS = (
 """Under which training scripts keep the weights, in the order in which they are looked for."""
 _AVERAGED = re.compile(r"ema|swa|averag", re.IGNORECASE)
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_KERAS = "a Keras network, and emsym reads those of PyTorch"
+_KERAS = "a Keras network; emsym reads PyTorch and ONNX"
 _DEPTH = 3
 """How many dictionaries within each other are searched for a state dict."""
 

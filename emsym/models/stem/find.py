@@ -7,7 +7,7 @@ from torch.nn.parameter import is_lazy
 from emsym.errors import UserError, error_with_type, first_names
 from emsym.models.stem.slice_tracer import Read
 from emsym.models.stem.stem import Stem, named_tensor, stem_tensors, submodule
-from emsym.models.stem.traced_run import trace
+from emsym.models.stem.traced_run import SIZES, trace
 from emsym.protocol import MAX_SLICES
 
 CHANNELS = (3, 5, 7, 9, 1)
@@ -31,9 +31,10 @@ def find_stem(model: nn.Module, slices: int | None = None) -> Stem:
             "stack first."
         )
     failures: list[Exception] = []
+    sizes = SIZES[:1] if reads_volumes(model) else SIZES  # all of them would take minutes
     for count in CHANNELS if slices is None else (slices,):
         try:
-            stem_trace = trace(model, count)
+            stem_trace = trace(model, count, sizes=sizes)
         except Exception as error:  # whatever a stranger's network raises
             failures.append(error)
             continue
@@ -45,6 +46,12 @@ def find_stem(model: nn.Module, slices: int | None = None) -> Stem:
         f"another size ({error_with_type(first)}): where it takes its input in another way, wrap "
         "it in a module whose forward(x) calls it."
     ) from first
+
+
+def reads_volumes(model: nn.Module) -> bool:
+    """Return whether a network's first weights are those of a 3D convolution."""
+    first = next((weight for weight in model.parameters() if weight.ndim >= 4), None)
+    return first is not None and first.ndim == 5
 
 
 def wider_stem(model: nn.Module, stem: Stem, slices: int) -> Stem:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from emsym.errors import UserError, first_names
+from emsym.errors import UserError, error_with_type, first_names
+from emsym.models.architectures import ARCHITECTURES, architecture_name
+from emsym.models.inits import Init
 from emsym.models.stem.symmetrize import (
     Changes,
     describe_changes,
     parse_repair_init,
     repaired_tensors,
 )
+from emsym.plugins import load_factory
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,41 +36,66 @@ def symmetrize_checkpoint(
     output: Path | None,
     architecture: str | None = None,
     slices: int | None = None,
+    factory: str | None = None,
 ) -> Changes:
     """Fill the stem in a file of weights anew and write the whole to `output`; say what changed.
 
-    With `architecture` the stem is found by running that network, and every tensor of it must be
-    in the file. Without, it is the one tensor of the shape (O, 3, kH, kW). The file may hold more
-    than the weights (an optimizer's state, an epoch), which is kept, and the names may have a
-    prefix. `mirror-tied` makes the weights symmetric; a file cannot keep them so in training.
-    `output` None writes nothing.
+    With `architecture`, or a `factory` as ``FILE.py:NAME``, the stem is found by running that
+    network, and every tensor of it must be in the file; so it is in a folder whose description
+    tells how the network is built. Else it is the one tensor of the shape (O, 3, kH, kW). The file
+    may hold more than the weights (an optimizer's state, an epoch), which is kept, and the names
+    may have a prefix. `mirror-tied` makes the weights symmetric; a file cannot keep them so in
+    training. `output` None writes nothing.
 
     Raises `UserError` as `symmetrize` does, for a file that is not a state dict, for one in which
     the stem is not found, and for an `output` that exists or cannot be written.
     """
-    from emsym.models.pretrained.checkpoint import read_checkpoint, write_checkpoint
-    from emsym.models.stem.find import check_type, wider_stem
+    from emsym.models.packaged.open_package import open_package
 
     chosen = parse_repair_init(init)
     if output is not None and output.exists():
         raise UserError(f"{output} exists: give another name, or remove it first.")
+    if architecture is not None and factory is not None:
+        raise UserError("Give --architecture or --model, not both.")
+    with open_package(path, own=architecture is not None or factory is not None) as package:
+        name, build = package.name, package.factory
+        if architecture is not None:
+            name = architecture_name(architecture)
+            build = ARCHITECTURES.get(name)
+        elif factory is not None:
+            name, build = factory, load_factory(factory)
+        return _repaired(package.file, chosen, output, slices, name, build)
+
+
+def _repaired(
+    path: Path,
+    init: Init,
+    output: Path | None,
+    slices: int | None,
+    name: str,
+    build: Callable[[], Any] | None,
+) -> Changes:
+    """Fill the stem in the file itself; `build` returns the network `name`, where that is known."""
+    from emsym.models.pretrained.checkpoint import read_checkpoint, write_checkpoint
+    from emsym.models.stem.find import check_type, wider_stem
+
     checkpoint = read_checkpoint(path)
-    if architecture is None:
+    if build is None:
         stem, prefix = _stem_by_shape(checkpoint.state, path), ""
         after = _convolution_stem(stem.reads[0].path, 3 if slices is None else slices)
     else:
-        model = _meta_network(architecture)
-        rgb, stem, prefix = _stem_by_running(model, checkpoint.state, path, architecture)
+        model = _meta_network(name, build)
+        rgb, stem, prefix = _stem_by_running(model, checkpoint.state, path, name)
         after = stem if slices is None else wider_stem(model, rgb, slices)
     names = [read.path for read in stem.reads] + [constant.name for constant in stem.constants]
     before = {name: checkpoint.state[prefix + name] for name in names}
     for read in stem.reads:
         check_type(read, before[read.path])
-    made = repaired_tensors(before, stem, after, chosen)
+    made = repaired_tensors(before, stem, after, init)
     if output is not None:
         write_checkpoint(checkpoint, {prefix + name: made[name] for name in names}, output)
-    changes = describe_changes(chosen, before, stem, made, after)
-    return replace(changes, followed=architecture is not None)
+    changes = describe_changes(init, before, stem, made, after)
+    return replace(changes, followed=build is not None)
 
 
 def _convolution_stem(name: str, slices: int) -> Stem:
@@ -87,8 +115,8 @@ def _stem_by_shape(state: Mapping[str, Tensor], path: Path) -> Stem:
         seen = f"{len(names)} tensors ({first_names(names)})" if names else "no tensor"
         raise UserError(
             f"{path} has {seen} of the shape (filters, 3, height, width), so its stem cannot be "
-            "told: say which network it belongs to with --architecture (a plug-in's, too), or call "
-            "emsym.symmetrize(model, …) in Python."
+            "told: say which network it belongs to with --architecture or --model FILE.py:NAME, or "
+            "call emsym.symmetrize(model, …) in Python."
         )
     # a file of torch.save keeps the order of the layers; one of safetensors is sorted
     before = [] if path.suffix == ".safetensors" else list(state)[: list(state).index(names[0])]
@@ -110,20 +138,29 @@ def _stem_by_shape(state: Mapping[str, Tensor], path: Path) -> Stem:
     return _convolution_stem(names[0], 3)
 
 
-def _meta_network(architecture: str) -> nn.Module:
-    """Return a network that has shapes, and no values in memory where it can do without."""
+def _meta_network(name: str, build: Callable[[], Any]) -> nn.Module:
+    """Return a network that has shapes, and no values in memory where it can do without.
+
+    Raises `UserError` where it cannot be built, or is no module.
+    """
     import torch
+    from torch import nn
 
-    from emsym.models.architectures import ARCHITECTURES
-
-    factory = ARCHITECTURES.get(architecture)
     try:
-        with torch.device("meta"):
-            return factory()
+        try:
+            with torch.device("meta"):
+                model = build()
+        except UserError:
+            raise
+        except Exception:  # a stranger's network that wants values while it is built
+            model = build()
     except UserError:
         raise
-    except Exception:  # a stranger's network that wants values while it is built
-        return factory()
+    except Exception as error:  # whatever a stranger's function raises
+        raise UserError(f"The function '{name}' fails ({error_with_type(error)}).") from error
+    if not isinstance(model, nn.Module):
+        raise UserError(f"'{name}' gives a {type(model).__name__} instead of a torch.nn.Module.")
+    return model
 
 
 def _stem_by_running(

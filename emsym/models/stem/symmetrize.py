@@ -64,7 +64,7 @@ class Changes:
             return "Both sides of the centre are treated alike now."
         return (
             "Its weights are alike on both sides of the centre now; whether other layers read the "
-            "slices, too, only the network tells: name it with --architecture."
+            "slices, too, only the network tells: name it with --architecture or --model."
         )
 
 

@@ -8,7 +8,7 @@ computes nothing and holds nothing; else on the real one, once, on a small input
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -39,20 +39,25 @@ class Trace:
     """Height and width of the stack that it ran on, in pixels."""
 
 
-def trace(model: nn.Module, channels: int, replaced: Mapping[str, Tensor] | None = None) -> Trace:
+def trace(
+    model: nn.Module,
+    channels: int,
+    replaced: Mapping[str, Tensor] | None = None,
+    sizes: Sequence[int] = SIZES,
+) -> Trace:
     """Follow a stack (1, `channels`, H, W) through a network, which is left as it was.
 
     It is left as it was in its modules, parameters and buffers; forward hooks of its owner's do
     run, and a network that counts in a plain attribute, or writes into a parameter, counts on.
 
     `replaced` gives parameters and buffers that stand in for the network's own.
-    Raises what the network raises where it runs on no size of `SIZES`, in its own words.
+    Raises what the network raises where it runs on none of the `sizes`, in its own words.
     """
     model = getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
     for meta in (True, False):
         errors: list[Exception] = []
         start = time.monotonic()
-        for size in SIZES:
+        for size in sizes:
             with _RUN_LOCK, torch.inference_mode(False), _undo_changes(model):
                 for module in model.modules():  # not eval(), which some networks do not allow
                     module.training = False

@@ -44,6 +44,39 @@ def test_only_the_stem_is_changed(tmp_path, weights, architecture, suffix):
     assert changes.changes[0].after == pytest.approx([changes.changes[0].before[1]] * 3)
 
 
+def test_the_network_may_be_a_function_of_ones_own(tmp_path, weights):
+    torch.save(weights, tmp_path / "net.pt")
+    (tmp_path / "mine.py").write_text(
+        "from emsym.models.architectures import ARCHITECTURES\n"
+        f"build = ARCHITECTURES.get({NAME!r})\n"
+        "def broken():\n    raise RuntimeError('not today')\n"
+        "def nothing(): pass\n"
+    )
+    mine = f"{tmp_path / 'mine.py'}:"
+    source, target = tmp_path / "net.pt", tmp_path / "out.pt"
+    changes = symmetrize_checkpoint(source, "mirror", target, factory=f"{mine}build")
+    assert changes.followed
+    assert_only_the_stem_differs(weights, torch.load(target, weights_only=True))
+    for name, told in (
+        ("broken", r"fails \(RuntimeError: not today\)"),
+        ("nothing", "gives a NoneType instead"),
+    ):
+        with pytest.raises(UserError, match=told):
+            symmetrize_checkpoint(source, "mirror", None, factory=f"{mine}{name}")
+    with pytest.raises(UserError, match="not both"):
+        symmetrize_checkpoint(source, "mirror", None, NAME, factory=f"{mine}build")
+
+
+def test_the_network_of_a_folder_is_described_in_it(tmp_path):
+    torch.manual_seed(0)
+    model = smp.create_model("unet", "tu-test_resnet", encoder_weights=None)
+    model.save_pretrained(tmp_path / "saved")
+    changes = symmetrize_checkpoint(tmp_path / "saved", "mirror", tmp_path / "out.safetensors")
+    assert changes.followed
+    before, after = model.state_dict(), load_file(tmp_path / "out.safetensors")
+    assert_only_the_stem_differs(before, {name: after[name] for name in before})
+
+
 @pytest.mark.parametrize("architecture", [None, NAME])
 def test_what_else_a_checkpoint_holds_is_kept(tmp_path, weights, architecture):
     prefixed = {f"model.{name}": value for name, value in weights.items()}

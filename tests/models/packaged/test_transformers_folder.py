@@ -1,0 +1,79 @@
+"""Folders of Transformers are read without fetching or running anything that they name."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from audited_networks import loaded
+
+from emsym.errors import UserError
+from emsym.models.packaged.transformers_folder import _plain_settings, transformers_package
+
+SEGFORMER = {"architectures": ["SegformerForSemanticSegmentation"], "model_type": "segformer"}
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"architectures": ["AutoModelForSemanticSegmentation"]}, "gives no map of classes"),
+        ({"architectures": ["Mask2FormerForUniversalSegmentation"]}, "gives no map of classes"),
+        ({"architectures": []}, "gives no map of classes"),
+        (SEGFORMER | {"backbone": "someone/network"}, "from a hub, and nothing is fetched"),
+        (
+            SEGFORMER | {"x": [{"model_type": "timm_backbone", "backbone": "local-dir:/etc"}]},
+            "from a hub, and nothing is fetched",
+        ),
+    ],
+)
+def test_what_is_not_built_is_told(config: dict, told: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=told):
+        transformers_package(config, tmp_path / "config.json", tmp_path / "model.safetensors")
+
+
+def test_settings_that_lead_elsewhere_are_left_out(tmp_path: Path) -> None:
+    inner = {
+        "model_type": "timm_backbone",
+        "backbone": "resnet18.a1_in1k",
+        "use_pretrained_backbone": True,
+        "attn_implementation": "someone/kernel",
+    }
+    config: dict[str, Any] = {
+        "depths": [1, 2],
+        "auto_map": {"AutoModel": "evil.Model"},
+        "_attn_implementation_internal": "eager",
+        "_experts_implementation": "someone/kernel",
+        "backbone_config": inner,
+    }
+    del config["_attn_implementation_internal"]
+    assert _plain_settings(config, tmp_path) == {
+        "depths": [1, 2],
+        "backbone_config": {
+            "model_type": "timm_backbone",
+            "backbone": "resnet18.a1_in1k",
+            "use_pretrained_backbone": False,
+        },
+    }
+
+
+@pytest.mark.slow
+def test_a_segformer_that_was_saved(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is an optional extra")
+    torch.manual_seed(0)
+    sizes = {"depths": [1] * 4, "hidden_sizes": [8] * 4, "num_attention_heads": [1] * 4}
+    config = transformers.SegformerConfig(num_labels=2, decoder_hidden_size=8, **sizes)
+    model = transformers.SegformerForSemanticSegmentation(config).eval()
+    model.save_pretrained(tmp_path)
+    found = loaded(tmp_path)
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(found.model(x).logits, model(x).logits)
+    assert [option.values for option in found.options] == [{"upsample": True}]
+    content = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(content | {"decoder_hidden_size": 9}))
+    with pytest.raises(UserError, match=r"does not hold the weights|cannot be built"):
+        loaded(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps(content | {"hidden_sizes": [10**6] * 4}))
+    with pytest.raises(UserError, match="parameters, more than"):
+        loaded(tmp_path)
