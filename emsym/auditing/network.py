@@ -5,7 +5,6 @@ reader, which knows no Python, and a program of `torch.export` by `emsym.auditin
 A program is code all the same: it runs, and may use time and memory as it likes.
 """
 
-import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from emsym.auditing.onnx_network import OnnxNetwork
 from emsym.auditing.result import Kind
 from emsym.errors import UserError, first_line, first_names
 from emsym.models.architectures import ARCHITECTURES, architecture_name
+from emsym.models.copying import copy_network
 from emsym.models.packaged.open_package import open_package
 from emsym.models.packaged.package import DescribedOption, Package
 from emsym.models.pretrained.checkpoint import SUFFIXES, Checkpoint, read_checkpoint
@@ -227,7 +227,7 @@ def _full(model: nn.Module) -> nn.Module:
     tensors = (*model.parameters(), *model.buffers())
     if all(each.dtype == torch.float32 for each in tensors if each.is_floating_point()):
         return model
-    return copy.deepcopy(model).float()
+    return copy_network(model).float()
 
 
 # --- files ----------------------------------------------------------------------------------------

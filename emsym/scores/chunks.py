@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from emsym.errors import UserError
+from emsym.models.copying import kept_tensors
 
 T = TypeVar("T")
 
@@ -131,7 +132,8 @@ def shared(model: nn.Module) -> nn.Module:
     if isinstance(model, torch.jit.ScriptModule):
         return model  # keeps nothing between calls
     # by .data, as captum's LRP writes the weights back: no other copy is to take that for a change
-    memo: dict[int, Tensor] = {id(each): each.data for each in model.buffers()}
+    memo: dict[int, Tensor] = {id(each): each.detach() for each in kept_tensors(model)}
+    memo |= {id(each): each.data for each in model.buffers()}
     for each in model.parameters():
         memo[id(each)] = nn.Parameter(each.data, requires_grad=False)
     return copy.deepcopy(model, memo)

@@ -6,7 +6,6 @@ does not come from what the network has learned.
 """
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -17,6 +16,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from emsym.errors import UserError
+from emsym.models.copying import copy_network
 from emsym.scores.attribution.methods import ATTRIBUTIONS
 from emsym.scores.dense_logits import DenseLogits
 
@@ -112,7 +112,7 @@ def randomisation(
         except UserError as error:
             refused[name] = str(error)
         progress("As it is", done, len(methods))
-    network = DenseLogits(deepcopy(dense.model), dense.channel)
+    network = DenseLogits(copy_network(dense.model), dense.channel)
     network.reversed = dense.reversed
     rows: dict[str, list[Similarity]] = {name: [] for name in before}
     stages = _stages(network, x)

@@ -1,6 +1,5 @@
 """The stem profile: how much of the weights that read the stack each slice has."""
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,12 +30,13 @@ def stem_profile(model: "nn.Module", slices: int | None = None) -> StemProfile:
 
     Raises `UserError`, naming the module, where what reads the stack is not found.
     """
+    from emsym.models.copying import copy_network
     from emsym.models.interventions import is_tied, mirror_untie
     from emsym.models.stem.find import find_stem
     from emsym.models.stem.stem import slice_planes, stem_tensors
 
     if is_tied(model):
-        model = copy.deepcopy(model)
+        model = copy_network(model)
         mirror_untie(model)
     stem = find_stem(model, slices)
     tensors = stem_tensors(model, stem)
