@@ -70,7 +70,8 @@ class AuditReport:
     def __str__(self) -> str:
         audit = self.audit
         headline = audit.shown
-        names = [f"share of {name}" for name in slice_names(audit.slices)]
+        share = score_of("slice_share").title
+        names = [f"{share} of {name}" for name in slice_names(audit.slices)]
         rows: list[tuple[str, Interval | None]] = [
             *zip(names, headline.share or repeat(None), strict=False)
         ]

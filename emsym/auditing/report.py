@@ -15,6 +15,7 @@ from emsym.auditing.result import Audit, Interval, Pictures, SectionExample, Sym
 from emsym.auditing.verdict import TOLERANCE
 from emsym.files import write_atomically
 from emsym.images import data_uri, equalise, shrink, stretch
+from emsym.scores.catalogue import score_of
 from emsym.scores.symmetry import slice_share
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def html(audit: Audit, pictures: Pictures) -> str:
         "times": _times,
         "duration": partial(wording.duration, digits=1),
     }
+    environment.globals |= {"score_of": score_of, "title": _title}
     names = wording.slice_names(audit.slices)
     shown = audit.shown
     stem = [Interval(value=value) for value in audit.stem.share] if audit.stem else []
@@ -77,6 +79,12 @@ def html(audit: Audit, pictures: Pictures) -> str:
         mean_map=_mean_map(mean_map) if np.isfinite(mean_map).all() and mean_map.any() else [],
         MISSING=wording.MISSING,
     )
+
+
+def _title(key: str) -> str:
+    """Return the name of a score, as one begins a sentence or a heading."""
+    term = score_of(key).term
+    return term[0].upper() + term[1:]
 
 
 def _interval(interval: Interval | None) -> str:
