@@ -11,7 +11,7 @@ from emsym.errors import UserError, first_line, first_names
 from emsym.models.architectures import SmpFactory
 from emsym.models.inits import parse_init
 from emsym.models.interventions import mirror_parametrisations
-from emsym.models.pretrained.tensor_names import match_tensors
+from emsym.models.pretrained.tensor_names import match_tensors, network_prefixes
 from emsym.models.stem.fill import fill_stem
 from emsym.models.stem.find import find_stem
 from emsym.models.stem.stem import Stem, stem_tensors
@@ -74,19 +74,18 @@ def _single(value: Tensor) -> Tensor:
 def _prefix(given: Mapping[str, Tensor], model: nn.Module, path: Path, architecture: str) -> str:
     """Return the prefix of the network's own names in a file, such as ``module.``."""
     first = next(iter(model.state_dict()))
-    prefixes = [
-        f".{key}".removesuffix(f".{first}") for key in given if f".{key}".endswith(f".{first}")
-    ]
+    prefixes = network_prefixes(model.state_dict(), given, first)
     if not prefixes:
         raise UserError(
             f"{path} does not hold the weights of {architecture}: there is no '{first}'."
         )
     if len(prefixes) > 1:
         raise UserError(
-            f"{path} holds {len(prefixes)} networks, under {first_names(p[1:] for p in prefixes)}: "
-            "save the state dict of one alone."
+            f"{path} holds {len(prefixes)} networks, under "
+            f"{first_names(prefix.rstrip('.') for prefix in prefixes)}: save the state dict of one "
+            "alone."
         )
-    return f"{prefixes[0][1:]}." if prefixes[0] else ""
+    return prefixes[0]
 
 
 def _classes(model: nn.Module, given: Mapping[str, Tensor]) -> int:

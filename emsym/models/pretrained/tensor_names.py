@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -183,6 +183,25 @@ def _timm_model(name: str) -> tuple[Any, Callable[[dict[str, Tensor]], dict[str,
         return state
 
     return model, rename
+
+
+def network_prefixes(own: Collection[str], given: Iterable[str], name: str) -> list[str]:
+    """Return what may stand before a network's names in a file, told by one of them, `name`.
+
+    A network that holds a part of itself under a second name, as nnU-Net's decoder holds the
+    encoder, is one network all the same.
+
+    >>> own = ["encoder.weight", "decoder.encoder.weight"]
+    >>> network_prefixes(own, ["module.encoder.weight", "module.decoder.encoder.weight"], own[0])
+    ['module.']
+    """
+
+    def before(names: Iterable[str]) -> list[str]:
+        return [each.removesuffix(name) for each in names if f".{each}".endswith(f".{name}")]
+
+    prefixes, again = before(given), before(set(own) - {name})
+    inside = {prefix + part for prefix in prefixes for part in again}
+    return [prefix for prefix in prefixes if prefix not in inside]
 
 
 def match_tensors(

@@ -83,6 +83,7 @@ def _repaired(
     if build is None:
         stem, prefix = _stem_by_shape(checkpoint.state, path), ""
         after = _convolution_stem(stem.reads[0].path, 3 if slices is None else slices)
+        model = None
     else:
         model = _meta_network(name, build)
         rgb, stem, prefix = _stem_by_running(model, checkpoint.state, path, name)
@@ -92,8 +93,13 @@ def _repaired(
     for read in stem.reads:
         check_type(read, before[read.path])
     made = repaired_tensors(before, stem, after, init)
+    changed = {
+        prefix + alias: made[name]
+        for name in names
+        for alias in ([name] if model is None else _aliases(model, name))
+    }
     if output is not None:
-        write_checkpoint(checkpoint, {prefix + name: made[name] for name in names}, output)
+        write_checkpoint(checkpoint, changed, output)
     changes = describe_changes(init, before, stem, made, after)
     return replace(changes, followed=build is not None)
 
@@ -167,12 +173,13 @@ def _stem_by_running(
     model: nn.Module, state: Mapping[str, Tensor], path: Path, architecture: str
 ) -> tuple[Stem, Stem, str]:
     """Return the network's stem, that for as many slices as the weights have, and their prefix."""
-    from emsym.models.pretrained.tensor_names import match_tensors
+    from emsym.models.pretrained.tensor_names import match_tensors, network_prefixes
     from emsym.models.stem.find import find_stem, wider_stem
 
     rgb = find_stem(model, 3)
     first = rgb.reads[0]
-    prefixes = [key.removesuffix(first.path) for key in state if _ends_in(key, first.path)]
+    own = model.state_dict()
+    prefixes = network_prefixes(own, state, first.path)
     wrong = f"{path} does not hold the weights of {architecture}: "
     if not prefixes and any(".parametrizations." in f".{key}" for key in state):
         raise UserError(
@@ -187,10 +194,10 @@ def _stem_by_running(
             "dict of one alone."
         )
     given = {key[len(prefixes[0]) :]: v for key, v in state.items() if key.startswith(prefixes[0])}
-    own = model.state_dict()
     dims = {read.path: read.dim for read in rgb.reads}
     dims |= {constant.name: constant.dim for constant in rgb.constants}
-    for name, dim in dims.items():  # of which the number of slices decides
+    aliases = [(alias, dim) for name, dim in dims.items() for alias in _aliases(model, name)]
+    for name, dim in aliases:  # of which the number of slices decides
         if name in given and given[name].ndim == own[name].ndim:
             shape = list(own[name].shape)
             shape[dim] = given[name].shape[dim]
@@ -202,5 +209,8 @@ def _stem_by_running(
     return rgb, wider_stem(model, rgb, width // first.slots.count(0)), prefixes[0]
 
 
-def _ends_in(key: str, path: str) -> bool:
-    return f".{key}".endswith(f".{path}")
+def _aliases(model: nn.Module, name: str) -> list[str]:
+    """Return the names of one tensor of a network, which may hold a layer in several places."""
+    tensors: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
+    tensors |= model.named_buffers(remove_duplicate=False)
+    return [other for other, tensor in tensors.items() if tensor is tensors[name]]

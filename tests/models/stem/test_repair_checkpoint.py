@@ -13,6 +13,7 @@ from emsym.errors import UserError
 from emsym.models.architectures import ARCHITECTURES, register_architecture
 from emsym.models.pretrained.checkpoint import read_checkpoint
 from emsym.models.stem.repair_checkpoint import symmetrize_checkpoint
+from emsym.plugins import load_factory
 
 NAME, STEM = "unet-tu-test_resnet", "encoder.model.conv1.0.weight"
 
@@ -65,6 +66,33 @@ def test_the_network_may_be_a_function_of_ones_own(tmp_path, weights):
             symmetrize_checkpoint(source, "mirror", None, factory=f"{mine}{name}")
     with pytest.raises(UserError, match="not both"):
         symmetrize_checkpoint(source, "mirror", None, NAME, factory=f"{mine}build")
+
+
+def test_a_stem_under_several_names_is_changed_under_all(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from torch import nn\n"
+        "class Decoder(nn.Module):\n"
+        "    def __init__(self, encoder):\n"
+        "        super().__init__()\n"
+        "        self.encoder = encoder\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.encoder = nn.Conv2d(3, 2, 3)\n"
+        "        self.decoder = Decoder(self.encoder)\n"
+        "    def forward(self, x):\n"
+        "        return self.encoder(x)\n"
+    )
+    mine = f"{tmp_path / 'mine.py'}:Net"
+    model = load_factory(mine)()
+    state = {f"module.{name}": value for name, value in model.state_dict().items()}
+    torch.save({"network_weights": state}, tmp_path / "net.pt")
+    symmetrize_checkpoint(tmp_path / "net.pt", "mirror", tmp_path / "out.pt", factory=mine)
+    after = read_checkpoint(tmp_path / "out.pt").state
+    names = ["module.encoder.weight", "module.decoder.encoder.weight"]
+    assert torch.equal(after[names[0]], after[names[1]])
+    assert torch.equal(after[names[1]][:, 0], after[names[1]][:, 2])
+    assert not torch.equal(after[names[1]], state[names[1]])
 
 
 def test_the_network_of_a_folder_is_described_in_it(tmp_path):
