@@ -1,8 +1,11 @@
 """A subject is what the inputs say, and its network is at rest meanwhile."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from emsym.auditing.inputs import AuditInputs
@@ -59,3 +62,47 @@ def test_a_mistake_is_one_sentence(options: dict, message: str) -> None:
     ):
         pass
     assert "\n" not in str(error.value)
+
+
+def described(path: Path, **inputs: object) -> Path:
+    """A package whose network gives, of two channels, the sigmoids' logits at a quarter."""
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.AvgPool2d(4))
+    torch.jit.script(model).save(path / "net.pt")
+    description = {
+        "inputs": [{"axes": "bcyx", "preprocessing": [{"name": "scale_linear", **inputs}]}],
+        "outputs": [{"axes": "bcyx", "postprocessing": [{"name": "sigmoid"}]}],
+        "weights": {"torchscript": {"source": "net.pt"}},
+    }
+    (path / "rdf.yaml").write_text(yaml.safe_dump(description))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_what_a_package_says_counts_where_the_user_says_nothing(tmp_path: Path) -> None:
+    path = described(tmp_path, kwargs={"gain": 1 / 255})
+    common = {"sections": 2, "size": 32, "channel": 1, "upsample": True}
+    with prepare(AuditInputs(str(path), IMAGE, **common)) as subject:
+        scale = subject.chosen.scale
+        assert (scale.mean, scale.sd) == pytest.approx((0, 255))
+        notes = " ".join(subject.notes)
+        assert "as the package says, (g − 0) / 255" in notes
+        assert "puts a sigmoid after the network" in notes
+        assert "Channel 1 was taken for one of 2 independent sigmoids" in notes
+        assert "Maps of 8 × 8 pixels were brought to the size of the section" in notes
+    own = {"mean": 100, "sd": 50, "activation": "softmax"}
+    with prepare(AuditInputs(str(path), IMAGE, **common, **own)) as subject:
+        assert (subject.chosen.scale.mean, subject.classes) == (100, 2)
+        assert "package says" not in " ".join(subject.notes)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_what_a_package_leaves_open_must_be_said(tmp_path: Path) -> None:
+    path = described(tmp_path, kwargs={"gain": [1, 2, 3]})
+    common = {"sections": 2, "size": 32, "channel": 1, "upsample": True}
+    with (
+        pytest.raises(UserError, match="say with --mean and --sd"),
+        prepare(AuditInputs(str(path), IMAGE, **common)),
+    ):
+        pass
+    with prepare(AuditInputs(str(path), IMAGE, mean=1, sd=2, **common)) as subject:
+        assert subject.chosen.scale.sd == 2

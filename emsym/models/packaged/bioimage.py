@@ -20,7 +20,7 @@ from emsym.errors import UserError, error_with_type, first_names
 from emsym.files import validation_message
 from emsym.models.packaged.archive import extract_member, member_names, read_member
 from emsym.models.packaged.package import LARGEST_TEXT, DescribedOption, Package
-from emsym.models.packaged.preprocessing import Step, grey_level_option
+from emsym.models.packaged.preprocessing import Step, acting_steps, grey_level_option
 
 _DESCRIPTION = re.compile(r"(.*\.)?(rdf|bioimageio)\.ya?ml")
 _PROGRAMS = ("torchscript", "onnx")
@@ -35,7 +35,7 @@ class _Axis(pydantic.BaseModel):
     """An axis of the format 0.5."""
 
     type: str
-    id: str = ""
+    id: str = "x"
     channel_names: Annotated[list[str], pydantic.Field(max_length=1024)] = []
 
     def letter(self) -> str:
@@ -120,10 +120,10 @@ Opened = tuple[str, bytes, Callable[[str], Path]]
 
 def _folder_or_description(path: Path) -> Opened | None:
     if path.is_dir():
-        names = [each for each in sorted(path.iterdir()) if _DESCRIPTION.fullmatch(each.name)]
-        if len(names) != 1:
+        name = _description_name([each.name for each in path.iterdir()])
+        if name is None:
             return None
-        path = names[0]
+        path = path / name
     elif not _DESCRIPTION.fullmatch(path.name):
         return None
     if path.stat().st_size > LARGEST_TEXT:
@@ -142,16 +142,22 @@ def _folder_or_description(path: Path) -> Opened | None:
 def _archive(path: Path, aside: Path) -> Opened | None:
     if not path.is_file():
         return None
-    described = [n for n in member_names(path) if _DESCRIPTION.fullmatch(PurePosixPath(n).name)]
-    described = [name for name in described if not name.startswith("__MACOSX/")]
-    if len(described) != 1:
+    name = _description_name([n for n in member_names(path) if not n.startswith("__MACOSX/")])
+    if name is None:
         return None
-    inside = PurePosixPath(described[0]).parent
+    inside = PurePosixPath(name).parent
 
     def fetch(name: str) -> Path:
         return extract_member(path, (inside / name).as_posix(), aside / PurePosixPath(name).name)
 
-    return f"{path}", read_member(path, described[0], LARGEST_TEXT), fetch
+    return f"{path}", read_member(path, name, LARGEST_TEXT), fetch
+
+
+def _description_name(names: list[str]) -> str | None:
+    """Return the path of the one description among files; a plain name goes before others."""
+    described = [name for name in names if _DESCRIPTION.fullmatch(PurePosixPath(name).name)]
+    plain = [name for name in described if "." not in PurePosixPath(name).stem]
+    return next((few[0] for few in (plain, described) if len(few) == 1), None)
 
 
 def _parsed(text: bytes, place: str) -> _Description:
@@ -221,7 +227,7 @@ def _activation(outputs: Sequence[_Tensor]) -> tuple[DescribedOption, ...]:
     """Return what is to be made of the only output."""
     if len(outputs) != 1:
         return ()
-    steps = [step.called for step in outputs[0].postprocessing]
+    steps = [step.called for step in acting_steps(outputs[0].postprocessing)]
     activation = next((step for step in steps if step in _ACTIVATIONS), None)
     if activation is not None:
         sentence = f"The package puts a {activation} after the network."

@@ -10,7 +10,7 @@ import pydantic
 from emsym.errors import first_names
 from emsym.models.packaged.package import DescribedOption
 
-_NOTHING = ("ensure_dtype",)
+_NOTHING = "ensure_dtype"
 _OWN_SCALE = "zero_mean_unit_variance"
 _PERCENTILES = "scale_range"
 _FAR = 1e30
@@ -22,12 +22,17 @@ class Step(pydantic.BaseModel):
 
     name: str = ""
     id: str = ""
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, Any] | None = None
 
     @property
     def called(self) -> str:
         """Its kind."""
         return self.id or self.name
+
+
+def acting_steps(steps: Sequence[Step]) -> list[Step]:
+    """Return the steps that change values, and not the type of numbers alone."""
+    return [step for step in steps if step.called != _NOTHING]
 
 
 def grey_level_option(steps: Sequence[Step], place: str) -> DescribedOption:
@@ -36,6 +41,7 @@ def grey_level_option(steps: Sequence[Step], place: str) -> DescribedOption:
     Linear steps are what a mean and sd do. Where the last one normalises each stack by its own,
     there are none to tell. Of others the user must say them.
     """
+    steps = acting_steps(steps)
     gain, offset = 1.0, 0.0
     for step in steps:
         if step is steps[-1] and step.called == _OWN_SCALE and _linear(step) is None:
@@ -55,9 +61,7 @@ def grey_level_option(steps: Sequence[Step], place: str) -> DescribedOption:
 
 def _linear(step: Step) -> tuple[float, float] | None:
     """Return gain and offset of a linear step; None for another."""
-    given = step.kwargs
-    if step.called in _NOTHING:
-        return 1, 0
+    given = step.kwargs or {}
     if step.called == "scale_linear":
         gain, offset = _number(given.get("gain", 1)), _number(given.get("offset", 0))
         return None if gain is None or offset is None else (gain, offset)
@@ -80,8 +84,8 @@ def _number(value: Any) -> float | None:
 
 
 def _cannot(step: Step, place: str) -> str:
-    low = _number(step.kwargs.get("min_percentile", 0))
-    high = _number(step.kwargs.get("max_percentile", 100))
+    given = step.kwargs or {}
+    low, high = _number(given.get("min_percentile", 0)), _number(given.get("max_percentile", 100))
     if step.called == _PERCENTILES and low is not None and high is not None:
         return (
             f"{place} scales grey levels by their percentiles {low:g} and {high:g}: give the "

@@ -139,7 +139,8 @@ def _stem_by_shape(state: Mapping[str, Tensor], path: Path) -> Stem:
         )
         raise UserError(
             f"{path} has one tensor of the shape (filters, 3, height, width), {names[0]}, but it "
-            f"may not be the stem, as {why}: say which network it belongs to with --architecture."
+            f"may not be the stem, as {why}: say which network it belongs to with --architecture "
+            "or --model FILE.py:NAME."
         )
     return _convolution_stem(names[0], 3)
 

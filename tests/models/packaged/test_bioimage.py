@@ -36,15 +36,19 @@ OLDER = {
     },
 }
 CHANNEL = {"type": "channel", "channel_names": ["before", "here", "after"]}
-SPACE = [{"type": "space", "id": each, "size": {"min": 64, "step": 32}} for each in "yx"]
+SPACE = [{"type": "space", "id": "y", "size": {"min": 64, "step": 32}}, {"type": "space"}]
+TYPED = {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}
 NEWER = {
     "format_version": "0.5.3",
-    "inputs": [{"id": "raw", "axes": [{"type": "batch"}, CHANNEL, *SPACE]}],
+    "inputs": [
+        {"id": "raw", "axes": [{"type": "batch"}, CHANNEL, *SPACE], "preprocessing": [TYPED]}
+    ],
     "outputs": [
         {
             "id": "p",
             "axes": [{"type": "batch"}, CHANNEL, *SPACE],
             "data": {"type": "float32", "range": [0.0, 1.0]},
+            "postprocessing": [TYPED],
         }
     ],
     "weights": {"torchscript": {"source": "net.pt"}},
@@ -98,6 +102,13 @@ def test_the_newer_format(tmp_path: Path, weights: dict) -> None:
         {"mean": 0, "sd": 1},
         {"activation": "none", "probabilities": None},
     ]
+
+
+def test_the_plain_one_of_several_descriptions_is_read(tmp_path: Path, weights: dict) -> None:
+    files = weights | {"older.rdf.yaml": b"none"}
+    assert bioimage_package(packed(tmp_path / "net", OLDER, files), False, tmp_path) is not None
+    (tmp_path / "net" / "bioimageio.yaml").touch()
+    assert bioimage_package(tmp_path / "net", False, tmp_path) is None
 
 
 def test_what_is_no_package(tmp_path: Path, weights: dict) -> None:

@@ -31,7 +31,7 @@ def test_linear_steps_are_a_mean_and_sd(steps: list[Step], expected) -> None:
 
 def test_images_own_mean_and_sd_are_what_an_audit_takes() -> None:
     own = Step(name="zero_mean_unit_variance", kwargs={"mode": "per_sample", "axes": "yx"})
-    option = grey_level_option([SCALED, own], "net.zip")
+    option = grey_level_option([TYPED, SCALED, own, TYPED], "net.zip")
     assert option.values == {"mean": None, "sd": None}
     assert "normalises images by their own mean and sd" in option.sentence
     assert not option.required
