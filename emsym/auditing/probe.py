@@ -11,13 +11,9 @@ from torch import Tensor, nn
 
 from emsym.auditing.network import Called, Loaded
 from emsym.errors import UserError, first_line, first_names
-from emsym.models.stem.find import CHANNELS, find_stem, reads_volumes
+from emsym.models.stem.find import CHANNELS, VOLUMES, find_stem, reads_volumes
 from emsym.scores.dense_logits import DenseLogits
 
-_VOLUMES = (
-    "This is a 3D network: its first weights read volumes, and it does not run on stacks of slices "
-    "(N, S, H, W), which emsym audits networks with."
-)
 _SAME = 1e-2
 """Two answers to one stack differ by at most that part of the largest value, by rounding, on any
 device: half precision or TF32 inside a network gives 1e-3."""
@@ -69,7 +65,7 @@ def _tried_slices(model: nn.Module, error: UserError) -> int:
             continue
         return count
     if reads_volumes(model):
-        raise UserError(_VOLUMES) from error
+        raise UserError(VOLUMES) from error
     raise UserError(
         f"The network runs on no stack of {', '.join(map(str, CHANNELS))} slices of 64 × 64 "
         f"pixels ({reason}): say how many it reads with --slices."
@@ -114,7 +110,7 @@ def checked_output(dense: DenseLogits, x: Tensor) -> Tensor:
         raise
     except Exception as error:  # whatever a stranger's network raises
         if reads_volumes(dense.model):
-            raise UserError(_VOLUMES) from error
+            raise UserError(VOLUMES) from error
         raise UserError(
             f"The network does not run on a stack of {slices} slices of {height} × {width} pixels "
             f"({type(error).__name__}: {first_line(error)}): is --slices right, and are the "

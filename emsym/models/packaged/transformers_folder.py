@@ -26,6 +26,8 @@ CLASSES = "architectures"
 _SEMANTIC = re.compile(r"(?!Auto)[A-Za-z0-9]+ForSemanticSegmentation")
 _ELSEWHERE = re.compile(r"implementation$|^auto_map$|^quantization_config$|^_name_or_path$")
 """Settings that may have code or weights fetched: kernels of a hub, a stranger's classes."""
+_MOST = 1 << 20
+"""The largest number of a setting; Transformers keeps a name for each class, however many."""
 _WAY = "give --model FILE.py:NAME, a function of yours that returns the network with its logits"
 
 
@@ -64,6 +66,8 @@ def _plain_settings(value: Any, description: Path) -> Any:
     """Return settings without those that lead elsewhere, however deep they lie."""
     if isinstance(value, list):
         return [_plain_settings(each, description) for each in value]
+    if isinstance(value, int) and abs(value) > _MOST:
+        raise UserError(f"{description} has the number {value:.3g}, as no network has.")
     if not isinstance(value, dict):
         return value
     backbone = value.get("backbone")

@@ -10,6 +10,10 @@ from emsym.models.stem.stem import Stem, named_tensor, stem_tensors, submodule
 from emsym.models.stem.traced_run import SIZES, trace
 from emsym.protocol import MAX_SLICES
 
+VOLUMES = (
+    "This is a 3D network: its first weights read volumes, and it does not run on stacks of slices "
+    "(N, S, H, W), which emsym is for."
+)
 CHANNELS = (3, 5, 7, 9, 1)
 """How many slices a network is tried with where nobody says how many it reads."""
 
@@ -41,6 +45,8 @@ def find_stem(model: nn.Module, slices: int | None = None) -> Stem:
         _check_reads(model, stem_trace.reads, count)
         return Stem(count, stem_trace.reads, stem_trace.constants)
     first, count = failures[0], slices or CHANNELS[0]
+    if reads_volumes(model):
+        raise UserError(VOLUMES) from first
     raise UserError(
         f"The network does not run on one stack of {count} slices, (1, {count}, 64, 64), nor on "
         f"another size ({error_with_type(first)}): where it takes its input in another way, wrap "

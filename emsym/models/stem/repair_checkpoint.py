@@ -177,7 +177,7 @@ def _stem_by_running(
     from emsym.models.pretrained.tensor_names import match_tensors, network_prefixes
     from emsym.models.stem.find import find_stem, wider_stem
 
-    rgb = find_stem(model, 3)
+    rgb = find_stem(model)
     first = rgb.reads[0]
     own = model.state_dict()
     prefixes = network_prefixes(own, state, first.path)

@@ -21,6 +21,7 @@ SEGFORMER = {"architectures": ["SegformerForSemanticSegmentation"], "model_type"
         ({"architectures": ["Mask2FormerForUniversalSegmentation"]}, "gives no map of classes"),
         ({"architectures": []}, "gives no map of classes"),
         (SEGFORMER | {"backbone": "someone/network"}, "from a hub, and nothing is fetched"),
+        (SEGFORMER | {"num_labels": 10**9}, r"has the number 1e\+09, as no network has"),
         (
             SEGFORMER | {"x": [{"model_type": "timm_backbone", "backbone": "local-dir:/etc"}]},
             "from a hub, and nothing is fetched",

@@ -289,3 +289,9 @@ def test_a_stack_of_no_possible_number_of_slices_is_refused(slices):
     ) as caught:
         wider_stem(model, stem, slices)
     sentence(caught)
+
+
+def test_a_network_of_volumes_is_told_without_trying_sizes():
+    model = nn.Sequential(nn.Conv3d(2, 2, 3, padding=1), nn.BatchNorm3d(2))
+    with pytest.raises(UserError, match="This is a 3D network"):
+        find_stem(model)

@@ -97,9 +97,10 @@ def test_a_stem_under_several_names_is_changed_under_all(tmp_path):
 
 def test_the_network_of_a_folder_is_described_in_it(tmp_path):
     torch.manual_seed(0)
-    model = smp.create_model("unet", "tu-test_resnet", encoder_weights=None)
+    model = smp.create_model("unet", "tu-test_resnet", encoder_weights=None, in_channels=5)
     model.save_pretrained(tmp_path / "saved")
-    changes = symmetrize_checkpoint(tmp_path / "saved", "mirror", tmp_path / "out.safetensors")
+    source, target = tmp_path / "saved", tmp_path / "out.safetensors"
+    changes = symmetrize_checkpoint(source, "rgb+mirror-tied", target)
     assert changes.followed
     before, after = model.state_dict(), load_file(tmp_path / "out.safetensors")
     assert_only_the_stem_differs(before, {name: after[name] for name in before})
