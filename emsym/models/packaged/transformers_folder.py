@@ -15,7 +15,9 @@ from emsym.models.packaged.package import (
     Package,
     cannot_be_built,
     check_size,
+    read_description,
 )
+from emsym.models.packaged.preprocessing import Step, grey_level_option
 from emsym.models.pretrained.tensor_names import COUNTER
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 CLASSES = "architectures"
 """The key of a config.json that names the class, in a list."""
 _SEMANTIC = re.compile(r"(?!Auto)[A-Za-z0-9]+ForSemanticSegmentation")
+_PREPROCESSING = "preprocessor_config.json"
+_OWN_SCALES = (
+    f"By its {_PREPROCESSING} the network may have been shown each channel normalised by a mean and "
+    "sd of its own, which was not done here: where it was, wrap that and the network in a module."
+)
 _ELSEWHERE = re.compile(r"implementation$|^auto_map$|^quantization_config$|^_name_or_path$")
 """Settings that may have code or weights fetched: kernels of a hub, a stranger's classes."""
 _MOST = 1 << 20
@@ -59,7 +66,8 @@ def transformers_package(config: dict[str, Any], description: Path, weights: Pat
             f"another, or {_WAY}."
         )
     load = partial(_loaded, kind, settings, weights, description)
-    return Package(weights, name, load=load, options=(DescribedOption({"upsample": True}),))
+    options = (DescribedOption({"upsample": True}), *_grey_levels(description.parent))
+    return Package(weights, name, load=load, options=options)
 
 
 def _plain_settings(value: Any, description: Path) -> Any:
@@ -67,7 +75,7 @@ def _plain_settings(value: Any, description: Path) -> Any:
     if isinstance(value, list):
         return [_plain_settings(each, description) for each in value]
     if isinstance(value, int) and abs(value) > _MOST:
-        raise UserError(f"{description} has the number {value:.3g}, as no network has.")
+        raise UserError(f"{description} has a number beyond {_MOST:,}, as no network has.")
     if not isinstance(value, dict):
         return value
     backbone = value.get("backbone")
@@ -85,6 +93,24 @@ def _plain_settings(value: Any, description: Path) -> Any:
     if "use_pretrained_backbone" in kept:
         kept["use_pretrained_backbone"] = False
     return kept
+
+
+def _grey_levels(folder: Path) -> Iterator[DescribedOption]:
+    """Yield what the preprocessing beside a network says of grey levels, where there is one."""
+    if not (folder / _PREPROCESSING).is_file():
+        return
+    given = read_description(folder / _PREPROCESSING)
+    factor = given.get("rescale_factor", 1 / 255) if given.get("do_rescale", True) else 1
+    means, sds = (
+        given.get(key) if given.get("do_normalize", True) else value
+        for key, value in (("image_mean", [0.0]), ("image_std", [1.0]))
+    )
+    steps = [
+        Step(id="scale_linear", kwargs={"gain": factor}),
+        Step(id="fixed_zero_mean_unit_variance", kwargs={"mean": means, "std": sds}),
+    ]
+    option = grey_level_option(steps, _PREPROCESSING)
+    yield option if not option.required else DescribedOption(option.values, _OWN_SCALES)
 
 
 def _loaded(

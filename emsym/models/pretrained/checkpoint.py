@@ -224,6 +224,8 @@ def _foreign(path: Path, start: bytes, archive: bool) -> str:
                 "a program of torch.export, a whole network and not weights alone: save its "
                 "tensors with `torch.save(torch.export.load(path).state_dict, new_path)`"
             )
+        if names and not any(name.endswith("data.pkl") for name in names):
+            return "an archive of other files: unpack it, and give the folder or one of its files"
     if start == _HDF5:
         return f"an HDF5 file; where it is {_KERAS}" if path.suffix != ".h5" else _KERAS
     if path.suffix == ".onnx":

@@ -9,7 +9,11 @@ import torch
 from audited_networks import loaded
 
 from emsym.errors import UserError
-from emsym.models.packaged.transformers_folder import _plain_settings, transformers_package
+from emsym.models.packaged.transformers_folder import (
+    _grey_levels,
+    _plain_settings,
+    transformers_package,
+)
 
 SEGFORMER = {"architectures": ["SegformerForSemanticSegmentation"], "model_type": "segformer"}
 
@@ -21,7 +25,7 @@ SEGFORMER = {"architectures": ["SegformerForSemanticSegmentation"], "model_type"
         ({"architectures": ["Mask2FormerForUniversalSegmentation"]}, "gives no map of classes"),
         ({"architectures": []}, "gives no map of classes"),
         (SEGFORMER | {"backbone": "someone/network"}, "from a hub, and nothing is fetched"),
-        (SEGFORMER | {"num_labels": 10**9}, r"has the number 1e\+09, as no network has"),
+        (SEGFORMER | {"num_labels": 10**999}, "a number beyond 1,048,576, as no network has"),
         (
             SEGFORMER | {"x": [{"model_type": "timm_backbone", "backbone": "local-dir:/etc"}]},
             "from a hub, and nothing is fetched",
@@ -56,6 +60,27 @@ def test_settings_that_lead_elsewhere_are_left_out(tmp_path: Path) -> None:
             "use_pretrained_backbone": False,
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {"mean": 127.5, "sd": 51}),
+        ({"do_normalize": False}, {"mean": 0, "sd": 255}),
+        ({"do_rescale": False}, {"mean": 0.5, "sd": 0.2}),
+        ({"image_mean": [0.4, 0.5, 0.6]}, {"mean": None, "sd": None}),
+    ],
+)
+def test_grey_levels_are_those_of_the_preprocessing(
+    changes: dict, expected: dict, tmp_path: Path
+) -> None:
+    assert not list(_grey_levels(tmp_path))
+    plain = {"rescale_factor": 1 / 255, "image_mean": [0.5] * 3, "image_std": [0.2] * 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(plain | changes))
+    [option] = _grey_levels(tmp_path)
+    assert option.values == pytest.approx(expected)
+    assert not option.required
+    assert ("mean and sd of its own" in option.sentence) == (expected["mean"] is None)
 
 
 @pytest.mark.slow

@@ -62,6 +62,26 @@ def test_torchscript_archive_is_refused_with_the_way_out(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "member", "told"),
+    [
+        ("net.keras", "model.weights.h5", r"is a Keras network; emsym reads PyTorch and ONNX\."),
+        ("net.zip", "model/net.pt", "is an archive of other files: unpack it"),
+        ("net.h5", None, r"is a Keras network; emsym reads PyTorch and ONNX\."),
+        ("net.hdf5", None, "is an HDF5 file; where it is a Keras network"),
+    ],
+)
+def test_files_of_other_kinds_are_called_by_their_names(tmp_path, name, member, told):
+    path = tmp_path / name
+    if member is None:
+        path.write_bytes(b"\x89HDF\r\n\x1a\n")
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(member, b"")
+    with pytest.raises(UserError, match=told):
+        read_state_dict(path)
+
+
+@pytest.mark.parametrize(
     ("content", "told"),
     [
         (torch.zeros(3), "holds a Tensor"),
