@@ -46,7 +46,6 @@ def test_nothing_imports_the_face_of_the_package() -> None:
 
 LIGHT_HALVES = {
     "run_cell": {"emsym.run.workers.tasks", "emsym.run.cell"},
-    "gpu_slots": {"emsym.run.workers.tasks", "emsym.run.workers.devices"},
     "mirror_untie": {"emsym.models.stem.symmetrize", "emsym.models.interventions"},
 }
 """A function that imports torch only when it is called, and the one that it then calls."""

@@ -13,6 +13,7 @@ import pytest
 
 from emsym.protocol import load_protocol
 from emsym.run.job import jobs
+from emsym.run.store.record import record_of
 
 BENCH = Path(sys.executable).with_name("emsym-bench")
 
@@ -43,15 +44,13 @@ NO_TRAINING = """
 import time
 from emsym.models.architectures import ARCHITECTURES
 from emsym.run import cell
-from emsym.run.workers import tasks
+from emsym.run.store.record import record_of
 
 def quick(job, *words):
     "A cell in which nothing is trained: what is left is the runner's own."
-    return job.record(status="done", seconds={"train": 0.0}, images={"section": [0] * 40})
+    return record_of(job, status="done", seconds={"train": 0.0}, images={"section": [0] * 40})
 
 cell.run_cell = quick
-tasks.check_model = lambda *words: {}
-tasks.check_dataset = lambda *words: None
 """
 
 
@@ -62,7 +61,7 @@ def test_planning_many_cells(say: Callable[[str], None], tmp_path: Path) -> None
     text = LARGE.format(architectures=", ".join(names), seeds=seeds)
     (tmp_path / "large.toml").write_text(text)
     all_jobs = jobs(load_protocol(str(tmp_path / "large.toml")))
-    content = all_jobs[0].record(status="done", seconds={"train": 3.0}).model_dump(mode="json")
+    content = record_of(all_jobs[0], status="done", seconds={"train": 3.0}).model_dump(mode="json")
     content["images"] = {f"score-{number}": [0.5] * 40 for number in range(20)}
     folder = tmp_path / "results" / "records"
     folder.mkdir(parents=True)
@@ -116,10 +115,10 @@ def test_cost_of_a_cell(say: Callable[[str], None], tmp_path: Path) -> None:
     costs = []
     with LocalExecutor(1, plugins=[plugin]) as executor:
         pool = Pool(executor, 1, executor.stop)
-        run_jobs(all_jobs[:2], OutputFolder(tmp_path / "warm"), pool, Silent())
+        run_jobs(all_jobs[:2], {}, OutputFolder(tmp_path / "warm"), pool, Silent())
         for number in range(3):
             silent = Silent()
-            outcome = run_jobs(all_jobs, OutputFolder(tmp_path / f"{number}"), pool, silent)
+            outcome = run_jobs(all_jobs, {}, OutputFolder(tmp_path / f"{number}"), pool, silent)
             assert len(outcome.records) == len(all_jobs)
             costs.append((silent.end - silent.start) / len(all_jobs))
     say(

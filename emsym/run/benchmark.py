@@ -20,9 +20,11 @@ from emsym.run.executors.registry import executor_kind
 from emsym.run.job import cards, jobs
 from emsym.run.listener import RunListener
 from emsym.run.plan import plan
+from emsym.run.preflight import check_jobs
 from emsym.run.runner import Outcome, run_jobs
 from emsym.run.store.record import Record
 from emsym.run.store.store import Store
+from emsym.run.timing import timed
 from emsym.run.workers.capacity import cell_slots
 from emsym.run.workers.devices import Devices
 
@@ -152,7 +154,11 @@ def run_benchmark(
     chosen = planned.missing + (planned.failed if retry_failed else [])
     listener.planned(protocol, planned, chosen)
     outcome, threads = Outcome(), protocol.recipe.threads
+    seconds: dict[str, float] = {}
     if chosen:
+        store.check()
+        if keep_networks:
+            folder.networks.mkdir(parents=True, exist_ok=True)
         count = workers or (cell_slots(devices, threads) if executor == "local" else 1)
         setup = Setup(
             workers=min(count, len(chosen)),
@@ -163,16 +169,20 @@ def run_benchmark(
             offline=offline,
         )
         with kind.open(setup, executor_options) as pool:
-            outcome = run_jobs(
-                chosen,
-                folder,
-                pool,
-                listener,
-                devices=devices,
-                keep_networks=keep_networks,
-                timeout=timeout,
-                cost=expected(history(planned.stored, store)),
-            )
+            with timed(seconds, "preparing data and weights"):
+                wrong = check_jobs(chosen, pool, listener, timeout)
+            with timed(seconds, "training and scoring"):
+                outcome = run_jobs(
+                    chosen,
+                    wrong,
+                    folder,
+                    pool,
+                    listener,
+                    devices=devices,
+                    keep_networks=keep_networks,
+                    timeout=timeout,
+                    cost=expected(history(planned.stored, store)),
+                )
     done = [record for record in outcome.records if record.status == "done"]
     stored = list(store.records(job.key for job in [*planned.stored, *outcome.elsewhere]))
     if any(record.status == "done" for record in [*stored, *done]) and (
@@ -186,7 +196,7 @@ def run_benchmark(
         failed += store.records(job.key for job in planned.failed)
     order = {job.key: number for number, job in enumerate(all_jobs)}
     failed.sort(key=lambda record: order[record.key])
-    return BenchmarkResult(folder.path, tuple(done), tuple(stored), tuple(failed), outcome.seconds)
+    return BenchmarkResult(folder.path, tuple(done), tuple(stored), tuple(failed), seconds)
 
 
 def fetch_missing(protocol: Protocol, listener: RunListener, offline: bool = False) -> None:

@@ -10,7 +10,7 @@ from emsym.run.executors.base import Pool
 from emsym.run.job import Job
 from emsym.run.store.record import Record
 from emsym.run.workers import tasks
-from emsym.run.workers.devices import Devices
+from emsym.run.workers.devices import Devices, OnDevice
 
 STEPS = 6
 """Of training; the first is slower than those that follow."""
@@ -39,9 +39,8 @@ def calibrate(
         job = first[which]
         tell(f"{job.cell.dataset} · {job.cell.architecture}")
         try:
-            record = pool.executor.submit(
-                tasks.run_cell, _short(job), None, False, devices
-            ).result()
+            task = OnDevice(tasks.run_cell, devices)
+            record = pool.executor.submit(task, _short(job), None, False).result()
         except Exception as error:  # whatever ended the worker
             failed[which] = str(error)
             continue

@@ -28,7 +28,7 @@ from emsym.protocol import Border
 from emsym.run.example import save_example
 from emsym.run.job import Job
 from emsym.run.scoring import ScoresOverTraining, score_model, summarise
-from emsym.run.store.record import Record
+from emsym.run.store.record import Record, record_of
 from emsym.run.timing import timed
 from emsym.run.workers.notes import note
 from emsym.scores import segmentation
@@ -56,14 +56,11 @@ def load_splits(
     return train_split, test_split, instances
 
 
-CPU = torch.device("cpu")
-
-
 def run_cell(
     job: Job,
     output: OutputFolder | None = None,
     keep_network: bool = False,
-    device: torch.device = CPU,
+    device: str = "cpu",
 ) -> Record:
     """Train and score one cell. Whatever goes wrong in it is a failed record with its reason.
 
@@ -74,11 +71,11 @@ def run_cell(
     before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     torch.set_num_threads(job.protocol.recipe.threads)
     # A GPU has no deterministic form of some operations: the record names those that were used.
-    torch.use_deterministic_algorithms(True, warn_only=device != CPU)
+    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
     chance: set[str] = set()
     try:
         with _noting_chance(chance):
-            results = _measure(job, output, keep_network, device, seconds)
+            results = _measure(job, output, keep_network, torch.device(device), seconds)
     except KeyboardInterrupt:
         raise
     except (Exception, SystemExit) as error:  # the next cell must go on
@@ -87,13 +84,14 @@ def run_cell(
     finally:
         torch.set_num_threads(before[0])
         torch.set_deterministic_debug_mode(before[1])
-    return job.record(
+    return record_of(
+        job,
         **results,
         seconds=seconds,
         peak_memory_mb=peak_memory_mb(),
         environment={
             **environment(),
-            "device": _name(device),
+            "device": _name(torch.device(device)),
             "threads": job.protocol.recipe.threads,
             "nondeterministic": ", ".join(sorted(chance)) or None,
         },

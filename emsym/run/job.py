@@ -1,16 +1,14 @@
 """Jobs: the cells of a protocol with their keys and all that a worker needs to run them."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from emsym.data.cards import Card, load_card
 from emsym.data.fetching.availability import locate_data
 from emsym.data.fetching.data_digest import data_digest
 from emsym.models.architectures import ARCHITECTURES
-from emsym.models.inits import init_source, parse_init
-from emsym.models.pretrained.weights import LoadedWeights, weights_identity
+from emsym.models.inits import init_source
+from emsym.models.pretrained.weights import weights_identity
 from emsym.protocol import Cell, Protocol, cell_key, dataset_name
-from emsym.run.store.record import DatasetStamp, ProtocolStamp, Record, WeightsStamp
 from emsym.scores.attribution.methods import ATTRIBUTIONS
 from emsym.scores.catalogue import SCORES, plugin_score
 from emsym.scores.faithfulness.metrics import METRICS
@@ -38,46 +36,6 @@ class Job:
 
     def __str__(self) -> str:
         return str(self.cell)
-
-    def record(self, loaded: LoadedWeights | None = None, **results: object) -> Record:
-        """Return the cell's record with these results; `status`, and `error` or the scores.
-
-        `loaded` is what the network was given, where it was given weights.
-        """
-        return Record.model_validate(
-            {
-                "key": self.key,
-                "protocol": ProtocolStamp(
-                    name=self.protocol.name,
-                    version=self.protocol.version,
-                    digest=self.protocol.digest,
-                ),
-                "dataset": DatasetStamp(
-                    name=self.card.name,
-                    digest=self.data_digest,
-                    source=self.data_source,
-                    modality=self.card.modality,
-                    licence=self.card.licence,
-                    citation=self.card.citation,
-                ),
-                "architecture": self.cell.architecture,
-                "init": self.cell.init,
-                "init_source": self.init_source,
-                "gain": parse_init(self.cell.init).strategy.gain,
-                "architecture_source": self.architecture_source,
-                "seed": self.cell.seed,
-                "slices": self.protocol.slices,
-                "weights": WeightsStamp(
-                    origin=Path(self.weights).name,
-                    identity=self.weights_identity,
-                    tag=loaded.tag if loaded else None,
-                    digest=loaded.digest if loaded else None,
-                ),
-                "scoring_version": SCORING_VERSION,
-                "scoring_sources": self.scoring_sources,
-                **results,
-            }
-        )
 
 
 def cards(protocol: Protocol) -> dict[str, Card]:

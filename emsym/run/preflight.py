@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from emsym.errors import UserError
-from emsym.run.executors.base import Pool
+from emsym.run.executors.base import CHECK_EVERY, Pool
 from emsym.run.executors.local import Timed, WorkerDied
 from emsym.run.job import Job
 from emsym.run.listener import RunListener
 from emsym.run.workers import tasks
 
-LOOK = 0.5
-"""Seconds after which Ctrl-C and a lost scheduler are noticed at the latest."""
 PREPARING = 120.0
 """Seconds that a time limit leaves at least for what is made once, such as `pretext` weights."""
 
@@ -21,7 +19,12 @@ PREPARING = 120.0
 def check_jobs(
     jobs: list[Job], pool: Pool, listener: RunListener, timeout: float | None
 ) -> dict[str, str]:
-    """Try what the jobs need; return the keys of those that cannot be run, and why."""
+    """Try what the jobs need; return the keys of those that cannot be run, and why.
+
+    Every data set, network and weights file is tried, so that what is wrong with one is told before
+    anything is trained; this is also where `pretext` weights are made. What is wrong with some
+    jobs, or ends a worker, is returned. Raises `UserError` for what is wrong with all of them.
+    """
     checks = _checks(jobs)
     listener.phase("preparing", [1.0] * len(checks))
 
@@ -115,7 +118,7 @@ def _finished(pending: Collection[Future], pool: Pool) -> Iterator[Future]:
     """The futures as they end; wakes up often enough to notice Ctrl-C everywhere."""
     left = set(pending)
     while left:
-        done, left = wait(left, timeout=LOOK, return_when=FIRST_COMPLETED)
+        done, left = wait(left, timeout=CHECK_EVERY, return_when=FIRST_COMPLETED)
         if not done:
             pool.check()
         yield from done

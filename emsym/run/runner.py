@@ -1,10 +1,10 @@
-"""The runner: what is not stored yet is checked, run by an executor, and stored."""
+"""The runner: what is not stored yet is run by an executor, and stored."""
 
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,17 +12,15 @@ from types import FrameType
 
 from emsym.errors import UserError
 from emsym.output_folder import OutputFolder
-from emsym.run.executors.base import Pool
+from emsym.run.executors.base import CHECK_EVERY, Pool
 from emsym.run.executors.local import Timed, WorkerDied
 from emsym.run.job import Job
 from emsym.run.listener import RunListener
-from emsym.run.preflight import LOOK, check_jobs
 from emsym.run.store.claims import Claims
-from emsym.run.store.record import Record
+from emsym.run.store.record import Record, record_of
 from emsym.run.store.store import Store
-from emsym.run.timing import timed
 from emsym.run.workers import tasks
-from emsym.run.workers.devices import Devices
+from emsym.run.workers.devices import Devices, OnDevice
 
 ASK = 3.0
 """Seconds between two looks at what other runs are at."""
@@ -30,12 +28,11 @@ ASK = 3.0
 
 @dataclass
 class Outcome:
-    """The records of the cells that were run, and the wall seconds of each phase."""
+    """The records of the cells that were run, and the cells that other runs finished."""
 
     records: list[Record] = field(default_factory=list)
     elsewhere: list[Job] = field(default_factory=list)
     """Cells that other runs on the same store finished meanwhile."""
-    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[Record]:
@@ -45,6 +42,7 @@ class Outcome:
 
 def run_jobs(
     jobs: list[Job],
+    wrong: Mapping[str, str],
     output: OutputFolder,
     pool: Pool,
     listener: RunListener,
@@ -56,51 +54,39 @@ def run_jobs(
 ) -> Outcome:
     """Run all jobs and store each record as it comes.
 
-    The trained networks are kept where `keep_networks` says so, and what each makes of one test
-    section always. A cell that takes longer than `timeout` seconds is ended; `cost` is about how
-    long one takes.
-
-    First every data set, network and weights file is tried, so that what is wrong with one is
-    told before anything is trained; this is also where `pretext` weights are made. What is wrong
-    with all cells ends the run; what is wrong with some, or ends a worker, fails those cells.
+    `wrong` is what `emsym.run.preflight.check_jobs` told: the keys of those that cannot be run,
+    which fail at once, and why. The trained networks are kept where `keep_networks` says so, and
+    what each makes of one test section always. A cell that takes longer than `timeout` seconds is
+    ended; `cost` is about how long one takes.
 
     Ctrl-C lets the cells that run be finished and stored, a second one does not: then
-    `KeyboardInterrupt` is raised. Raises `UserError` where nothing fits, the store cannot be
-    written, or the executor is lost. Every finished record is in the store by then.
+    `KeyboardInterrupt` is raised. Raises `UserError` where the store cannot be written, or the
+    executor is lost. Every finished record is in the store by then.
     """
-    outcome = Outcome()
-    if not jobs:
-        return outcome
-    store = Store(output.records)
-    store.check()
-    if keep_networks:
-        output.networks.mkdir(parents=True, exist_ok=True)
-    with timed(outcome.seconds, "preparing data and weights"):
-        wrong = check_jobs(jobs, pool, listener, timeout)
-    with timed(outcome.seconds, "training and scoring"):
-        listener.phase("cells", [cost(job) for job in jobs])
+    outcome, store = Outcome(), Store(output.records)
+    listener.phase("cells", [cost(job) for job in jobs])
+    task = Timed(OnDevice(tasks.run_cell, devices), timeout)
 
-        def start(job: Job) -> Future:
-            task = Timed(tasks.run_cell, timeout)
-            return pool.executor.submit(task, job, output, keep_networks, devices)
+    def start(job: Job) -> Future:
+        return pool.executor.submit(task, job, output, keep_networks)
 
-        with Claims(store.folder) as claims, _draining(listener) as stopping:
-            for job, record in _cells(jobs, wrong, store, claims, pool, stopping, start):
-                if record is None:
-                    outcome.elsewhere.append(job)
-                    listener.advance(str(job), cost(job))
-                    continue
-                store.save(record)
-                outcome.records.append(record)
-                listener.advance(str(job), cost(job), record.error)
-        if stopping.is_set():
-            raise KeyboardInterrupt
+    with Claims(store.folder) as claims, _draining(listener) as stopping:
+        for job, record in _cells(jobs, wrong, store, claims, pool, stopping, start):
+            if record is None:
+                outcome.elsewhere.append(job)
+                listener.advance(str(job), cost(job))
+                continue
+            store.save(record)
+            outcome.records.append(record)
+            listener.advance(str(job), cost(job), record.error)
+    if stopping.is_set():
+        raise KeyboardInterrupt
     return outcome
 
 
 def _cells(
     jobs: list[Job],
-    wrong: dict[str, str],
+    wrong: Mapping[str, str],
     store: Store,
     claims: Claims,
     pool: Pool,
@@ -133,7 +119,7 @@ def _cells(
             if store.path(job.key).is_file():
                 yield job, None
             elif job.key in wrong:
-                yield job, job.record(status="failed", error=wrong[job.key])
+                yield job, record_of(job, status="failed", error=wrong[job.key])
             else:
                 batch.append(job)
         if batch:
@@ -141,9 +127,9 @@ def _cells(
         if stopping.is_set():
             running = {future: job for future, job in running.items() if not future.cancel()}
         if not running:
-            time.sleep(0 if waiting else LOOK)
+            time.sleep(0 if waiting else CHECK_EVERY)
             continue
-        done, _ = wait(running, timeout=LOOK, return_when=FIRST_COMPLETED)
+        done, _ = wait(running, timeout=CHECK_EVERY, return_when=FIRST_COMPLETED)
         if not done:
             pool.check()
         for future in done:
@@ -164,7 +150,7 @@ def _record(future: Future, job: Job, started: dict[str, float]) -> Record:
     plain = isinstance(error, WorkerDied | UserError)
     why = str(error) if plain else f"{type(error).__name__}: {error}"
     seconds = {"until it failed": round(time.monotonic() - started[job.key], 3)}
-    return job.record(status="failed", error=why, seconds=seconds)
+    return record_of(job, status="failed", error=why, seconds=seconds)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 from emsym.leaderboard.bootstrap import UNIT
 from emsym.protocol import load_protocol
 from emsym.run.job import jobs
-from emsym.run.store.record import Record
+from emsym.run.store.record import Record, record_of
 
 
 def _simulate(
@@ -74,7 +74,8 @@ def records(tiny: Path) -> list[Record]:
         }
 
     return [
-        job.record(
+        record_of(
+            job,
             status="done",
             scores=scores(job.cell.init, job.cell.seed),
             environment={"processor": "A & B"},

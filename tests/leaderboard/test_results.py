@@ -9,7 +9,7 @@ import pytest
 from emsym.leaderboard.results import Joined, of_records, of_store
 from emsym.protocol import load_protocol
 from emsym.run.job import jobs
-from emsym.run.store.record import Record
+from emsym.run.store.record import Record, record_of
 from emsym.run.store.store import Store
 
 
@@ -17,7 +17,8 @@ from emsym.run.store.store import Store
 def records(tiny: Path) -> list[Record]:
     """Four cells, two strategies × two seeds."""
     return [
-        job.record(
+        record_of(
+            job,
             status="done",
             scores={"dice@0.5": 0.5 + job.cell.seed},
             images={"section": [8, 9], "dice@0.5": [0.4, None]},

@@ -8,6 +8,7 @@ from emsym.protocol import load_protocol
 from emsym.run.calibrate import calibrate
 from emsym.run.executors.base import Pool
 from emsym.run.job import Job, jobs
+from emsym.run.store.record import record_of
 from emsym.run.workers import tasks
 from emsym.run.workers.devices import Devices
 
@@ -35,7 +36,7 @@ def test_a_short_cell_is_run_of_each_pair_and_reckoned_up_to_a_whole_one(measure
     def run_cell(job: Job, *_: object):
         ran.append(job)
         times = {"data": 1.0, "train": 2.0}
-        return job.record(status="done", seconds=times, images={"section": [8.0]})
+        return record_of(job, status="done", seconds=times, images={"section": [8.0]})
 
     seen, failed = measure(run_cell)
     assert [job.protocol.recipe.steps for job in ran] == [6]
@@ -46,5 +47,8 @@ def test_a_short_cell_is_run_of_each_pair_and_reckoned_up_to_a_whole_one(measure
 
 
 def test_a_pair_that_cannot_be_run_is_told(measure: Callable) -> None:
-    assert measure(lambda job, *_: job.record(status="failed", error="no")) == ({}, {PAIR: "no"})
+    assert measure(lambda job, *_: record_of(job, status="failed", error="no")) == (
+        {},
+        {PAIR: "no"},
+    )
     assert measure(lambda *_: 1 / 0) == ({}, {PAIR: "division by zero"})

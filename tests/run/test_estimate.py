@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from emsym.protocol import Cell, load_protocol
 from emsym.run.estimate import Estimate, Seen, estimate, estimate_text, expected, history, pair_of
 from emsym.run.job import Job, jobs
+from emsym.run.store.record import record_of
 from emsym.run.store.store import Store
 from emsym.wording import duration
 
@@ -64,7 +65,7 @@ def test_more_records_of_the_same_spread_are_no_less_sure(times: list[float]) ->
 def test_history_is_read_from_some_records_of_each_pair(four: list[Job], tmp_path: Path) -> None:
     store = Store(tmp_path / "records")
     for job in four:
-        store.save(job.record(status="done", seconds={"train": 2.0, "data": 1.0}))
+        store.save(record_of(job, status="done", seconds={"train": 2.0, "data": 1.0}))
     found = history(four, store)
     assert {each.seconds for each in found[PAIR]} == {3.0}
     sizes = {store.path(job.key).stat().st_size for job in four}

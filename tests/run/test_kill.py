@@ -15,6 +15,7 @@ import pytest
 PLUGIN = """
 import os, time
 from pathlib import Path
+from emsym.run.store.record import record_of
 from emsym.run.workers import tasks
 
 def say(word, job):
@@ -26,13 +27,11 @@ def say(word, job):
 def quick(job, *words):
     say("begin", job)
     time.sleep(0.05)
-    record = job.record(status="done", scores={"dice@0.5": 0.5}, curve=[float(job.cell.seed)])
+    record = record_of(job, status="done", scores={"dice@0.5": 0.5}, curve=[float(job.cell.seed)])
     say("end", job)
     return record
 
 tasks.run_cell = quick
-tasks.check_model = lambda *words: {}
-tasks.check_dataset = lambda *words: None
 """
 RUN = """
 import sys
@@ -54,7 +53,7 @@ planned = plan(jobs(load_protocol(str(protocol))), store)
 for path in planned.damaged:
     store.set_aside(path, "cut short")
 with local(Setup(2, plugins=(plugin,))) as pool:
-    outcome = run_jobs(planned.missing, output, pool, RunListener())
+    outcome = run_jobs(planned.missing, {}, output, pool, RunListener())
 assert not outcome.failed, outcome.failed[0].error
 """
 

@@ -13,7 +13,7 @@ from emsym.errors import UserError
 from emsym.leaderboard.results import FACTS
 from emsym.protocol import Protocol, load_protocol
 from emsym.run.job import Job, jobs
-from emsym.run.store.record import Record
+from emsym.run.store.record import Record, record_of
 from emsym.run.store.store import Store
 from emsym.submission.pack import pack
 from emsym.submission.read import Submission
@@ -108,7 +108,7 @@ def test_failed_and_missing_cells_are_told(
     for job in (first, second):
         Store(store / "records").path(job.key).unlink()
     Store(store / "records").save(
-        first.record(status="failed", error="<b>bad</b>\nline", environment={}, seconds={})
+        record_of(first, status="failed", error="<b>bad</b>\nline", environment={}, seconds={})
     )
     folder = tiny.parent / "holes"
     pack(store, protocol, folder)

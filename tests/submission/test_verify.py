@@ -11,7 +11,7 @@ from emsym.errors import UserError
 from emsym.protocol import Cell, Protocol
 from emsym.run.display import RunDisplay
 from emsym.run.job import Job, jobs
-from emsym.run.store.record import Record
+from emsym.run.store.record import Record, record_of
 from emsym.run.store.store import Store
 from emsym.submission import verify as module
 from emsym.submission.pack import pack
@@ -43,7 +43,7 @@ def test_failed_and_missing_cells_are_not_run(
     first, second, *_ = jobs(protocol)
     for job in (first, second):
         Store(store / "records").path(job.key).unlink()
-    Store(store / "records").save(first.record(status="failed", error="x"))
+    Store(store / "records").save(record_of(first, status="failed", error="x"))
     pack(store, protocol, tiny.parent / "holes")
     fill_in(tiny.parent / "holes")
     found = choose_cells(Submission(tiny.parent / "holes"), 9)

@@ -13,6 +13,9 @@ from typing import Any
 from emsym.errors import UserError
 from emsym.registry import Registry
 
+CHECK_EVERY = 0.5
+"""Seconds after which Ctrl-C and a lost scheduler are noticed at the latest."""
+
 
 @dataclass(frozen=True)
 class Note:

@@ -1,10 +1,17 @@
 """The record of one cell: every score per image, how it came about, and what it cost."""
 
-from typing import Final, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import ConfigDict
 
+from emsym.models.inits import parse_init
 from emsym.protocol import Strict
+from emsym.version import SCORING_VERSION
+
+if TYPE_CHECKING:
+    from emsym.models.pretrained.weights import LoadedWeights
+    from emsym.run.job import Job
 
 Column = list[float | None]
 
@@ -96,3 +103,42 @@ class Record(Strict):
     peak_memory_mb: float | None = None
     """Of the process that ran the cell, up to its end."""
     environment: dict[str, str | int | bool | None] = {}
+
+
+def record_of(job: "Job", loaded: "LoadedWeights | None" = None, **results: object) -> Record:
+    """Return a cell's record with these results: `status`, and `error` or the scores.
+
+    `loaded` is what the network was given, where it was given weights.
+    """
+    return Record.model_validate(
+        {
+            "key": job.key,
+            "protocol": ProtocolStamp(
+                name=job.protocol.name, version=job.protocol.version, digest=job.protocol.digest
+            ),
+            "dataset": DatasetStamp(
+                name=job.card.name,
+                digest=job.data_digest,
+                source=job.data_source,
+                modality=job.card.modality,
+                licence=job.card.licence,
+                citation=job.card.citation,
+            ),
+            "architecture": job.cell.architecture,
+            "init": job.cell.init,
+            "init_source": job.init_source,
+            "gain": parse_init(job.cell.init).strategy.gain,
+            "architecture_source": job.architecture_source,
+            "seed": job.cell.seed,
+            "slices": job.protocol.slices,
+            "weights": WeightsStamp(
+                origin=Path(job.weights).name,
+                identity=job.weights_identity,
+                tag=loaded.tag if loaded else None,
+                digest=loaded.digest if loaded else None,
+            ),
+            "scoring_version": SCORING_VERSION,
+            "scoring_sources": job.scoring_sources,
+            **results,
+        }
+    )

@@ -1,8 +1,7 @@
 """How many cells run at once: as many as the GPUs take, or as cores and memory allow."""
 
 from emsym.run.executors.local import LocalExecutor
-from emsym.run.workers import tasks
-from emsym.run.workers.devices import Devices, may_have_gpu
+from emsym.run.workers.devices import Devices, gpu_slots, may_have_gpu
 from emsym.run.workers.hardware import CELL, USABLE, cores, memory
 
 
@@ -14,6 +13,6 @@ def cell_slots(devices: Devices, threads: int) -> int:
     """
     if devices.kind in ("cuda", "mps") or (devices.kind == "auto" and may_have_gpu()):
         with LocalExecutor(1) as asked:  # torch is not imported here
-            if slots := asked.submit(tasks.gpu_slots, devices).result():
+            if slots := asked.submit(gpu_slots, devices).result():
                 return int(slots)
     return max(1, min(cores() // threads, int(USABLE * memory() / CELL)))

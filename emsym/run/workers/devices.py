@@ -3,16 +3,16 @@
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from emsym.errors import UserError
+from emsym.run.workers.notes import WAITING, note
 
 if TYPE_CHECKING:
-    import torch
     from filelock import FileLock
 
 WAIT = 0.2
@@ -76,11 +76,11 @@ def gpus(devices: Devices) -> dict[str, str]:
     absent = [index for index in devices.indices if index >= count]
     if absent or not count:
         asked = f"cuda:{absent[0]}" if absent else "cuda"
-        found = f"torch {torch.__version__} sees " + (
+        there = f"torch {torch.__version__} sees " + (
             f"cuda:0 to cuda:{count - 1}" if count > 1 else "cuda:0 alone" if count else "no GPU"
         )
         raise UserError(
-            f"There is no device '{asked}' on this machine, {found}: name another --device, or "
+            f"There is no device '{asked}' on this machine, {there}: name another --device, or "
             "leave it out."
         )
     return {
@@ -95,35 +95,33 @@ def gpu_slots(devices: Devices) -> int:
 
 
 @contextmanager
-def lease(devices: Devices) -> Iterator["torch.device"]:
-    """A device that is this cell's alone: waits for a GPU that has a place.
+def lease(devices: Devices) -> Iterator[str]:
+    """The name of a device that is this cell's alone: waits for a GPU that has a place.
 
     Other runs on this machine keep to it, too. A place is a locked file, which the system frees
     when its holder dies.
     """
-    import torch
-
     global _last_used
-    found = gpus(devices)
-    if not found:
-        yield torch.device("cpu")
+    identities = gpus(devices)
+    if not identities:
+        yield "cpu"
         return
     # first the one it had: another would keep the memory of two
-    names = sorted(found, key=lambda name: name != _last_used)
-    while (place := _free_place({name: found[name] for name in names}, devices.cells)) is None:
+    names = sorted(identities, key=lambda name: name != _last_used)
+    while (place := _free_place({name: identities[name] for name in names}, devices.cells)) is None:
         time.sleep(WAIT)
     _last_used, lock = place
     try:
-        yield torch.device(_last_used)
+        yield _last_used
     finally:
         lock.release()
 
 
-def _free_place(found: dict[str, str], cells: int) -> "tuple[str, FileLock] | None":
+def _free_place(identities: dict[str, str], cells: int) -> "tuple[str, FileLock] | None":
     from filelock import FileLock, Timeout
 
     for place in range(cells):
-        for name, identity in found.items():
+        for name, identity in identities.items():
             lock = FileLock(Path(tempfile.gettempdir(), f"emsym-{identity}-{place}.lock"))
             try:
                 lock.acquire(blocking=False)
@@ -131,3 +129,18 @@ def _free_place(found: dict[str, str], cells: int) -> "tuple[str, FileLock] | No
                 continue
             return name, lock
     return None
+
+
+@dataclass(frozen=True)
+class OnDevice:
+    """A function that is called with a device that is free, after its other arguments."""
+
+    function: Callable
+    devices: Devices
+
+    def __call__(self, *args: Any) -> Any:
+        """Wait for a device, which counts against no time limit, and call the function."""
+        note("starting")
+        note(f"{WAITING} for a device")
+        with lease(self.devices) as device:
+            return self.function(*args, device)

@@ -7,14 +7,7 @@ from emsym.output_folder import OutputFolder
 from emsym.protocol import Border
 from emsym.run.job import Job
 from emsym.run.store.record import Record
-from emsym.run.workers import devices
-from emsym.run.workers.devices import Devices
-from emsym.run.workers.notes import WAITING, note
-
-
-def gpu_slots(chosen: Devices) -> int:
-    """`emsym.run.workers.devices.gpu_slots`, which needs torch."""
-    return devices.gpu_slots(chosen)
+from emsym.run.workers.notes import note
 
 
 def check_dataset(name: str, card: Card, slices: int, patch: int, border: Border) -> None:
@@ -85,11 +78,8 @@ def _check_patch(architecture: str, slices: int, patch: int, attributions: tuple
         ATTRIBUTIONS.get(name)(DenseLogits(model), x, mask)
 
 
-def run_cell(job: Job, output: OutputFolder | None, keep_network: bool, chosen: Devices) -> Record:
-    """`emsym.run.cell.run_cell`, on a device that is free."""
-    note("starting")
+def run_cell(job: Job, output: OutputFolder | None, keep_network: bool, device: str) -> Record:
+    """`emsym.run.cell.run_cell`, which needs torch."""
     from emsym.run import cell
 
-    note(f"{WAITING} for a device")
-    with devices.lease(chosen) as device:
-        return cell.run_cell(job, output, keep_network, device)
+    return cell.run_cell(job, output, keep_network, device)

@@ -19,7 +19,7 @@ from emsym.leaderboard.render.page import CellExample, page
 from emsym.leaderboard.results import of_records
 from emsym.protocol import load_protocol
 from emsym.run.job import jobs
-from emsym.run.store.record import OverTrainingResult, Record
+from emsym.run.store.record import OverTrainingResult, Record, record_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>\"'`{{7*7}}"
@@ -35,7 +35,7 @@ def made(tiny: Path) -> list[Record]:
     noise, records = random.Random(0), []
     base = {"rgb": (0.4, 0.8), "uniform-green": (0.02, 0.8), "mirror": (0.1, 0.9)}
     job = jobs(load_protocol(str(tiny)))[0]
-    first = job.record(status="done")
+    first = record_of(job, status="done")
     for number, dataset in enumerate(("tiny-a", "tiny-b")):
         for init, (bias, dice) in base.items():
             if init == "mirror" and dataset == "tiny-b":

@@ -9,14 +9,14 @@ import pytest
 from emsym.protocol import load_protocol
 from emsym.run.job import Job, jobs
 from emsym.run.store.maintenance import check_store, leftovers, merge_stores
-from emsym.run.store.record import Record
+from emsym.run.store.record import Record, record_of
 from emsym.run.store.store import DamagedRecord, Store
 
 
 @pytest.fixture
 def records(tiny: Path) -> list[Record]:
     made: list[Job] = jobs(load_protocol(str(tiny)))
-    return [job.record(status="done", scores={"dice@0.5": 0.5}) for job in made]
+    return [record_of(job, status="done", scores={"dice@0.5": 0.5}) for job in made]
 
 
 def failed(record: Record) -> Record:

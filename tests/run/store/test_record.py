@@ -6,13 +6,13 @@ from pydantic import ValidationError
 
 from emsym.protocol import load_protocol
 from emsym.run.job import jobs
-from emsym.run.store.record import Record
+from emsym.run.store.record import Record, record_of
 
 
 def test_a_record_begins_with_its_schema_version_and_refuses_what_it_does_not_know(
     tiny: Path,
 ) -> None:
-    record = jobs(load_protocol(str(tiny)))[0].record(status="done", scores={"dice@0.5": 0.5})
+    record = record_of(jobs(load_protocol(str(tiny)))[0], status="done", scores={"dice@0.5": 0.5})
     text = record.model_dump_json()
     assert text.startswith('{"schema_version":1,'), "a store looks for it there"
     assert Record.model_validate_json(text) == record

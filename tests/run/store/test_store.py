@@ -9,14 +9,17 @@ from emsym.errors import UserError
 from emsym.files import write_atomically
 from emsym.protocol import load_protocol
 from emsym.run.job import jobs
-from emsym.run.store.record import Record
+from emsym.run.store.record import Record, record_of
 from emsym.run.store.store import Contents, DamagedRecord, Store
 
 
 @pytest.fixture
 def record(tiny: Path) -> Record:
-    return jobs(load_protocol(str(tiny)))[0].record(
-        status="done", scores={"dice@0.5": 0.5}, images={"dice@0.5": [0.5, None]}
+    return record_of(
+        jobs(load_protocol(str(tiny)))[0],
+        status="done",
+        scores={"dice@0.5": 0.5},
+        images={"dice@0.5": [0.5, None]},
     )
 
 

@@ -45,7 +45,16 @@ def test_a_gpu_that_is_not_there_is_a_sentence() -> None:
         gpus(Devices("cuda"))
     assert gpu_slots(Devices("auto")) == 0
     with lease(Devices("auto")) as device:
-        assert device == torch.device("cpu")
+        assert device == "cpu"
+
+
+def test_a_task_is_called_with_its_device_and_says_before_that_it_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noted: list[str] = []
+    monkeypatch.setattr(devices, "note", noted.append)
+    task = devices.OnDevice(lambda *words: (*words, list(noted)), Devices("cpu"))
+    assert task("cell", 1) == ("cell", 1, "cpu", ["starting", "waiting for a device"])
 
 
 class TwoGpus:
