@@ -4,6 +4,7 @@ import numpy as np
 
 from emsym.auditing.result import SymmetryResult
 from emsym.auditing.volume import Chosen
+from emsym.scores.catalogue import score_of
 from emsym.scores.dense_logits import STRIDE
 from emsym.scores.segmentation import Counts
 from emsym.scores.targets import Target
@@ -143,6 +144,6 @@ def score_caveats(
     if unsegmented := int(np.isnan(columns["flip_dice"]).sum()):
         notes.append(
             f"Nothing is predicted in {unsegmented} of {sections} sections, neither from the stack "
-            "nor from its mirror image: they have no flip Dice."
+            f"nor from its mirror image: they have no {score_of('flip_dice').term}."
         )
     return notes

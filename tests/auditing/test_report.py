@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -391,3 +392,12 @@ def test_a_mean_map_compares_between_slices():
     assert centre == 255
     assert before == pytest.approx(255 / 4, abs=5)
     assert after == pytest.approx(255 / 2, abs=5)
+
+
+def test_scores_are_called_as_the_catalogue_has_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(report, "score_of", lambda key: SimpleNamespace(term=f"{key}, renamed"))
+    page = report.html(_audit(), _pictures(3))
+    for key in ("flip_error", "flip_dice", "dice", "iou", "model_asymmetry", "mirror_distance"):
+        assert f"{key[0].upper()}{key[1:]}, renamed" in page
