@@ -28,8 +28,9 @@ CLASSES = "architectures"
 _SEMANTIC = re.compile(r"(?!Auto)[A-Za-z0-9]+ForSemanticSegmentation")
 _PREPROCESSING = "preprocessor_config.json"
 _OWN_SCALES = (
-    f"By its {_PREPROCESSING} the network may have been shown each channel normalised by a mean and "
-    "sd of its own, which was not done here: where it was, wrap that and the network in a module."
+    f"By its {_PREPROCESSING} the network may have been shown each channel normalised by a mean "
+    "and sd of its own, which was not done here: where it was, wrap that and the network in a "
+    "module."
 )
 _ELSEWHERE = re.compile(r"implementation$|^auto_map$|^quantization_config$|^_name_or_path$")
 """Settings that may have code or weights fetched: kernels of a hub, a stranger's classes."""
