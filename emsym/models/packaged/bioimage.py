@@ -25,6 +25,8 @@ from emsym.models.packaged.preprocessing import Step, acting_steps, grey_level_o
 _DESCRIPTION = re.compile(r"(.*\.)?(rdf|bioimageio)\.ya?ml")
 _PROGRAMS = ("torchscript", "onnx")
 _STATE = "pytorch_state_dict"
+_ONNX_VALUES = ".data"
+"""What torch.onnx puts behind the name of a file of ONNX to call that of its weights."""
 _SHORT = pydantic.Field(max_length=16)
 _ACTIVATIONS = ("sigmoid", "softmax")
 _STACKS = ("bcyx", "bzyx")
@@ -73,7 +75,6 @@ class _Tensor(pydantic.BaseModel):
 class _Weights(pydantic.BaseModel):
     source: str
     sha256: str | None = None
-    external_data: Any = None
 
 
 class _Description(pydantic.BaseModel):
@@ -142,13 +143,17 @@ def _folder_or_description(path: Path) -> Opened | None:
 def _archive(path: Path, aside: Path) -> Opened | None:
     if not path.is_file():
         return None
-    name = _description_name([n for n in member_names(path) if not n.startswith("__MACOSX/")])
+    names = member_names(path)
+    name = _description_name([each for each in names if not each.startswith("__MACOSX/")])
     if name is None:
         return None
     inside = PurePosixPath(name).parent
 
     def fetch(name: str) -> Path:
-        return extract_member(path, (inside / name).as_posix(), aside / PurePosixPath(name).name)
+        member, target = (inside / name).as_posix(), aside / PurePosixPath(name).name
+        if (values := f"{member}{_ONNX_VALUES}") in names:
+            extract_member(path, values, target.with_name(f"{target.name}{_ONNX_VALUES}"))
+        return extract_member(path, member, target)
 
     return f"{path}", read_member(path, name, LARGEST_TEXT), fetch
 
@@ -191,24 +196,19 @@ def _chosen(described: _Description, place: str, own: bool) -> tuple[str, _Weigh
 
 
 def _fetched(weights: _Weights, place: str, fetch: Callable[[str], Path]) -> Path:
-    beside = (
-        weights.external_data.get("source") if isinstance(weights.external_data, dict) else None
-    )
-    for name in [weights.source, *([beside] if isinstance(beside, str) else [])]:
-        if "://" in name:
-            raise UserError(
-                f"{place} has its weights at an address, and nothing is fetched: download the "
-                "whole package."
-            )
-        if not is_inside(name):
-            raise UserError(f"{place} names the file {first_names([name])}, outside of it.")
-    if isinstance(beside, str):
-        fetch(beside)
-    file = fetch(weights.source)
+    name = weights.source
+    if "://" in name:
+        raise UserError(
+            f"{place} has its weights at an address, and nothing is fetched: download the whole "
+            "package."
+        )
+    if not is_inside(name):
+        raise UserError(f"{place} names the file {first_names([name])}, outside of it.")
+    file = fetch(name)
     if weights.sha256 and pooch.file_hash(file) != weights.sha256.lower():
         raise UserError(
-            f"{first_names([weights.source])} of {place} is not the file that was described, by "
-            "its SHA-256: fetch the package again."
+            f"{first_names([name])} of {place} is not the file that was described, by its SHA-256: "
+            "fetch the package again."
         )
     return file
 

@@ -148,7 +148,7 @@ BOMB = "a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nc: {<<: [*b, *b]}\n"
         (changed("weights.torchscript", 3), "'weights.torchscript'|'weights"),
         ("- a list", "describes no network"),
         ("{", "no valid YAML"),
-        ("[" * 5000, "no valid YAML"),
+        ("[" * 400, "no valid YAML"),
         (BOMB, "it merges mappings"),
         ("!!python/object/apply:os.mkdir [ran]", "no valid YAML"),
     ],
@@ -161,6 +161,18 @@ def test_what_cannot_be_read_is_told(
     with pytest.raises(UserError, match=told) as error:
         bioimage_package(path, False, tmp_path)
     assert "\n" not in str(error.value)
+
+
+def test_an_onnx_file_may_keep_its_weights_in_another(tmp_path: Path) -> None:
+    description = changed("weights", {"onnx": {"source": "net.onnx"}})
+    files = {"net.onnx": b"graph", "net.onnx.data": b"values"}
+    (tmp_path / "aside").mkdir()
+    package = bioimage_package(
+        packed(tmp_path / "net.zip", description, files), False, tmp_path / "aside"
+    )
+    assert package is not None
+    assert package.file.read_bytes() == b"graph"
+    assert (package.file.parent / "net.onnx.data").read_bytes() == b"values"
 
 
 def test_weights_that_are_described_by_their_digest(tmp_path: Path, weights: dict) -> None:
