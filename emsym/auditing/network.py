@@ -146,7 +146,9 @@ def _told_network(
     architecture = inputs.architecture
     if record is not None and inputs.factory is None:
         architecture = architecture or record.architecture
-    if (architecture is None) == (inputs.factory is None):
+    if architecture is not None and inputs.factory is not None:
+        raise UserError("Give --architecture or --model, not both.")
+    if architecture is None and inputs.factory is None:
         raise UserError(
             f"{path} holds weights alone: say of which network, with --architecture, such as "
             "unet-resnet34, or with --model FILE.py:NAME, a function of yours that returns it."

@@ -21,6 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import emsym
+from emsym.auditing.inputs import AuditInputs
+from emsym.auditing.network import load_network
 from emsym.auditing.probe import at_rest, slices_of
 from emsym.errors import UserError
 from emsym.plugins import load_plugin
@@ -181,6 +183,9 @@ def test_a_state_dict_without_its_architecture(model: nn.Module, tmp_path: Path)
         loaded(tmp_path / "net.pt")
     with pytest.raises(UserError, match="did you mean"):
         loaded(tmp_path / "net.pt", "unet-resnet35")
+    both = AuditInputs(tmp_path / "net.pt", "v", architecture=NAME, factory="mine.py:build")
+    with pytest.raises(UserError, match="--architecture or --model, not both"):
+        load_network(both)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Folders of Transformers are read without fetching or running anything that they name."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ SEGFORMER = {"architectures": ["SegformerForSemanticSegmentation"], "model_type"
 def test_what_is_not_built_is_told(config: dict, told: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=told):
         transformers_package(config, tmp_path / "config.json", tmp_path / "model.safetensors")
+
+
+def test_the_extra_is_named_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(UserError, match=r"pip install 'emsym\[transformers\]'"):
+        transformers_package(SEGFORMER, tmp_path / "config.json", tmp_path / "w.safetensors")
 
 
 def test_settings_that_lead_elsewhere_are_left_out(tmp_path: Path) -> None:
