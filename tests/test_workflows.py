@@ -58,6 +58,14 @@ def test_only_the_job_that_publishes_may_publish() -> None:
     assert jobs["build"]["if"] == "github.event_name == 'push'"
 
 
+def test_nothing_is_published_but_what_was_made_or_checked() -> None:
+    steps = read(FOLDER / "leaderboard.yml")["jobs"]["build"]["steps"]
+    paths = [s["with"]["path"] for s in steps if "upload-pages" in s.get("uses", "")]
+    assert paths == ["site"]
+    (made,) = [step["run"] for step in steps if "site" in step.get("run", "")]
+    assert re.findall(r"results/\S+", made) == ["results/submissions"]
+
+
 @pytest.fixture
 def checkouts(tmp_path: Path) -> Path:
     for side in ("main", "theirs"):

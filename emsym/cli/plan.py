@@ -40,6 +40,7 @@ def plan(
     """
     from emsym.data.fetching.availability import locate_data
     from emsym.data.inspecting.card_text import download_size
+    from emsym.errors import one_line
     from emsym.output_folder import OutputFolder
     from emsym.protocol import load_protocol
     from emsym.run import plan as planning
@@ -56,6 +57,9 @@ def plan(
     words = {job.key: "to run" for job in planned.missing}
     words |= {job.key: "failed" for job in planned.failed}
     click.echo("\n".join(f"{words.get(job.key, 'stored')}  {job.cell}" for job in all_jobs))
+    for job in planned.failed:
+        if (record := store.failure(job.key)) is not None:
+            click.echo(one_line(f"failed: {job.cell}: {record.error}"))
     for path in planned.damaged:
         click.echo(f"The record {path} is damaged: `run` sets it aside and runs its cell again.")
     failed = f", {len(planned.failed)} failed (--retry-failed)" if planned.failed else ""

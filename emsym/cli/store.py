@@ -18,6 +18,8 @@ def store() -> None:
 def check(output: Path) -> int:
     """Read every record; set aside what is damaged, so that `run` runs it again.
 
+    Damaged is also what says of itself that it is of another cell than its key.
+
     Exit code 1 says that some were.
     """
     from rich.console import Console
@@ -32,6 +34,8 @@ def check(output: Path) -> int:
             Store(_existing(output)),
             lambda done, total: bar.update(task, completed=done, total=total),
         )
+    for cell, reason in checked.reasons.items():
+        click.echo(f"failed: {cell}: {reason}")
     click.echo(f"{checked.done} done, {checked.failed} failed, {len(checked.damaged)} damaged.")
     return 1 if checked.damaged else 0
 

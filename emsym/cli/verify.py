@@ -46,4 +46,5 @@ def verify(path: Path, sample: int, protocol_name: str | None, plugins: tuple[Pa
             )
     wrong = sum(bool(each.beyond) for each in found)
     click.echo(f"{len(found) - wrong} of {len(found)} cells that were run again are as claimed.")
+    click.echo("A score that is false by less than what is allowed would pass.")
     return 1 if wrong else 0

@@ -21,6 +21,9 @@ ZIP, TAR = (".zip",), (".tar", ".tar.gz", ".tgz")
 ARRAY = ".zarr.zip"
 """An array that is read as it is."""
 CHUNK = 1 << 20
+MOST, SMALL = 200, 1 << 20
+"""How much more than its size an archive may unpack to, where labels of few values go far; what is
+smaller than `SMALL` bytes counts as that."""
 
 _NAME_ERRORS = (None, errno.EINVAL, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 """Errors that names of an archive's members bring about."""
@@ -42,20 +45,33 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ZIP + TAR) and not name.lower().endswith(ARRAY)
 
 
-def unpack(archive: Path, folder: Path, taken: Collection[str] = ()) -> dict[str, str]:
+def unpack(
+    archive: Path, folder: Path, taken: Collection[str] = (), size: int | None = None
+) -> dict[str, str]:
     """Unpack all files into a folder; their names with the checksum of each.
 
     Nothing is written where a member would leave the folder, is a link or a device, or has one of
-    the names `taken`, or where the disk has no room; and nothing is in its place before all is
-    unpacked. Raises `InvalidFileError`, naming the member, or saying how the archive is damaged.
+    the names `taken`, where all come to over `MOST` times the archive's `size`, which is about that
+    of its card or else its own, or where the disk has no room; and nothing is in its place before
+    all is unpacked. Raises `InvalidFileError`, naming the member, or saying how the archive is
+    damaged.
     """
     aside = folder / f".{archive.name}.unpacking"  # on the same disk, so that moving is renaming
     shutil.rmtree(aside, ignore_errors=True)
+    limit = MOST * max(size or archive.stat().st_size, SMALL)
     try:
-        with _members(archive) as members:
-            for member in members:
+        with _members(archive) as listed:
+            members, total = [], 0
+            for member in listed:
                 _check_member(archive, member, taken)
-            check_space(folder, sum(member.size for member in members))
+                members.append(member)
+                total += member.size
+                if total > limit:
+                    raise InvalidFileError(
+                        f"{archive.name} is not unpacked: it comes to over {limit:,} bytes, "
+                        f"{MOST} times its size; unpack it yourself if that is meant"
+                    )
+            check_space(folder, total)
             sums = {_member_path(member): _write_member(member, aside) for member in members}
         for name in sums:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -74,11 +90,11 @@ def unpack(archive: Path, folder: Path, taken: Collection[str] = ()) -> dict[str
 
 
 @contextmanager
-def _members(archive: Path) -> Iterator[list[_Member]]:
+def _members(archive: Path) -> Iterator[Iterator[_Member]]:
     """Yield the members of an archive except folders, which come with their files."""
     if archive.name.lower().endswith(ZIP):
         with zipfile.ZipFile(archive) as opened:
-            yield [
+            yield (
                 _Member(
                     info.filename,
                     info.file_size,
@@ -88,14 +104,14 @@ def _members(archive: Path) -> Iterator[list[_Member]]:
                 )
                 for info in opened.infolist()
                 if not info.is_dir()
-            ]
+            )
     else:
         with tarfile.open(archive) as tar:
-            yield [
+            yield (
                 _Member(info.name, info.size, info.isreg(), partial(tar.extractfile, info))
                 for info in tar
                 if not info.isdir()
-            ]
+            )
 
 
 def _member_path(member: _Member) -> str:

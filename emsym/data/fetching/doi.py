@@ -15,6 +15,7 @@ from emsym.data.fetching.http_retry import (
     retry_after,
     status_text,
 )
+from emsym.data.fetching.redirects import refuse_private_redirect
 from emsym.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def _ask_doi_record(url: str) -> tuple[str, str | None]:
         parsed = parse_url(url)
         doi, name = parsed["netloc"], parsed["path"].removeprefix("/")
         # a repository's class looks at no status, and a busy one's answer lists no files
-        options = {"headers": HEADERS, "timeout": TIMEOUT, "hooks": {"response": _refuse_busy}}
+        hooks = [_refuse_busy, refuse_private_redirect]
+        options = {"headers": HEADERS, "timeout": TIMEOUT, "hooks": {"response": hooks}}
         repository = doi_to_repository(doi, **options)
         record = SimpleNamespace(registry={})
         repository.populate_registry(record)

@@ -23,6 +23,7 @@ from emsym.data.fetching.http_retry import (
     retry_after,
     status_text,
 )
+from emsym.data.fetching.redirects import refuse_private_redirect
 from emsym.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def download(
 
     part.parent.mkdir(parents=True, exist_ok=True)
     with requests.Session() as session:
+        session.hooks["response"].append(refuse_private_redirect)
         retry(
             lambda: _continue_part(session, url, part, checked, name, listener), listener, reached
         )

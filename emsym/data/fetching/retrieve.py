@@ -60,7 +60,7 @@ def retrieve_file(
         for member in known.members if known else ():
             (folder / member).unlink(missing_ok=True)  # the new archive may have no such member
         try:
-            sums = unpack(path, folder, taken)
+            sums = unpack(path, folder, taken, remote.size)
         except InvalidFileError as error:
             if published is not None:
                 raise

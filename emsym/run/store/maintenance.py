@@ -4,7 +4,9 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from emsym.errors import one_line
 from emsym.files import write_atomically
+from emsym.protocol import Cell
 from emsym.run.store.claims import PREFIX, is_stale
 from emsym.run.store.record import Record
 from emsym.run.store.store import DAMAGED, DONE, FAILED, Store
@@ -21,12 +23,17 @@ class StoreCheck:
     failed: int = 0
     damaged: list[Path] = field(default_factory=list)
     """Where damaged records lay before they were set aside."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why each cell failed."""
 
 
 def check_store(
     store: Store, tell: Callable[[int, int], object] = lambda done, total: None
 ) -> StoreCheck:
-    """Read every record whole; damaged ones are set aside, so that their cells are run again."""
+    """Read every record whole, and compute its key again from what it says of its cell.
+
+    Damaged ones are set aside, so that their cells are run again.
+    """
     result = StoreCheck()
     contents = store.contents()
     for path in contents.damaged:
@@ -36,14 +43,23 @@ def check_store(
     for number, key in enumerate(keys, 1):
         is_done = key in contents.done
         record = store.load(key) if is_done else store.failure(key)
+        path = store.path(key, "done" if is_done else "failed")
+        if record is not None and not record.is_of_its_key:
+            store.set_aside(path, "it was changed: its key is that of another cell")
+            record = None
         if record is None:
-            result.damaged.append(store.path(key, "done" if is_done else "failed"))
+            result.damaged.append(path)
         elif is_done:
             result.done += 1
         else:
             result.failed += 1
+            result.reasons[_cell(record)] = one_line(record.error or "")
         tell(number, len(keys))
     return result
+
+
+def _cell(record: Record) -> str:
+    return str(Cell(record.dataset.name, record.architecture, record.init, record.seed))
 
 
 @dataclass

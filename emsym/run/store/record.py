@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from pydantic import ConfigDict
 
 from emsym.models.inits import parse_init
-from emsym.protocol import Strict
+from emsym.protocol import Cell, Strict, cell_key
 from emsym.version import SCORING_VERSION
 
 if TYPE_CHECKING:
@@ -103,6 +103,26 @@ class Record(Strict):
     peak_memory_mb: float | None = None
     """Of the process that ran the cell, up to its end."""
     environment: dict[str, str | int | bool | None] = {}
+
+    @property
+    def is_of_its_key(self) -> bool:
+        """Whether its key is that of the cell that it says it is of.
+
+        Of other versions of emsym's scores, whose keys may have been made in another way, it is
+        taken for granted.
+        """
+        if self.scoring_version != SCORING_VERSION:
+            return True
+        return self.key == cell_key(
+            self.protocol.digest,
+            Cell(self.dataset.name, self.architecture, self.init, self.seed),
+            data=self.dataset.digest,
+            weights=self.weights.identity,
+            init=self.init_source,
+            architecture=self.architecture_source,
+            scoring=self.scoring_sources,
+            scoring_version=self.scoring_version,
+        )
 
 
 def record_of(job: "Job", loaded: "LoadedWeights | None" = None, **results: object) -> Record:

@@ -134,6 +134,17 @@ def test_a_damaged_archive_is_told_and_nothing_is_left(tmp_path, name):
     assert refused > 50
 
 
+@pytest.mark.parametrize("name", ["x.zip", "x.tgz"])
+def test_an_archive_that_grows_beyond_all_measure_is_stopped(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("emsym.data.fetching.archives.SMALL", 100)
+    members = {f"{i}": bytes(50_000) for i in range(9)}
+    (tmp_path / name).write_bytes(zipped(members) if name == "x.zip" else tarred(members))
+    with pytest.raises(InvalidFileError, match="over 400,000 bytes, 200 times its size"):
+        unpack(tmp_path / name, tmp_path, size=2_000)
+    assert listing(tmp_path) == {name}
+    assert len(unpack(tmp_path / name, tmp_path, size=3_000)) == 9
+
+
 def test_an_archive_larger_than_the_disk_is_not_unpacked(tmp_path, monkeypatch):
     (tmp_path / "x.zip").write_bytes(zipped({"zeros": bytes(1_000_000)}))
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 999_999}))

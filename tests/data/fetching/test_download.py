@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emsym.data.fetching import download as downloading
-from emsym.data.fetching import http_retry
+from emsym.data.fetching import http_retry, redirects
 from emsym.data.fetching.download import download
 from emsym.errors import UserError
 
@@ -74,6 +74,15 @@ def test_a_redirect_is_followed(server, get):
     server.put("/real.h5", CONTENT)
     server.put("/volume.h5", b"", answers=[{"status": 302, "headers": {"Location": "/real.h5"}}])
     assert get() == CONTENT
+
+
+def test_a_redirect_into_this_machine_is_not_followed(server, get, monkeypatch):
+    monkeypatch.setattr(redirects, "_is_private", lambda host: host == "localhost")
+    location = f"http://localhost:{server.server_port}/secret"
+    server.put("/volume.h5", b"", answers=[{"status": 302, "headers": {"Location": location}}])
+    with pytest.raises(UserError, match="/secret, which is in this machine"):
+        get()
+    assert [asked.path for asked in server.asked] == ["/volume.h5"]
 
 
 def test_what_a_server_calls_compressed_is_kept_as_it_is(server, get):

@@ -51,6 +51,14 @@ def test_every_record_is_read_and_the_damaged_set_aside(
     assert not check_store(store).damaged
 
 
+def test_a_record_that_was_given_another_cell_is_told(store: Store, records: list[Record]) -> None:
+    path = store.path(records[0].key)
+    path.write_text(path.read_text().replace('"init": "rgb"', '"init": "uniform-green"'))
+    with pytest.warns(DamagedRecord, match="its key is that of another cell"):
+        checked = check_store(store)
+    assert (checked.done, checked.damaged) == (1, [path])
+
+
 def test_stores_are_put_together_and_ours_is_kept(
     store: Store, records: list[Record], tmp_path: Path
 ) -> None:
