@@ -70,3 +70,39 @@ def test_a_public_name_stands_for_one_thing() -> None:
                 homes[node.name].add(module)
     several = {name: where for name, where in homes.items() if len(where) > 1}
     assert not {name: where for name, where in several.items() if not is_one_thing(name, where)}
+
+
+ABOUT_THE_WHOLE = {
+    *("test_house", "test_public_api", "test_quick", "test_readme", "test_workflows"),
+    *("auditing/test_libraries", "auditing/test_record", "data/fetching/test_published_addresses"),
+    *("data/fetching/test_shipped_cards", "data/reading/test_matrix", "leaderboard/test_coverage"),
+    *("real/test_real", "run/test_kill", "scores/test_gpu", "submission/test_hostile"),
+}
+"""Test files of what several modules do together, or of files that are no modules."""
+
+
+def test_each_module_has_a_test_file_of_its_name_and_each_test_file_its_module() -> None:
+    tests = {
+        path.relative_to(ROOT / "tests").with_suffix("").as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+    }
+    expected = {}
+    for path in TREES:
+        place = path.relative_to(ROOT / "emsym")
+        # a package's own file is tested under the package's name, where there is anything to test
+        name = place.parent.name if place.stem == "__init__" else place.stem.strip("_")
+        expected[(place.parent / f"test_{name}").as_posix()] = place.stem != "__init__"
+    assert not {name for name, needed in expected.items() if needed} - tests
+    assert not tests - expected.keys() - ABOUT_THE_WHOLE
+    assert tests >= ABOUT_THE_WHOLE
+
+
+def test_docstrings_are_sentences_with_a_subject() -> None:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    texts = [
+        (path.name, ast.get_docstring(node) or "")
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, kinds)
+    ]
+    assert not [each for each in texts if each[1].startswith(("Of ", "What ", "Whom "))]

@@ -1,4 +1,4 @@
-"""What the direction of a stack does to a network's answer, against what a user would notice."""
+"""The effect of a stack's direction on a network's answer, against what a user would notice."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""`run` and `plan` as a user meets them, mistakes above all: real processes."""
+"""`run` as a user meets them, mistakes above all: real processes."""
 
 import subprocess
 import sys
@@ -27,13 +27,6 @@ def test_help_imports_nothing_slow(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
     assert "emsym-bench run --all" in done.stdout
-
-
-def test_plan_tells_every_cell_and_writes_nothing(tmp_path: Path) -> None:
-    done = bench("plan", cwd=tmp_path)
-    assert done.stdout.count("to run  phantom-") == 60
-    assert "0 stored, 60 to run." in done.stdout
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ _ALIKE = 1.25
 
 
 class Layout(NamedTuple):
-    """What of a stored array is the volume, or a section of it."""
+    """The part of a stored array that is the volume, or a section of it."""
 
     picks: tuple[int | None, ...]
     """For each stored axis the one element that is meant, or None where the axis is kept."""

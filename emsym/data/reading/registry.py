@@ -27,7 +27,7 @@ class RemoteZarr:
 
     @property
     def parent(self) -> str:
-        """What stands before it."""
+        """The part of the address before its name."""
         return self.url.rstrip("/").rpartition("/")[0]
 
     def __str__(self) -> str:

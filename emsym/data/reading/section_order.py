@@ -114,7 +114,7 @@ def _joined(columns: list[list[str]], texts: tuple[str, ...]) -> list[Column]:
 
 
 def _fractions(whole: list[str], parts: list[str]) -> Column:
-    """What stands around points: decimals, or numbers of two levels, where 10 follows 9.
+    """Tell what points separate: decimals, or numbers of two levels, where 10 follows 9.
 
     Raises `ValueError` where that makes a difference and nothing tells.
     """

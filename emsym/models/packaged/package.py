@@ -32,7 +32,7 @@ class DescribedOption:
 
 @dataclass(frozen=True)
 class Package:
-    """What a folder, an archive or a file with a description beside it says of a network."""
+    """The facts that a folder, an archive or a described file tells of a network."""
 
     file: Path
     """The file that is read: weights, or a whole network."""

@@ -10,7 +10,7 @@ import zarr
 from PIL import Image
 from stored_arrays import BOX, IMAGE, SHAPE, WRITERS, hdf5, refusal
 
-from emsym.data.reading.readers import READERS, find_files, open_array, register_reader
+from emsym.data.reading.readers import find_files, open_array
 from emsym.errors import UserError
 
 # --- formats --------------------------------------------------------------------------------------
@@ -55,36 +55,6 @@ def test_types_survive(tmp_path, kind, dtype):
 def test_colour_is_refused(tmp_path, suffix):
     Image.fromarray(IMAGE[:3].transpose(1, 2, 0)).save(tmp_path / f"0{suffix}")
     assert "grey" in refusal(tmp_path / f"0{suffix}", box=(slice(None),) * 2)
-
-
-# --- extending ------------------------------------------------------------------------------------
-
-
-def test_a_format_is_added_by_one_function(tmp_path, monkeypatch):
-    monkeypatch.setattr(READERS, "_entries", dict(READERS._entries))
-    closed = []
-
-    @register_reader(".raw.gz", ".raw")
-    def read_raw(file, key):
-        """Bytes."""
-        yield np.frombuffer(file.read_bytes(), np.uint8).reshape(SHAPE)
-        closed.append(file)
-
-    (tmp_path / "IMAGE.RAW").write_bytes(IMAGE.tobytes())
-    with open_array(tmp_path / "IMAGE.RAW") as array:
-        np.testing.assert_array_equal(array, IMAGE)
-    assert closed == [tmp_path / "IMAGE.RAW"]
-    assert READERS.summary(".raw.gz") == "Bytes."
-    assert READERS.entry(".raw").file == Path(__file__)
-
-
-def test_a_suffix_taken_twice_shows_both_places(monkeypatch):
-    monkeypatch.setattr(READERS, "_entries", dict(READERS._entries))
-    with pytest.raises(UserError, match=r"formats/npy\.py:\d+ and at .*test_readers\.py:\d+"):
-
-        @register_reader(".npy")
-        def read_npy(file, key):
-            yield file
 
 
 # --- laziness -------------------------------------------------------------------------------------

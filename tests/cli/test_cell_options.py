@@ -1,0 +1,41 @@
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from emsym.cli.cell_options import CELLS, MACHINE, add_options, chooses_cells
+
+
+def parsed(*words: str) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+
+    @click.command()
+    @add_options(MACHINE)
+    @add_options(CELLS)
+    def command(**given: Any) -> None:
+        options.update(given)
+
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 0, done.output
+    return options
+
+
+def test_without_words_every_cell_of_quick_is_meant_on_any_device() -> None:
+    options = parsed()
+    assert not chooses_cells(options)
+    names = ("protocol_name", "workers", "device", "cells_per_gpu")
+    assert [options[name] for name in names] == ["quick", None, "auto", 1]
+
+
+@pytest.mark.parametrize("name", ["dataset", "architecture", "init", "seed"])
+def test_any_of_four_options_chooses_and_may_be_repeated(name: str) -> None:
+    options = parsed(f"--{name}", "1", f"--{name}", "2")
+    assert chooses_cells(options)
+    assert options[f"{name}s"] in (("1", "2"), (1, 2))
+
+
+def test_help_lists_them_in_their_order() -> None:
+    command = add_options(CELLS)(lambda **_: None)
+    flags = [each.opts[0] for each in reversed(command.__click_params__)]  # type: ignore[attr-defined]
+    assert flags[:5] == ["--protocol", "--dataset", "--architecture", "--init", "--seed"]

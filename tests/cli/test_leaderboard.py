@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from emsym.cli.leaderboard import leaderboard
+from emsym.output_folder import OutputFolder
+
+
+def call(*words: object) -> Result:
+    options = {"standalone_mode": False, "catch_exceptions": False}
+    return CliRunner().invoke(leaderboard, [*map(str, words)], **options)
+
+
+def test_it_is_written_and_printed_and_checked(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emsym.leaderboard.board.NUMBERS", 1)  # as few draws as may be
+    folder = OutputFolder(store)
+    done = call("--output", store)
+    assert done.return_value == 0
+    assert "uniform-green" in done.output
+    assert f"Records: {folder.records}" in done.output
+    assert f"Leaderboard: {folder.markdown} and {folder.page}" in done.output
+    checked = call("--output", store, "--check")
+    assert checked.return_value == 0
+    assert checked.output == f"The leaderboard in {store} is what the records give.\n"
+    folder.markdown.write_text("mine")
+    done = call("--output", store, "--check")
+    assert done.return_value == 1
+    assert f"{folder.markdown.name} in {store}: not what the records give" in done.output
+    assert folder.markdown.read_text() == "mine"

@@ -1,0 +1,63 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from emsym.cli.plan import plan
+from emsym.protocol import Protocol
+from emsym.run.executors import local
+from emsym.run.executors.base import Pool, Setup
+from emsym.run.job import jobs
+from emsym.run.store.record import record_of
+from emsym.run.store.store import Store
+
+
+def call(*words: object) -> str:
+    return CliRunner().invoke(plan, [*map(str, words)], catch_exceptions=False).output
+
+
+def test_it_tells_every_cell_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    output = call("--workers", 1)
+    assert output.count("to run  phantom-") == 60
+    assert "0 stored, 60 to run." in output
+    assert "How long is not known before the first cell is done" in output
+    assert not list(tmp_path.iterdir())
+
+
+def test_stored_failed_and_damaged_cells_are_told(
+    tiny: Path, store: Path, protocol: Protocol
+) -> None:
+    kept, failed, damaged, missing = jobs(protocol)
+    records = Store(store / "records")
+    for job in (failed, missing):
+        records.path(job.key).unlink()
+    records.save(record_of(failed, status="failed", error="x"))
+    records.path(damaged.key).write_text("{")
+    output = call("--protocol", tiny, "--output", store, "--workers", 2)
+    assert f"stored  {kept.cell}" in output
+    assert f"failed  {failed.cell}" in output
+    assert f"to run  {missing.cell}" in output
+    assert f"{damaged.key}.json is damaged" in output
+    assert "1 stored, 2 to run, 1 failed (--retry-failed)." in output
+    assert "with 2 at once" in output
+
+
+@contextmanager
+def threads(setup: Setup) -> Iterator[Pool]:
+    with ThreadPoolExecutor(setup.workers) as executor:
+        yield Pool(executor, setup.workers, executor.shutdown)
+
+
+def test_calibration_tells_what_cannot_be_run(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emsym.run.calibrate.tasks.run_cell", lambda *_: 1 / 0)
+    monkeypatch.setattr(local, "local", threads)
+    output = call("--protocol", tiny, "--output", tmp_path, "--calibrate", "--device", "cpu")
+    assert "cannot be run: division by zero" in output
