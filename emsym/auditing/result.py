@@ -94,7 +94,7 @@ class DataResult(Strict):
 
 
 class AnswerEffect(Strict):
-    """The effect that the direction of the stacks has on the answer; see `emsym.auditing.effect`."""
+    """The effect of the stacks' direction on the answer; see `emsym.auditing.effect`."""
 
     matters: Literal["yes", "no", "unclear"]
     """Whether a user would notice."""
