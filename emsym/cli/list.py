@@ -36,16 +36,16 @@ def list_(what: str, pattern: str | None, plugins: tuple[Path, ...]) -> None:
     """
     from emsym.models.encoders import describe_encoder, encoders
 
-    found = [row for row in _named(what, pattern) if fnmatch(row[0], pattern or "*")]
-    if not found:
+    rows = [row for row in _named(what, pattern) if fnmatch(row[0], pattern or "*")]
+    if not rows:
         more = "; put stars around a part of a name, in quotes: '*convnext*'"
         if what in ("architectures", "encoders"):
             more += f". {MORE}"
         raise UserError(f"None of the {what} matches '{pattern}'{more}.")
-    if what == "encoders" and len(found) == 1:
-        return click.echo(describe_encoder(encoders()[found[0][0]]))
-    width = max(len(name) for name, _ in found) + 2
-    for name, summary in found:
+    if what == "encoders" and len(rows) == 1:
+        return click.echo(describe_encoder(encoders()[rows[0][0]]))
+    width = max(len(name) for name, _ in rows) + 2
+    for name, summary in rows:
         click.echo(f"{name:<{width}}{summary}".rstrip())
     if note := _note(what, pattern):
         click.echo(note)

@@ -16,9 +16,9 @@ def validate(path: Path, protocol_name: str | None) -> None:
 
     report = validate(path, protocol_name)
     protocol, counts = report.protocol, report.counts
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    cells = ", ".join(f"{count} {status}" for status, count in counts.items())
     click.echo(
-        f"{path} is sound: {protocol.name}, version {protocol.version}; cells: {told}; scores "
+        f"{path} is sound: {protocol.name}, version {protocol.version}; cells: {cells}; scores "
         f"computed again from the values of {report.sections:,} sections."
     )
     for note in report.notes:

@@ -25,8 +25,8 @@ def verify(path: Path, sample: int, protocol_name: str | None, plugins: tuple[Pa
 
     console = Console()
     with RunDisplay(console) as watch:
-        found = verify_submission(path, sample, watch, protocol_name, plugins)
-    for each in found:
+        verified = verify_submission(path, sample, watch, protocol_name, plugins)
+    for each in verified:
         if not each.beyond:
             worst = max(each.differences, key=lambda one: one.apart / max(one.allowed, 1e-12))
             click.echo(
@@ -44,7 +44,9 @@ def verify(path: Path, sample: int, protocol_name: str | None, plugins: tuple[Pa
                 f"claimed: {one.apart:.2g} apart, {one.allowed:.2g} allowed.",
                 err=True,
             )
-    wrong = sum(bool(each.beyond) for each in found)
-    click.echo(f"{len(found) - wrong} of {len(found)} cells that were run again are as claimed.")
+    wrong = sum(bool(each.beyond) for each in verified)
+    click.echo(
+        f"{len(verified) - wrong} of {len(verified)} cells that were run again are as claimed."
+    )
     click.echo("A score that is false by less than what is allowed would pass.")
     return 1 if wrong else 0

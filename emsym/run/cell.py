@@ -113,9 +113,9 @@ def _require_data(card: Card, planned: str, offline: bool) -> None:
     """Fetch what this machine lacks. Raises `UserError` where it has other data than `planned`."""
     if locate_data(card) is None:
         fetch(card, _DownloadNotes(), offline=offline)
-    if (found := data_digest(card)) != planned:
+    if (digest := data_digest(card)) != planned:
         raise UserError(
-            f"The data set '{card.name}' is another on this machine ({found[:8]}) than where the "
+            f"The data set '{card.name}' is another on this machine ({digest[:8]}) than where the "
             f"run was planned ({planned[:8]}): fetch it from the same source on both."
         )
 
@@ -133,14 +133,14 @@ def _name(device: torch.device) -> str:
 
 
 @contextmanager
-def _noting_chance(found: set[str]) -> Iterator[None]:
+def _noting_chance(operations: set[str]) -> Iterator[None]:
     """Note the operations that torch warns of as having no deterministic form."""
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    for each in told:
+    for each in caught:
         if match := re.search(r"(\S+) does not have a deterministic impl", str(each.message)):
-            found.add(match[1])
+            operations.add(match[1])
 
 
 def _measure(

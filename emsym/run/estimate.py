@@ -59,13 +59,13 @@ def history(stored: Iterable[Job], store: Store) -> dict[Pair, list[Seen]]:
     seen: dict[Pair, list[Seen]] = {}
     for which, those in keys.items():
         chosen = random.Random(0).sample(those, min(SAMPLE, len(those)))
-        found = []
+        taken = []
         for key in chosen:
             if (record := store.load(key, set_aside=False)) is not None and record.seconds:
                 size = store.path(key).stat().st_size
-                found.append(Seen(sum(record.seconds.values()), size))
-        if found:
-            seen[which] = found
+                taken.append(Seen(sum(record.seconds.values()), size))
+        if taken:
+            seen[which] = taken
     return seen
 
 
@@ -97,8 +97,8 @@ def estimate(missing: Iterable[Job], seen: Mapping[Pair, list[Seen]]) -> Estimat
             variance += count * spread**2 + (count * spread) ** 2 / len(times)
         seconds += count * mean
         size += count * statistics.fmean(each.bytes for each in known)
-    told = sum(map(len, seen.values()))
-    return Estimate(seconds, math.sqrt(variance), size, told, frozenset(unseen))
+    cells = sum(map(len, seen.values()))
+    return Estimate(seconds, math.sqrt(variance), size, cells, frozenset(unseen))
 
 
 def expected(seen: Mapping[Pair, list[Seen]]) -> Callable[[Job], float]:
@@ -115,31 +115,31 @@ def expected(seen: Mapping[Pair, list[Seen]]) -> Callable[[Job], float]:
 
 def _alike(which: Pair, seen: Mapping[Pair, list[Seen]]) -> list[Seen]:
     for place in (1, 0):
-        found = [
+        alike = [
             each for other, those in seen.items() if other[place] == which[place] for each in those
         ]
-        if found:
-            return found
+        if alike:
+            return alike
     return [each for those in seen.values() for each in those]
 
 
-def estimate_text(found: Estimate | None, workers: int) -> str:
+def estimate_text(estimated: Estimate | None, workers: int) -> str:
     """Put an estimate into words."""
-    if found is None:
+    if estimated is None:
         return (
             "How long is not known before the first cell is done; `plan --calibrate` tries each "
             "network on each data set for some steps."
         )
     from rich.filesize import decimal
 
-    middle, low, high = found.wall(workers)
+    middle, low, high = estimated.wall(workers)
     text = (
         f"About {duration(middle)} with {workers} at once (95 %: {duration(low)} to "
-        f"{duration(high)}) and {decimal(round(found.bytes))} of records, by what "
-        f"{found.seen} {'cell' if found.seen == 1 else 'cells'} took."
+        f"{duration(high)}) and {decimal(round(estimated.bytes))} of records, by what "
+        f"{estimated.seen} {'cell' if estimated.seen == 1 else 'cells'} took."
     )
-    if found.unseen:
-        names = sorted(" · ".join(which) for which in found.unseen)
+    if estimated.unseen:
+        names = sorted(" · ".join(which) for which in estimated.unseen)
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         text += f" Never run, so guessed after others: {', '.join(names[:3])}{more}."
     return text

@@ -26,14 +26,14 @@ def example(dense: DenseLogits, test: Split, scoring: Scoring) -> dict[str, np.n
     targets = scoring.targets
     target = "true-foreground" if "true-foreground" in targets else targets[0]
     some = SplitSubset(test, [index])
-    found = next(measure(dense, some, [target], scoring.attributions[:1], scoring.thresholds[0]))
-    assert found.truth is not None
+    measured = next(measure(dense, some, [target], scoring.attributions[:1], scoring.thresholds[0]))
+    assert measured.truth is not None
     kept = {
-        "image": _bytes(_middle(found.x[0].numpy(force=True))),
-        "truth": _middle(found.truth[0].numpy(force=True)).astype(np.uint8),
-        "probability": np.rint(_middle(found.probability[0]) * 255).astype(np.uint8),
+        "image": _bytes(_middle(measured.x[0].numpy(force=True))),
+        "truth": _middle(measured.truth[0].numpy(force=True)).astype(np.uint8),
+        "probability": np.rint(_middle(measured.probability[0]) * 255).astype(np.uint8),
         "attribution": _bytes(
-            np.abs(_middle(found.maps[scoring.maps[0], target][0].numpy(force=True))), low=0.0
+            np.abs(_middle(measured.maps[scoring.maps[0], target][0].numpy(force=True))), low=0.0
         ),
     }
     return {**kept, "section": np.array(test.sections[index], np.int32)}

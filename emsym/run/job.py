@@ -106,9 +106,9 @@ def scoring_sources(protocol: Protocol) -> dict[str, str]:
     scoring = protocol.scoring
     for name in scoring.scores:
         plugin_score(name)
-    found = {
+    digests = {
         **{f"attribution {n}": ATTRIBUTIONS.source_digest(n) for n in scoring.maps},
         **{f"metric {n}": METRICS.source_digest(n) for n in scoring.faithfulness.metrics},
         **{f"score {n}": SCORES.source_digest(n) for n in scoring.scores},
     }
-    return {name: digest for name, digest in found.items() if digest}
+    return {name: digest for name, digest in digests.items() if digest}

@@ -34,10 +34,10 @@ class ScoresOverTraining:
         """Measure now, after so many steps."""
         scoring, scores = self._scoring, Scores()
         threshold = scoring.thresholds[0]
-        for found in measure(
+        for measured in measure(
             self._dense, self._some, scoring.targets, scoring.attributions, threshold
         ):
-            scores.extend(found.columns)
+            scores.extend(measured.columns)
         self.found.steps.append(step)
         for name, column in scores.images.items():
             self.found.images.setdefault(name, []).append(column)
@@ -78,16 +78,16 @@ def score_model(
     faithful = FaithfulnessScorer(test, scoring)
     with timed(seconds, "symmetry"):
         targets = tuple(dict.fromkeys((*scoring.targets, scoring.faithfulness.target)))
-        for found in measure(dense, test, targets, scoring.attributions, scoring.thresholds[0]):
-            assert found.truth is not None
-            truth = found.truth.numpy(force=True)
+        for measured in measure(dense, test, targets, scoring.attributions, scoring.thresholds[0]):
+            assert measured.truth is not None
+            truth = measured.truth.numpy(force=True)
             for threshold, several in counts.items():
-                pairs = zip(found.probability > threshold, truth, strict=True)
+                pairs = zip(measured.probability > threshold, truth, strict=True)
                 several += [segmentation.Counts.of(ours, theirs) for ours, theirs in pairs]
-            predicted.append(found.predicted)
-            scores.extend(found.columns)
-            scores.extend(plugin_scores(found, scoring.scores, scoring.thresholds[0]))
-            faithful.keep(found)
+            predicted.append(measured.predicted)
+            scores.extend(measured.columns)
+            scores.extend(plugin_scores(measured, scoring.scores, scoring.thresholds[0]))
+            faithful.keep(measured)
     for threshold, several in counts.items():
         whole = segmentation.pooled(several)
         for name, value in (("dice", whole.dice), ("iou", whole.iou)):
@@ -116,22 +116,22 @@ class FaithfulnessScorer:
         self._chosen = evenly_spaced(len(test), scoring.faithfulness.sections)
         self._kept: list[tuple[Tensor, ...]] = []
 
-    def keep(self, found: Measurement) -> None:
+    def keep(self, measured: Measurement) -> None:
         """Keep what is needed of those sections that were chosen."""
         target = self._settings.target
         for index in self._chosen:
-            if found.part.start <= index < found.part.stop:
-                one = index - found.part.start
-                maps = (found.maps[name, target] for name in self._names)
+            if measured.part.start <= index < measured.part.stop:
+                one = index - measured.part.start
+                maps = (measured.maps[name, target] for name in self._names)
                 # copies, that do not hold what the others of the group took
-                few = (each[one].clone() for each in (found.x, found.masks[target], *maps))
+                few = (each[one].clone() for each in (measured.x, measured.masks[target], *maps))
                 self._kept.append(tuple(few))
 
     def scores(self, dense: DenseLogits) -> dict[str, np.ndarray]:
         """A column for each attribution and metric, NaN for the sections that were not chosen."""
         settings = self._settings
         x, mask, *maps = (torch.stack(each) for each in zip(*self._kept, strict=True))
-        found = faithfulness(
+        results = faithfulness(
             dense,
             x,
             mask,
@@ -140,7 +140,7 @@ class FaithfulnessScorer:
             settings.steps,
         )
         columns = {}
-        for (name, metric), values in found.items():
+        for (name, metric), values in results.items():
             column = np.full(self._count, np.nan)
             column[self._chosen] = values
             columns[f"{name}/{settings.target}/{metric}"] = column

@@ -57,11 +57,11 @@ def _deciding_fields(card: Card) -> list[Any]:
     return [card.name, card.task.model_dump(), card.split.model_dump()]
 
 
-def _checksums_beside_card(folder: Path, needed_arrays: list[Files]) -> list[list[str]]:
+def _checksums_beside_card(folder: Path, arrays: list[Files]) -> list[list[str]]:
     import pooch
 
     from emsym.data.reading.lazy_array import array_files
 
-    found = [array_files(folder, files) for files in needed_arrays]
-    sums = {path: pooch.file_hash(path) for path in {path for each in found for path in each}}
-    return [[sums[path] for path in each] for each in found]
+    paths_of = [array_files(folder, files) for files in arrays]
+    sums = {path: pooch.file_hash(path) for path in {path for each in paths_of for path in each}}
+    return [[sums[path] for path in each] for each in paths_of]
