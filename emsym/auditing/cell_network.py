@@ -13,7 +13,7 @@ def record_of_network(path: Path) -> Record | None:
     A run keeps networks by their cells' keys in a folder of their own beside the records
     (`OutputFolder`).
     """
-    output = OutputFolder(path.absolute().parents[1])
+    output = OutputFolder(path.absolute().parent.parent)
     if path.absolute() != output.network(path.stem):
         return None
     return Store(output.records).load(path.stem, set_aside=False)

@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emsym.data.cards import load_card
+from emsym.errors import UserError
+from emsym.run.workers.tasks import check_dataset
+
 BENCH = Path(sys.executable).with_name("emsym-bench")
 
 
@@ -104,14 +108,22 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (12, 40, 40), dtype=np.uint8)
         (IMAGE, IMAGE, {"a": ("[split]", "[splitt]")}, "'split' is missing"),
     ],
 )
-@pytest.mark.slow
-def test_a_wrong_volume_is_one_sentence_before_anything_is_trained(
+def test_a_wrong_volume_is_one_sentence(
     tiny: Path, image: np.ndarray, labels: np.ndarray, changes: dict, said: str
 ) -> None:
-    write_volume(tiny.parent, image, labels, **changes)
+    """As the worker tells it that reads a volume before anything is trained."""
+    path = write_volume(tiny.parent, image, labels, **changes)
+    with pytest.raises(UserError) as refused:
+        check_dataset("own", load_card(str(path)), 3, 32, "skip")
+    assert said in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_wrong_volume_is_told_before_anything_is_trained(tiny: Path) -> None:
+    write_volume(tiny.parent, IMAGE, np.zeros_like(IMAGE))
     done = bench("run", "--protocol", tiny, "--dataset", "own.toml", "--seed", 0, cwd=tiny.parent)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert "without foreground" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tiny.parent.glob("results/records/*"))
 

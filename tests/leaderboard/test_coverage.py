@@ -28,7 +28,7 @@ KINDS = {
 }
 SIZES = list(product((1, 6), (2, 3, 5, 10)))
 """Pairs and seeds."""
-AT_ONCE, TIMES = 100, 15
+AT_ONCE, TIMES = 100, 8
 
 
 def experiments(simulate: Simulate, means: list[float], **options: float) -> list[Draws]:
@@ -103,7 +103,7 @@ def test_intervals_of_reductions_cover(simulate: Simulate) -> None:
     sizes = {"seed_sd": 0.05, "section_sd": 0.05, "noise_sd": 0.1, "common_sd": 0.02}
     for pairs, seeds in ((1, 5), (6, 2), (6, 5)):
         held: list[bool] = []
-        for turn in range(200):
+        for turn in range(80):
             means = {"rgb": 0.4, **dict.fromkeys("abcde", 0.1)}
             cells, sections = simulate(random, means, pairs=pairs, seeds=seeds, **sizes)
             drawn = bootstrap(cells, sections, draws=500, seed=turn)
@@ -118,7 +118,7 @@ def test_intervals_of_reductions_cover(simulate: Simulate) -> None:
 def test_places_hold_the_true_ranks(simulate: Simulate) -> None:
     """All of them, in 95 % of the experiments."""
     random, means = np.random.default_rng(0), {"a": 0.0, "b": 0.5, "c": 1.0, "d": 1.1}
-    held, narrowed, times = 0, 0, 300
+    held, narrowed, times = 0, 0, 200
     for _ in range(times):
         cells, sections = simulate(random, means, pairs=3, seeds=4, seed_sd=0.7, section_sd=0.2)
         found = rank_ranges(bootstrap(cells, sections, draws=500), "low")
@@ -132,7 +132,7 @@ def test_places_hold_the_true_ranks(simulate: Simulate) -> None:
 @pytest.mark.slow
 def test_an_inferior_strategy_is_seldom_called_non_inferior(simulate: Simulate) -> None:
     """At the margin itself, in 2.5 % of the experiments."""
-    random, called, times = np.random.default_rng(0), 0, 500
+    random, called, times = np.random.default_rng(0), 0, 300
     for turn in range(times):
         cells, sections = simulate(
             random, {"rgb": 0.0, "x": -0.5}, pairs=3, seeds=4, section_sd=0.2, noise_sd=0.2

@@ -326,6 +326,7 @@ def killing_run(
     return folder, words, bench("run", *words, *limits, cwd=folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEEDS)
 def test_what_ends_a_worker_is_the_failed_record_of_one_cell(
     killing_run: tuple[Path, tuple, subprocess.CompletedProcess[str]], name: str
@@ -341,6 +342,7 @@ def test_what_ends_a_worker_is_the_failed_record_of_one_cell(
     assert record["error"] in lines[0]
 
 
+@pytest.mark.slow
 def test_the_rest_goes_on_and_what_failed_is_not_run_again_unasked(
     killing_run: tuple[Path, tuple, subprocess.CompletedProcess[str]],
 ) -> None:
@@ -360,6 +362,7 @@ def test_the_rest_goes_on_and_what_failed_is_not_run_again_unasked(
     assert records(folder / "results") == before
 
 
+@pytest.mark.slow
 def test_what_failed_is_run_again_where_asked(ended: Path) -> None:
     plugin = ended / "flaky.py"
     plugin.write_text(SLOW_INIT.replace("> 1", "> 99"))

@@ -54,6 +54,7 @@ def plain():
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["unet-tu-test_resnet", "linknet-tu-test_efficientnet"])
 def test_scores_are_those_of_one_quantus_call_per_section_and_metric(plain, name):
