@@ -4,11 +4,11 @@ import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from emsym.errors import UserError, first_line
+from emsym.errors import UserError, first_line, first_names
 from emsym.registry import REGISTRIES, attempt, warn_of_plugin
 
 _PLUGINS: dict[str, bytes] = {}
@@ -48,6 +48,18 @@ def load_plugin(path: Path) -> bool:
             )
 
     return attempt(path, load)
+
+
+def require_plugins(paths: Iterable[Path]) -> None:
+    """Load plug-in files that a user named.
+
+    Raises `UserError` where one fails, once the warnings of all have said why.
+    """
+    if broken := [path for path in paths if not load_plugin(path)]:
+        raise UserError(
+            f"{first_names(broken)} could not be loaded, so that nothing was done: correct it, or "
+            "leave out --plugin."
+        )
 
 
 def load_factory(place: str) -> Callable[[], Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from emsym.cli.options import OUTPUT
+from emsym.errors import UserError
 
 
 @click.command()
@@ -31,6 +32,9 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
     from emsym.leaderboard.compare import plot as drawn
     from emsym.output_folder import OutputFolder
 
+    kind = plot.suffix[1:].lower() if plot else "png"
+    if kind not in ("png", "svg", "pdf"):
+        raise UserError(f"--plot {plot}: name a file that ends in .png, .svg or .pdf.")
     comparison = compared(StoredResults(output).results, one, other)
     console = Console()
     table = Table(box=None, pad_edge=False, collapse_padding=True)
@@ -57,5 +61,5 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
     console.print(table)
     plain = [re.sub(r"[^\w.+-]", "_", name)[:60] for name in (one, other)]
     path = plot or OutputFolder(output).comparison(*plain)
-    write_atomically(path, drawn(comparison))
+    write_atomically(path, drawn(comparison, kind))
     console.print(f"Plot: {path}", highlight=False, soft_wrap=True, markup=False)

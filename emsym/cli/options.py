@@ -7,14 +7,13 @@ import click
 
 
 def load_plugins(ctx: click.Context, paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Load plug-in files, each once in a command; return those that could be loaded."""
-    from emsym.plugins import load_plugin
+    """Load plug-in files, each once in a command. Raises `UserError` where one fails."""
+    from emsym.plugins import require_plugins
 
-    outcomes: dict[Path, bool] = ctx.meta.setdefault("emsym.plugins", {})
-    for path in paths:
-        if path not in outcomes:
-            outcomes[path] = load_plugin(path)
-    return tuple(path for path in paths if outcomes[path])
+    loaded: set[Path] = ctx.meta.setdefault("emsym.plugins", set())
+    require_plugins(path for path in dict.fromkeys(paths) if path not in loaded)
+    loaded.update(paths)
+    return tuple(paths)
 
 
 def _load(ctx: click.Context, _: click.Parameter, paths: tuple[Path, ...]) -> tuple[Path, ...]:

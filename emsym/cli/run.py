@@ -67,7 +67,7 @@ def _click_option(option: Any) -> click.Option:
 
 
 @click.command(cls=_RunCommand)
-@click.option("--all", "everything", is_flag=True, help="Every cell of the protocol.")
+@click.option("--all", "everything", is_flag=True, help="Every cell; with --seed, of that.")
 @click.option("--retry-failed", is_flag=True, help="Run again what failed earlier.")
 @click.option("--offline", is_flag=True, help="Touch no network: say what is missing.")
 @click.option(
@@ -102,13 +102,14 @@ def run(
     from emsym.output_folder import OutputFolder
     from emsym.run.benchmark import run_benchmark
     from emsym.run.display import RunCommandDisplay
+    from emsym.run.store.store import Store
 
     start = time.perf_counter()
     chooses = chooses_cells(options)
-    if everything and chooses:
+    if everything and any(options[key] for key in ("datasets", "architectures", "inits")):
         raise UserError(
-            "--all is every cell: leave it out to run those that --dataset, --architecture, --init "
-            "and --seed choose."
+            "--all is every cell, or with --seed every cell of these seeds: leave it out to run "
+            "those that --dataset, --architecture and --init choose."
         )
     if not everything and not chooses:
         raise UserError(
@@ -125,6 +126,9 @@ def run(
     folder = OutputFolder(output)
     if boards := result.boards:
         print_leaderboard(console, folder, boards)
+        stored = Store(folder.records).contents(look=False).done
+        if chooses and len(stored) > len(result.done) + len(result.stored):
+            console.print("Above are the chosen cells; the files show all that is stored.")
     else:
         console.print(f"\nRecords: {folder.records}", highlight=False, soft_wrap=True)
     for record in result.failed:

@@ -63,7 +63,7 @@ def compare(results: Results, one: str, other: str) -> Comparison:
     cells = _shared(board, one, other)
     if not len(cells):
         raise UserError(f"'{one}' and '{other}' share no cell, so that nothing compares them.")
-    where = f"{board.title}: {_count(len(cells) // 2)} of each"
+    where = f"{board.title}: {_count(len(cells) // 2)} of each{_origins(cells)}"
     differences = []
     for key, score in board.scores.items():
         sections = board.sections(cells, key) if board.by_sections else None
@@ -105,6 +105,15 @@ def _submissions(results: Results, one: str, other: str) -> Comparison:
     return Comparison(one, other, f"{where}, of {first_names(strategies)}", differences)
 
 
+def _origins(cells: pd.DataFrame) -> str:
+    """Say how many cells of each strategy are whose, where they are of several."""
+    counts = cells.groupby(["init", "submission"], sort=False).size()
+    if cells["submission"].nunique() < 2:
+        return ""
+    told = [f"{init}: {n} of {submission}" for (init, submission), n in counts.items()]
+    return f" ({'; '.join(told)})"
+
+
 def _count(cells: int) -> str:
     return f"{cells} {'cell' if cells == 1 else 'cells'}"
 
@@ -132,15 +141,25 @@ def _frame(axis: "Axes", each: StrategyDifference, rows: list[pd.Series]) -> Non
         axis.set_xlim(min(known) - room, max(known) + room)
 
 
-def plot(comparison: Comparison) -> bytes:
-    """A PNG with a panel per score at a glance: the difference in each pair, and over all."""
+def plot(comparison: Comparison, kind: str = "png") -> bytes:
+    """A picture with a panel per score at a glance: the difference in each pair, and over all.
+
+    `kind` is ``png``, ``svg`` or ``pdf``.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     panels = [each for each in comparison.differences if each.score.glance]
     pairs = panels[0].pairs.index[:40] if panels else []
     labels = [" · ".join(pair)[:60] for pair in pairs]
-    with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
+    with mpl.rc_context(
+        {
+            "font.size": 9,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "svg.hashsalt": "emsym",
+        }
+    ):
         height = 1.6 + 0.32 * (len(labels) + 1)
         figure = Figure(figsize=(3.4 + 2.7 * len(panels), height), dpi=140, layout="constrained")
         axes = figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0]
@@ -159,6 +178,7 @@ def plot(comparison: Comparison) -> bytes:
         title = f"{comparison.other} − {comparison.one}, 95 % intervals"
         title += " (those of single pairs may go on beyond a panel)" if len(pairs) > 1 else ""
         figure.suptitle(title.replace("$", r"\$"), fontsize=10)
-        png = io.BytesIO()
-        figure.savefig(png, metadata={"Software": None})
-    return png.getvalue()
+        picture = io.BytesIO()
+        metadata = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}  # the same bytes again
+        figure.savefig(picture, format=kind, metadata={metadata[kind]: None})
+    return picture.getvalue()

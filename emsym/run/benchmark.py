@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from emsym.data.fetching.availability import locate_data
 from emsym.data.fetching.fetch import fetch
 from emsym.data.inspecting.card_text import terms
+from emsym.errors import UserError
 from emsym.output_folder import OutputFolder
-from emsym.plugins import load_plugin
+from emsym.plugins import require_plugins
 from emsym.protocol import Cell, Protocol, load_protocol
 from emsym.run.estimate import expected, history
 from emsym.run.executors.base import Setup
 from emsym.run.executors.registry import executor_kind
 from emsym.run.job import cards, jobs
 from emsym.run.listener import RunListener
-from emsym.run.plan import plan
+from emsym.run.plan import plan, wrong_shapes
 from emsym.run.preflight import check_jobs
 from emsym.run.runner import Outcome, run_jobs
 from emsym.run.store.record import Record
@@ -27,6 +28,7 @@ from emsym.run.store.store import Store
 from emsym.run.timing import timed
 from emsym.run.workers.capacity import cell_slots
 from emsym.run.workers.devices import Devices
+from emsym.run.workers.hardware import IMPORTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +138,13 @@ def run_benchmark(
     finished is stored, and the same call goes on from there.
     """
     listener = listener or RunListener()
-    loaded = tuple(path for path in map(Path, plugins) if load_plugin(path))
+    loaded = tuple(map(Path, plugins))
+    require_plugins(loaded)
+    if memory is not None and memory * 1e9 < IMPORTS:
+        raise UserError(
+            f"--memory {memory:g}: a worker takes over {IMPORTS / 1e9:g} GB for its libraries "
+            "alone; allow 1 GB at least."
+        )
     kind = executor_kind(executor, executor_options or {})
     devices = Devices.parse(device, cells_per_gpu)
     if not isinstance(protocol, Protocol):
@@ -144,6 +152,7 @@ def run_benchmark(
     if cells is not None:
         datasets, architectures, inits, seeds = zip(*cells, strict=True) if cells else ((),) * 4
     protocol = protocol.select(datasets, architectures, inits, seeds)
+    _tell_wrong_shapes(protocol, listener)
     fetch_missing(protocol, listener, offline)
     all_jobs = [job for job in jobs(protocol, offline) if cells is None or job.cell in cells]
     folder = OutputFolder(Path(output))
@@ -197,6 +206,18 @@ def run_benchmark(
     order = {job.key: number for number, job in enumerate(all_jobs)}
     failed.sort(key=lambda record: order[record.key])
     return BenchmarkResult(folder.path, tuple(done), tuple(stored), tuple(failed), seconds)
+
+
+def _tell_wrong_shapes(protocol: Protocol, listener: RunListener) -> None:
+    """Tell of strategies that give another shape, before anything is fetched or prepared.
+
+    Raises `UserError` where all do.
+    """
+    wrong = wrong_shapes(protocol)
+    if len(wrong) == len(protocol.inits):
+        raise UserError(next(iter(wrong.values())))
+    for why in wrong.values():
+        listener.say(why)
 
 
 def fetch_missing(protocol: Protocol, listener: RunListener, offline: bool = False) -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from emsym.data.fetching.download_bar import DownloadBar
 from emsym.errors import UserError, escape_unseen, one_line
-from emsym.protocol import Protocol
+from emsym.protocol import Protocol, list_protocols, load_protocol
 from emsym.run.executors.base import Note
 from emsym.run.job import Job
 from emsym.run.listener import RunListener
@@ -43,6 +43,7 @@ class RunDisplay(RunListener):
         self._total = self._done = self._failed = 0
         self._start = self._last_line = time.monotonic()
         self._workers: dict[str, tuple[Note, float]] = {}
+        self._places = 0  # the most workers that were busy at once
         self._live = Live(
             console=console,
             get_renderable=self._table,
@@ -83,7 +84,7 @@ class RunDisplay(RunListener):
         """Show that pieces of work begin, which take about so long, in any unit."""
         with self._lock:
             self._name, self._total, self._costs = name, len(costs), sum(costs)
-            self._done = self._failed = 0
+            self._done = self._failed = self._places = 0
             self._paid = 0.0
             self._start = self._last_line = time.monotonic()
         self._log.info("%s: %d", name, len(costs))
@@ -122,6 +123,7 @@ class RunDisplay(RunListener):
                 return
             changed = before.task != note.task
             self._workers[note.worker] = note, time.monotonic() if changed else since
+            self._places = max(self._places, len(self._workers))
         if changed:
             self._log.info("worker %s: %s", note.worker, note.task)
 
@@ -132,9 +134,17 @@ class RunDisplay(RunListener):
             summary += f", {self._failed} failed"
         summary += f" after {duration(took)}"
         if self._paid and self._done < self._total:
-            left = took / self._paid * (self._costs - self._paid)
+            paid = self._paid + self._paid / self._done * self._under_way(took)
+            left = took / paid * max(self._costs - paid, 0)
             summary += f", about {duration(left)} left"
         return summary
+
+    def _under_way(self, took: float) -> float:
+        """Return how many pieces have been done of those that workers are at, side by side."""
+        now = time.monotonic()
+        ages = [min(now - since, took) for _, since in list(self._workers.values())]
+        mean = (took * self._places - sum(ages)) / self._done  # seconds of one that is done
+        return sum(min(age / mean, 0.9) for age in ages) if mean > 0 else 0.0
 
     def _table(self) -> RenderableType:
         with self._lock:
@@ -183,10 +193,18 @@ class RunCommandDisplay(RunDisplay):
             text += f", {len(plan.failed)} failed earlier (--retry-failed runs them again)"
         self._print(f"Protocol {protocol.name}, version {protocol.version}: {text}.")
         if chosen:
-            description = protocol.description
-            self._console.print(description, style="dim", highlight=False, markup=False)
+            if not _is_copied(protocol):
+                description = protocol.description
+                self._console.print(description, style="dim", highlight=False, markup=False)
             if self._log_path is not None:
                 self.log_to(self._log_path)
+
+
+def _is_copied(protocol: Protocol) -> bool:
+    """Whether the description is that of a protocol that ships with emsym, which this is not."""
+    shipped = [load_protocol(name) for name in list_protocols()]
+    alike = [each for each in shipped if each.description == protocol.description]
+    return bool(alike) and protocol.name not in [each.name for each in alike]
 
 
 def _logger(path: Path | None) -> logging.Logger:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from emsym.models.inits import init_source, parse_init
+from emsym.protocol import Protocol
 from emsym.run.job import Job
 from emsym.run.store.store import Store
 
@@ -16,6 +18,21 @@ class Plan:
     missing: list[Job]
     damaged: list[Path]
     """Records that are not whole, of any cells; what they were of counts as missing."""
+
+
+def wrong_shapes(protocol: Protocol) -> dict[str, str]:
+    """Return which strategies of plug-ins give another shape than they should, and what they give.
+
+    Torch is imported where there are any.
+    """
+    wrong = {}
+    for name in protocol.inits:
+        if init_source(name) is not None:
+            from emsym.models.stem.fill import wrong_shape
+
+            if why := wrong_shape(parse_init(name), protocol.slices):
+                wrong[name] = why
+    return wrong
 
 
 def plan(all_jobs: list[Job], store: Store) -> Plan:

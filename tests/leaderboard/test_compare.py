@@ -19,6 +19,22 @@ def test_two_strategies_compared(records: list[Record]) -> None:
     assert plot(found).startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(("kind", "start"), [("svg", b"<?xml"), ("pdf", b"%PDF")])
+def test_a_plot_is_of_the_kind_that_was_asked_for(
+    records: list[Record], kind: str, start: bytes
+) -> None:
+    compared = compare(of_records(records), "rgb", "uniform-green")
+    assert plot(compared, kind).startswith(start)
+    assert plot(compared, kind) == plot(compared, kind)
+
+
+def test_cells_of_several_origins_are_counted(records: list[Record]) -> None:
+    results = of_records(records)
+    results.cells.loc[results.cells["init"] == "rgb", "submission"] = "theirs"
+    where = compare(results, "rgb", "uniform-green").where
+    assert where.endswith("2 cells of each (rgb: 2 of theirs; uniform-green: 2 of local)")
+
+
 def test_two_submissions_of_the_same_cells_compared(records: list[Record]) -> None:
     ours = of_records(records)
     better = [

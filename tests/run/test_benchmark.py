@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from emsym.errors import UserError
+from emsym.models.inits import INITS
 from emsym.output_folder import OutputFolder
 from emsym.protocol import Protocol
 from emsym.run.benchmark import run_benchmark
@@ -18,6 +19,26 @@ from emsym.run.listener import RunListener
 from emsym.run.store.record import Record
 from emsym.run.store.store import Store
 from emsym.run.workers import tasks
+
+
+def test_what_the_libraries_alone_take_is_no_memory_for_a_worker(tiny: Path) -> None:
+    with pytest.raises(UserError, match=r"--memory 0\.01: a worker takes over 0\.5 GB"):
+        run_benchmark(tiny, memory=0.01)
+
+
+def test_a_strategy_of_another_shape_is_told_before_anything_is_made(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(INITS, "_entries", dict(INITS._entries))
+    path = tiny.parent / "flat.py"
+    path.write_text(
+        "from emsym import register_init\n"
+        "@register_init('flat')\ndef flat(rgb, slices):\n    return rgb[:, :1]\n"
+    )
+    output = tiny.parent / "run"
+    with pytest.raises(UserError, match=r"'flat' gives \(64, 1, 7, 7\)"):
+        run_benchmark(tiny, output, inits=["flat"], plugins=[path])
+    assert not output.exists()
 
 
 @pytest.fixture

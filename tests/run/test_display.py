@@ -5,8 +5,9 @@ import pytest
 from rich.console import Console
 
 from emsym.errors import UserError
+from emsym.protocol import load_protocol
 from emsym.run import display
-from emsym.run.display import RunDisplay
+from emsym.run.display import RunDisplay, _is_copied
 from emsym.run.executors.base import Note
 
 
@@ -49,6 +50,27 @@ def test_on_a_terminal_there_is_a_table_of_the_workers() -> None:
     assert "1.2 GB" in shown
     assert "[b]unet[/b]" in shown, "names are not markup"
     assert len([line for line in shown.splitlines() if "phantom" in line]) == 2
+
+
+def test_time_left_knows_how_many_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(display.time, "monotonic", lambda: now)
+    told = RunDisplay(Console(file=io.StringIO()))
+    told.phase("cells", [1.0] * 101)
+    for worker in range(10):
+        told.note(Note(str(worker), f"cell {worker}"))
+    now = 60.0
+    told.note(Note("0", None))
+    told.advance("cell 0", 1.0)
+    assert told._summary() == "1 of 101 after 1 min, about 10 min 6 s left"
+
+
+def test_a_description_that_was_copied_is_not_shown() -> None:
+    protocol = load_protocol("quick")
+    own = protocol.model_copy(update={"name": "mine"})
+    assert not _is_copied(protocol)
+    assert _is_copied(own)
+    assert not _is_copied(own.model_copy(update={"description": "My own."}))
 
 
 def test_a_log_tells_every_event(tmp_path: Path) -> None:

@@ -131,8 +131,7 @@ def test_any_number_of_workers_gives_the_same_numbers(ended: Path) -> None:
 
 def test_a_plugin_strategy_runs_and_reaches_the_leaderboard(ended: Path) -> None:
     (ended / "mine.py").write_text(SLOW_INIT.replace("slow-after-the-check", "mine"))
-    (ended / "broken.py").write_text("raise RuntimeError('oh dear')")
-    words = ("--protocol", "tiny.toml", "--plugin", "mine.py", "--plugin", "broken.py")
+    words = ("--protocol", "tiny.toml", "--plugin", "mine.py")
     listed = bench("list", "inits", "mi*", *words[2:], cwd=ended)
     assert listed.stdout.startswith("mine  ")
     (ended / "mine.py").write_text(
@@ -140,7 +139,6 @@ def test_a_plugin_strategy_runs_and_reaches_the_leaderboard(ended: Path) -> None
     )
     done = bench("run", *words, "--init", "mine", "--seed", 0, cwd=ended)
     assert done.returncode == 0, done.stderr
-    assert "broken.py is skipped: RuntimeError: oh dear" in done.stderr
     assert "`mine`" in (ended / "results" / "leaderboard.md").read_text()
     made = [json.loads(text) for text in records(ended / "results").values()]
     sources = {record["init"]: record["init_source"] for record in made}

@@ -32,7 +32,7 @@ def card_table(cards: Iterable[Card], markdown: bool = False) -> str:
                 "what": card.title,
                 "modality": card.modality,
                 "voxels (z × y × x)": _times(card.extent),
-                "nm": _times(card.voxel_size_nm),
+                "nm": _voxel_size(card).removesuffix(" nm"),
                 "download": download_size(card),
                 "tasks": ", ".join(card.tasks),
                 "licence": card.licence,
@@ -62,7 +62,7 @@ def card_lines(card: Card) -> list[tuple[str, str]]:
     lines = [
         ("", card.title),
         ("modality", card.modality),
-        ("volume", f"{_times(card.extent)} voxels of {_times(card.voxel_size_nm)} nm"),
+        ("volume", f"{_times(card.extent)} voxels of {_voxel_size(card)}"),
         ("stacked along", card.stacked_along),
         *((f"task {name}", _task(task)) for name, task in card.tasks.items()),
         *((f"split {name}", f"sections {a} to {b - 1}") for name, (a, b) in _ranges(card)),
@@ -81,6 +81,13 @@ def _ranges(card: Card) -> Iterable[tuple[str, tuple[int, int]]]:
 
 def _times(numbers: tuple[float, ...] | None) -> str:
     return " × ".join(f"{number:g}" for number in numbers) if numbers else "?"
+
+
+def _voxel_size(card: Card) -> str:
+    """Return the size in words; 1 × 1 × 1 is what `data new` writes where no file tells it."""
+    if card.voxel_size_nm == (1, 1, 1):
+        return "unknown size"
+    return f"{_times(card.voxel_size_nm)} nm"
 
 
 def _task(task: Task) -> str:

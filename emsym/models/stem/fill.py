@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from emsym.errors import UserError, error_with_type
-from emsym.models.inits import InitStrategy, preserve_norms
+from emsym.models.inits import Init, InitStrategy, preserve_norms
 from emsym.models.stem.find import wider_stem
 from emsym.models.stem.slice_tracer import Read
 from emsym.models.stem.stem import Stem, slice_inputs, slice_planes, stem_tensors, submodule
@@ -85,6 +85,28 @@ def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
                 break
 
 
+def wrong_shape(chosen: Init, slices: int) -> str:
+    """Say what a strategy gives instead of weights for S slices, tried on made-up filters.
+
+    Nothing where they are right, and where it fails, which other filters may not make it do.
+    """
+    rgb = torch.linspace(-1, 1, 64 * 3 * 7 * 7).reshape(64, 3, 7, 7)
+    try:
+        made = chosen.strategy.fill(rgb.clone(), slices)
+    except (Exception, SystemExit):  # whatever a stranger's function raises
+        return ""
+    return _fault(chosen.strategy_name, made, rgb, slices)
+
+
+def _fault(name: str, made: object, rgb: Tensor, slices: int) -> str:
+    """Say that a strategy gives something else than weights of the shape that it should."""
+    expected = (rgb.shape[0], slices, *rgb.shape[2:])
+    if isinstance(made, Tensor) and made.shape == expected and made.dtype == rgb.dtype:
+        return ""
+    told = f"{tuple(made.shape)} {made.dtype}" if isinstance(made, Tensor) else type(made).__name__
+    return f"The init '{name}' gives {told} instead of {expected} {rgb.dtype}."
+
+
 def _strategy_weights(name: str, strategy: InitStrategy, rgb: Tensor, slices: int) -> Tensor:
     """Return what the strategy makes of W, if it keeps its promises."""
     if rgb.is_meta or not rgb.isfinite().all():
@@ -102,12 +124,8 @@ def _strategy_weights(name: str, strategy: InitStrategy, rgb: Tensor, slices: in
             f"The init '{name}' changes the weights that it is given: let it begin with "
             "`rgb = rgb.clone()`."
         )
-    expected = (rgb.shape[0], slices, *rgb.shape[2:])
-    if not isinstance(made, Tensor) or made.shape != expected or made.dtype != rgb.dtype:
-        told = (
-            f"{tuple(made.shape)} {made.dtype}" if isinstance(made, Tensor) else type(made).__name__
-        )
-        raise UserError(f"The init '{name}' gives {told} instead of {expected} {rgb.dtype}.")
+    if fault := _fault(name, made, rgb, slices):
+        raise UserError(fault)
     if not made.isfinite().all():
         raise UserError(f"The init '{name}' gives values that are not finite.")
     return preserve_norms(made, rgb) if strategy.gain == "preserve" else made

@@ -9,6 +9,8 @@ USABLE = 0.9
 """Of the memory; the rest is for the system and for who starts the workers."""
 CELL = 2.0e9
 """Bytes that a worker is reckoned to need at least: torch and the libraries take half of it."""
+IMPORTS = 0.5e9
+"""Bytes that a worker holds at the least, once torch and the libraries are imported."""
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 

@@ -23,6 +23,11 @@ def test_lines_tell_volume_tasks_splits_and_terms() -> None:
     assert all(lines.values())
 
 
+def test_voxels_that_no_file_tells_are_of_unknown_size() -> None:
+    card = load_card("snemi3d").model_copy(update={"voxel_size_nm": (1, 1, 1)})
+    assert dict(card_lines(card))["volume"] == "100 × 1024 × 1024 voxels of unknown size"
+
+
 @pytest.mark.parametrize("markdown", [False, True])
 def test_a_table_has_a_row_for_each_card(markdown: bool) -> None:
     cards = [load_card("phantom-fibres"), load_card("phantom-neurites")]
