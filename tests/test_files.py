@@ -75,3 +75,7 @@ def test_what_fails_half_way_leaves_the_old_file_alone(tmp_path: Path) -> None:
 def test_a_disk_that_takes_nothing_is_told(tmp_path: Path, code: int, words: str) -> None:
     with pytest.raises(UserError, match=words), atomic_replacement(tmp_path / "a.txt"):
         raise OSError(code, "told by the system")
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    assert read(tmp_path / "x.toml", b"\xef\xbb\xbfnumber = 3").number == 3

@@ -36,3 +36,13 @@ def test_the_folder_of_this_machine_follows_the_environment(
     assert data_dir() == Path.home() / "kept"
     monkeypatch.setenv("EMSYM_DATA_DIR", "")
     assert data_dir().name == "emsym"
+
+
+def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless(_: str) -> str:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("EMSYM_DATA_DIR", raising=False)
+    monkeypatch.setattr("pooch.os_cache", homeless)
+    with pytest.raises(UserError, match="set EMSYM_DATA_DIR to a folder"):
+        data_dir()

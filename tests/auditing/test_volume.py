@@ -162,3 +162,7 @@ def test_a_folder_of_several_kinds(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no image"):
         chosen(tmp_path / "empty")
+
+
+def test_values_of_a_small_unit_are_not_one_value() -> None:
+    assert chosen(IMAGE * np.float32(1e-8)).data.shape == IMAGE.shape

@@ -1,5 +1,6 @@
 """How every command ends: signals, mistakes, and what is printed of them."""
 
+import io
 import os
 import signal
 import sys
@@ -48,6 +49,13 @@ def test_a_signal_ends_a_command_as_ctrl_c_does(
 def test_a_hangup_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
     assert end(monkeypatch, lambda **_: os.kill(os.getpid(), signal.SIGHUP)) is None
+
+
+def test_what_a_code_page_lacks_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252", write_through=True)
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert end(monkeypatch, lambda **_: print("z−1")) is None
+    assert stream.buffer.getvalue() == b"z?1\n"
 
 
 def test_nothing_in_a_message_begins_a_line_or_hides(

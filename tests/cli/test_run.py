@@ -37,7 +37,7 @@ def test_help_imports_nothing_slow(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (("run",), "Say --all"),
-        (("run", "--all", "--seed", 1), "--all is every cell: leave it out"),
+        (("run", "--all", "--init", "rgb"), "--all is every cell, or with --seed"),
         (("run", "--all", "--timeout", "nan"), "no number to wait for"),
         (("run", "--init", "uniform-gren"), "did you mean 'uniform-green'"),
         (("run", "--dataset", "phantom-fibre"), "did you mean 'phantom-fibres'"),

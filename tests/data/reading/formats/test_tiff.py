@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from stored_arrays import BOX, IMAGE, WRITERS, refusal
 
-from emsym.data.reading.readers import open_array
+from emsym.data.reading.readers import find_files, open_array
 
 
 @pytest.mark.parametrize("kind", ["contiguous", "compressed", "imagej", "big-endian", "appended"])
@@ -31,3 +31,41 @@ def test_pages_of_several_kinds_are_several_images(tmp_path):
     with open_array(tmp_path / "image.tif", "1") as array:
         np.testing.assert_array_equal(array[:, :], IMAGE[1] * np.uint16(300))
     assert "from 0 to 1" in refusal(tmp_path / "image.tif", "2")
+
+
+def ome_file(path, image, z, names):
+    """A section of an OME set, whose XML gives the file of each section and its own as `z`."""
+    planes = "".join(
+        f'<TiffData IFD="0" FirstZ="{at}" PlaneCount="1"><UUID FileName="{name}">urn:uuid:'
+        f"00000000-0000-0000-0000-{at:012d}</UUID></TiffData>"
+        for at, name in enumerate(names)
+    )
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/'
+        f'OME/2016-06" UUID="urn:uuid:00000000-0000-0000-0000-{z:012d}"><Image ID="Image:0">'
+        '<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="36" SizeY="40" '
+        f'SizeZ="{len(names)}" SizeC="1" SizeT="1"><Channel ID="Channel:0:0"/>{planes}</Pixels>'
+        "</Image></OME>"
+    )
+    tifffile.imwrite(path, image, description=xml, metadata=None)
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_files_of_an_ome_set_are_each_read_once(tmp_path, renamed):
+    names = [f"s_{z}.ome.tif" for z in range(4)]
+    for z, name in enumerate(names):
+        ome_file(tmp_path / (f"r{z}.tif" if renamed else name), IMAGE[z], z, names)
+    files = find_files(tmp_path, "*.tif")
+    assert len(files) == 4
+    for z, name in enumerate(sorted(path.name for path in tmp_path.iterdir())):
+        with open_array(tmp_path / name) as array:
+            np.testing.assert_array_equal(np.squeeze(array[BOX[-2:]]), IMAGE[z][BOX[-2:]])
+
+
+def test_no_pixel_comes_from_a_file_that_ome_xml_names(tmp_path):
+    tifffile.imwrite(tmp_path / "secret.tif", IMAGE[0], compression="zlib")
+    given = tmp_path / "given"
+    given.mkdir()
+    ome_file(given / "a.ome.tif", np.full_like(IMAGE[0], 7), 1, ["../secret.tif"])
+    with open_array(given / "a.ome.tif") as array:
+        assert (array[BOX[-2:]] == 7).all()
