@@ -64,7 +64,7 @@ def test_a_worker_that_dies_fails_its_task_alone(
     beside = executor.submit(time.sleep, 0.5)
     after = [executor.submit(abs, -number) for number in range(4)]
     with pytest.raises(WorkerDied, match=said):
-        executor.submit(*deed).result(timeout=20)
+        executor.submit(*deed).result(timeout=90)
     assert beside.result() is None
     assert [future.result() for future in after] == [0, 1, 2, 3]
     assert executor.submit(abs, -7).result() == 7
@@ -131,7 +131,7 @@ def test_who_watches_hears_what_a_worker_is_at_and_cannot_end_it() -> None:
         raise RuntimeError("a defect of who watches")
 
     with LocalExecutor(1, notice=notice) as executor:
-        assert executor.submit(note, "training", "3/5").result(timeout=30) is None
+        assert executor.submit(note, "training", "3/5").result(timeout=90) is None
     assert Note("1", "training", "training 3/5") in [
         Note(told.worker, told.task, told.phase) for told in heard
     ]
