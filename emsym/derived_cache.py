@@ -37,7 +37,7 @@ def cached_arrays(deciding: str, make: Callable[[], Arrays]) -> Arrays:
                 if not folder.is_dir():
                     _save_arrays(make(), folder)
         return {path.stem: np.load(path, mmap_mode="c") for path in folder.glob("*.npy")}
-    except OSError:  # a full disk, or a folder that is not ours
+    except (OSError, ValueError, EOFError):  # a full disk, a folder not ours, a file cut short
         return make()
 
 

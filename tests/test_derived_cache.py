@@ -32,6 +32,14 @@ def test_what_was_made_is_not_made_again(kept: Path) -> None:
     assert not [path for path in kept.iterdir() if path.name.startswith(".partial")]
 
 
+@pytest.mark.parametrize("kept_bytes", [0, 60, 130])
+def test_what_was_cut_short_on_disk_is_made_in_memory(kept: Path, kept_bytes: int) -> None:
+    cached_arrays("a", arrays)
+    (path,) = kept.glob("*/image.npy")
+    path.write_bytes(path.read_bytes()[:kept_bytes])
+    assert np.array_equal(cached_arrays("a", arrays)["image"], arrays()["image"])
+
+
 def test_another_thing_is_another(kept: Path) -> None:
     cached_arrays("a", arrays)
     with pytest.raises(AssertionError):
