@@ -107,6 +107,7 @@ def test_what_saliency_alone_calls_alike_is_not_called_symmetric() -> None:
     alike = Interval(value=0.0, low=-0.01, high=0.01)
     result, sentence = judge(measured(alike, exact_values=LEANS))
     assert result == "unclear"
+    assert sentence.startswith("By saliency, both count alike: ")
     assert "by exact Shapley values, z−1 counts 1.7 ×" in sentence
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from emsym.errors import UserError, first_names
-from emsym.models.inits import MIRROR_TIED, ZFLIP, Init, parse_init
+from emsym.models.inits import MIRROR_TIED, PRESERVE, ZFLIP, Init, parse_init
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from emsym.models.stem.stem import Stem
+
+
+SAME_NORM = 0.1
+"""A stem whose norm changes by no more than this part of it is said to have kept it."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,8 @@ class Change:
     shape: tuple[int, ...]
     before: tuple[float, ...]
     after: tuple[float, ...]
+    weight: bool = True
+    """Whether it is a weight, and no constant."""
 
     def __str__(self) -> str:
         size = "×".join(map(str, self.shape))
@@ -53,9 +61,25 @@ class Changes:
             f"{self.init}: what each slice meets in the stem, first slice to last",
             *(f"  {change}" for change in self.changes),
             "(of weights the L2 norm, of constants the value)",
+            *self._gain(),
             self._outcome(),
         ]
         return "\n".join(lines)
+
+    def _gain(self) -> list[str]:
+        """Say that the stem answers weaker or stronger than before, and which variant does not."""
+        kept = [change for change in self.changes if change.weight]
+        before, after = (math.hypot(*chain.from_iterable(norms)) for norms in _before_after(kept))
+        if not before or PRESERVE in self.init or abs(after / before - 1) <= SAME_NORM:
+            return []
+        strategy, plus, intervention = self.init.partition("+")
+        # tying averages different sides after the filters were scaled; `mirror` does so before
+        base = "mirror" if strategy == "rgb" else strategy
+        return [
+            f"In all, the stem's weights have {after / before:.2f} × the norm that they had, and "
+            f"later layers are used to the old one: {base}{PRESERVE}{plus}{intervention} keeps the "
+            "norm of each filter."
+        ]
 
     def _outcome(self) -> str:
         if not self.symmetric:
@@ -158,9 +182,13 @@ def describe_changes(
     from emsym.models.interventions import mirror_parametrisations
 
     old, new = _norms(before, stem), _norms(made, after)
+    weights = {read.path for read in stem.reads}
     return Changes(
         init.name,
-        tuple(Change(name, tuple(made[name].shape), old[name], new[name]) for name in made),
+        tuple(
+            Change(name, tuple(made[name].shape), old[name], new[name], name in weights)
+            for name in made
+        ),
         # up to the rounding of what a strategy computes for each side
         all(
             tie(made[name]).allclose(made[name], 1e-5)
@@ -182,6 +210,10 @@ def _norms(tensors: Mapping[str, Tensor], stem: Stem) -> dict[str, tuple[float, 
         each = rows[:, 0] if rows.shape[1] == 1 else rows.norm(dim=1)
         norms[constant.name] = tuple(each.tolist())
     return norms
+
+
+def _before_after(changes: list[Change]) -> tuple[list[tuple[float, ...]], ...]:
+    return [change.before for change in changes], [change.after for change in changes]
 
 
 def _numbers_text(values: tuple[float, ...]) -> str:

@@ -1,6 +1,7 @@
 """A built network is repaired in place, and the report says what was changed."""
 
 import copy
+import math
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,21 @@ def known():
             return self.stem(x - self.mean)
 
     return Known()
+
+
+def test_a_weaker_stem_is_told_with_the_variant_that_keeps_the_norm():
+    told = str(symmetrize(known(), "rgb+mirror-tied"))
+    # 1, −2, 3 → 2, −2, 2
+    assert "have 0.93 ×" not in told  # within a tenth
+    opposed = known()
+    opposed.stem.weight.data = torch.tensor([1.0, 0.5, -0.5]).view(1, 3, 1, 1)
+    told = str(symmetrize(opposed, "rgb+mirror-tied"))  # → 0.25, 0.5, 0.25
+    assert "have 0.50 × the norm that they had" in told
+    assert "mirror-preserve+mirror-tied keeps the norm of each filter" in told
+    preserved = symmetrize(known(), "mirror-preserve+mirror-tied")
+    (change,) = [change for change in preserved.changes if change.weight]
+    assert math.hypot(*change.after) == pytest.approx(math.hypot(*change.before), rel=1e-5)
+    assert "× the norm" not in str(preserved)
 
 
 def state(model):
