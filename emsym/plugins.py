@@ -12,7 +12,7 @@ from emsym.errors import UserError, first_line, first_names
 from emsym.registry import REGISTRIES, attempt, warn_of_plugin
 
 _PLUGINS: dict[str, bytes] = {}
-"""What the plug-in files that are loaded held, by the names of their modules."""
+"""The contents of the plug-in files that are loaded, by the names of their modules."""
 
 
 def load_plugin(path: Path) -> bool:

@@ -16,13 +16,15 @@ from emsym.paths import find_toml, protocols_folder
 from emsym.scores.targets import Target
 
 MAX_SLICES = 31
-"""Of a stack: at the 30 to 50 nm of a section it is 1 µm deep, and a cell body away from 2D."""
+"""The most slices of a stack: at the 30 to 50 nm of a section it is 1 µm deep, and a cell body away
+from 2D."""
 
 SHAPLEY = "slice-shapley"
 """Stands among the names of attributions: one value for each slice, and no map."""
 
 SHAPLEY_SLICES = 7
-"""Of which all 128 coalitions are evaluated; each slice more doubles them."""
+"""The most slices that have exact Shapley values: all 128 coalitions are evaluated, and each slice
+more doubles them."""
 
 Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
@@ -52,7 +54,7 @@ class Recipe(Strict):
     """In-plane flips; quarter turns; brightness and contrast; ``elastic``, a smooth random bend.
     Alike for all slices of a stack."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Of the network while it is trained (autocast). Scores are always taken in float32."""
+    """The precision of training (autocast). Scores are always taken in float32."""
     threads: Positive = 1
     """CPU threads of a cell. Part of the recipe because they decide the order of additions, so
     that a cell gives the same numbers whatever else runs beside it."""
@@ -86,7 +88,7 @@ class Scoring(Strict):
         0.5,
         0.85,
     )
-    """Of the probability. The first is the headline and the one that instances are made at."""
+    """Thresholds of the probability. The first is the headline, and instances are made at it."""
     targets: Annotated[tuple[Target, ...], Field(min_length=1)] = ("foreground", "true-foreground")
     attributions: Names = ("saliency", "input-x-gradient", SHAPLEY)
     """Registered names, `emsym-bench list attributions`, and ``slice-shapley``, the exact Shapley
@@ -138,7 +140,7 @@ class Protocol(Strict):
     weights: str
     slices: Annotated[int, Field(ge=1, le=MAX_SLICES)] = 3
     border: Border = "skip"
-    """What becomes of a split's first and last sections, which lack neighbours: no stack is centred
+    """The fate of a split's first and last sections, which lack neighbours: no stack is centred
     on them, or the sections on their other side stand in for those that lack."""
     recipe: Recipe
     scoring: Scoring = Scoring()
@@ -204,8 +206,10 @@ class Protocol(Strict):
         """
         for named, patterns in self.tolerance.items():
             if named == device.partition(":")[0]:
-                found = (part for pattern, part in patterns.items() if fnmatchcase(score, pattern))
-                return next(found, 0.0) * max(1.0, abs(value))
+                matching = (
+                    part for pattern, part in patterns.items() if fnmatchcase(score, pattern)
+                )
+                return next(matching, 0.0) * max(1.0, abs(value))
         raise UserError(
             f"The protocol '{self.name}' does not say how far scores may be apart on '{device}': "
             "give it a [tolerance]."

@@ -98,11 +98,13 @@ def test_each_module_has_a_test_file_of_its_name_and_each_test_file_its_module()
 
 
 def test_docstrings_are_sentences_with_a_subject() -> None:
-    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    """Those of constants and fields, too: every string that stands alone."""
     texts = [
-        (path.name, ast.get_docstring(node) or "")
+        (path.name, node.value.value)
         for path, tree in TREES.items()
         for node in ast.walk(tree)
-        if isinstance(node, kinds)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
     ]
     assert not [each for each in texts if each[1].startswith(("Of ", "What ", "Whom "))]

@@ -19,7 +19,7 @@ from emsym.models.stem.stem import Stem, stem_tensors
 _TIED = re.compile(r"\.parametrizations\.(\w+)\.original$")
 _HEAD = "segmentation_head."
 _AUXILIARY = re.compile(r"(classification_head|aux_classifier|auxiliary_head|aux_head)\.")
-"""What a segmentation network has beside its own head, for the time of its training."""
+"""Modules that a segmentation network has beside its own head, for the time of its training."""
 
 
 def build_network(

@@ -269,13 +269,13 @@ class _Reader:
         """The name of the stack, and the tensors by theirs."""
         stacks, tensors = [], {}
         for spec in specs:
-            [(kind, told)] = spec.items()
+            [(kind, argument)] = spec.items()
             if kind == "user_input":
-                stacks.append(told["arg"]["as_tensor"]["name"])
+                stacks.append(argument["arg"]["as_tensor"]["name"])
             elif kind in ("parameter", "buffer", "tensor_constant"):
-                path = told[f"{kind}_name"]
+                path = argument[f"{kind}_name"]
                 value = stored[path]
-                tensors[told["arg"]["name"]] = (
+                tensors[argument["arg"]["name"]] = (
                     path,
                     nn.Parameter(value) if kind == "parameter" else value,
                 )
@@ -336,10 +336,10 @@ class _Reader:
         )
 
 
-def _outputs(told: list[dict]) -> tuple[list[str | None], bool]:
+def _outputs(specs: list[dict]) -> tuple[list[str | None], bool]:
     """Names of what a node gives, and whether that is a sequence."""
     names: list[str | None] = []
-    for each in told:
+    for each in specs:
         [(kind, value)] = each.items()
         if kind == "as_tensors":
             return [tensor["name"] for tensor in value], True

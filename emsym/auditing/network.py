@@ -49,9 +49,9 @@ class Loaded:
     size: tuple[int | None, int | None] = (None, None)
     """Height and width that it is made for, where it takes no others."""
     notes: tuple[str, ...] = ()
-    """What was taken for granted about it, a sentence each."""
+    """Assumptions about it, a sentence each."""
     options: tuple[DescribedOption, ...] = ()
-    """What its package says of how it is to be shown a volume, and of its output."""
+    """The package's description of how it is to be shown a volume, and of its output."""
 
 
 class Called(nn.Module):

@@ -42,9 +42,9 @@ class Subject:
     """How many it gives."""
     chosen: Chosen
     targets: list[Target]
-    """What is explained: the headline's target, and the others that are measured."""
+    """The targets that are explained: the headline's target, and the others that are measured."""
     notes: list[str]
-    """What was taken for granted, a sentence each."""
+    """Assumptions, a sentence each."""
 
     @property
     def from_probabilities(self) -> bool:

@@ -43,7 +43,7 @@ class Chosen:
     unlabelled: np.ndarray | None = None
     """(N, H, W) bool, where the labels say nothing; None where they always do."""
     notes: tuple[str, ...] = ()
-    """What was taken for granted or left out when image and labels were read."""
+    """Assumptions, and what was left out, when image and labels were read."""
 
     def __len__(self) -> int:
         return len(self.data.sections)
@@ -138,8 +138,8 @@ def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int])
     marks = None if source.labels is None else _labels(source.labels, chosen, crop)
     unlabelled = None
     if isinstance(source.labels, LazyArray) and marks is not None:
-        unlabelled, said = find_unlabelled(marks, inputs.ignore)
-        notes += [note for note in source.labels.notes if note not in notes] + said
+        unlabelled, unlabelled_notes = find_unlabelled(marks, inputs.ignore)
+        notes += [note for note in source.labels.notes if note not in notes] + unlabelled_notes
         marks = marks if unlabelled is None else np.where(unlabelled, 0, marks)
     data = DataResult(
         name=source.name,

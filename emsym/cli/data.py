@@ -60,11 +60,11 @@ def show(name: str, slices: int, picture: Path | None) -> None:
             f"--slices {slices}: a stack has an odd number of slices, and no more than the "
             f"{stop - start} of the test split."
         )
-    told = card_lines(card)
-    indent = max(len(word) for word, _ in told) + 2
+    lines = card_lines(card)
+    indent = max(len(word) for word, _ in lines) + 2
     width = max(shutil.get_terminal_size().columns - indent, 40) if sys.stdout.isatty() else 10**6
     click.secho(card.name, bold=True)
-    for word, text in told:
+    for word, text in lines:
         first, *others = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
         click.echo(f"{word:<{indent}}{first}" if word else first)
         for line in others:
@@ -203,8 +203,8 @@ def _there(card: "Card") -> "Card":
 
 def _in_words(shares: "Fractions") -> list[str]:
     return [
-        f"{task}: {', '.join(f'{share:.3f} of {split}' for split, share in found.items())}"
-        for task, found in shares.items()
+        f"{task}: {', '.join(f'{share:.3f} of {split}' for split, share in by_split.items())}"
+        for task, by_split in shares.items()
     ]
 
 

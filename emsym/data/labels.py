@@ -68,12 +68,12 @@ def sequential_ids(ids: np.ndarray) -> np.ndarray:
 
 def _neighbour_pairs(section: np.ndarray, compare: Callable[..., np.ndarray]) -> np.ndarray:
     """Return where a pixel and one of its four neighbours compare as true; the other one too."""
-    found = np.zeros(section.shape, bool)
+    differing = np.zeros(section.shape, bool)
     for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
         pairs = compare(section[here], section[there])
-        found[here] |= pairs
-        found[there] |= pairs
-    return found
+        differing[here] |= pairs
+        differing[there] |= pairs
+    return differing
 
 
 def _sections(array: np.ndarray) -> np.ndarray:

@@ -91,11 +91,11 @@ class Volume:
         layer = self.labels[task.labels]
 
         def derive() -> dict[str, np.ndarray]:
-            found = np.empty((stop - start, *self.shape[1:]), bool)
+            foreground = np.empty((stop - start, *self.shape[1:]), bool)
             for box, block in layer.blocks(start, stop, whole=True):
                 _require_finite(layer, block)
-                found[box] = boundaries(_whole_numbers(layer, block), task.boundary_width)
-            return {"foreground": found}
+                foreground[box] = boundaries(_whole_numbers(layer, block), task.boundary_width)
+            return {"foreground": foreground}
 
         return cached_arrays(f"boundaries {data_digest(self.card)} {start} {stop}", derive)[
             "foreground"

@@ -110,8 +110,8 @@ def _origins(cells: pd.DataFrame) -> str:
     counts = cells.groupby(["init", "submission"], sort=False).size()
     if cells["submission"].nunique() < 2:
         return ""
-    told = [f"{init}: {n} of {submission}" for (init, submission), n in counts.items()]
-    return f" ({'; '.join(told)})"
+    parts = [f"{init}: {n} of {submission}" for (init, submission), n in counts.items()]
+    return f" ({'; '.join(parts)})"
 
 
 def _count(cells: int) -> str:

@@ -212,9 +212,10 @@ def _rewrite_table() -> None:
     rows = []
     for row in measure_encoders(names):
         rows.append(row)
-        told = row.refused or f"{row.stem}, {len(row.decoders)} decoders"
+        outcome = row.refused or f"{row.stem}, {len(row.decoders)} decoders"
         print(
-            f"{len(rows)} of {len(names)}, {time.perf_counter() - start:.0f} s: {row.name}: {told}"
+            f"{len(rows)} of {len(names)}, {time.perf_counter() - start:.0f} s: {row.name}: "
+            f"{outcome}"
         )
     write_table(rows)
 

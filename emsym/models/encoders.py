@@ -91,11 +91,11 @@ def encoder_summaries(pattern: str = "*") -> list[tuple[str, str]]:
 
 def _summary_line(row: Encoder) -> str:
     first, *more = row.stem.split("; ")
-    told = f"{first.partition(' ')[0]} and {len(more)} more" if more else first
+    description = f"{first.partition(' ')[0]} and {len(more)} more" if more else first
     if row.refused:
-        told = f"refused: {row.refused}"
+        description = f"refused: {row.refused}"
     runs = f"{len(row.decoders):>2}/{len(DECODERS)} decoders"
-    line = f"{row.parameters:5.1f} M  {runs}  {told}"
+    line = f"{row.parameters:5.1f} M  {runs}  {description}"
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 2]} …"
 
 

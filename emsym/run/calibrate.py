@@ -13,7 +13,7 @@ from emsym.run.workers import tasks
 from emsym.run.workers.devices import Devices, OnDevice
 
 STEPS = 6
-"""Of training; the first is slower than those that follow."""
+"""Steps of training; the first is slower than those that follow."""
 STACKS = 2
 """Test stacks that are scored."""
 

@@ -33,10 +33,10 @@ class Estimate:
 
     seconds: float
     sd: float
-    """Of `seconds`: cells differ, and few may have been seen."""
+    """The uncertainty of `seconds`: cells differ, and few may have been seen."""
     bytes: float
     seen: int
-    """Of how many cells it is known what they took."""
+    """How many cells there are of which it is known what they took."""
     unseen: frozenset[Pair] = frozenset()
     """Pairs of data set and architecture of which it is not."""
 

@@ -184,8 +184,8 @@ def _first(
         with torch.no_grad():
             return dense.outputs(x[part]), x.new_empty(0, *x[part].shape)
 
-    found = [made for _, made in dense.in_chunks(run, len(x), x.shape[-1] * x.shape[-2])]
-    return torch.cat([o for o, _ in found]), torch.cat([g for _, g in found], 1)
+    chunks = [made for _, made in dense.in_chunks(run, len(x), x.shape[-1] * x.shape[-2])]
+    return torch.cat([o for o, _ in chunks]), torch.cat([g for _, g in chunks], 1)
 
 
 def _attribute(

@@ -49,8 +49,8 @@ def totals(
 
         for each in missing:
             made[each] = np.empty(masks.shape[:2])
-        for part, found in dense.in_chunks(run, len(rows), x.shape[-1] * x.shape[-2]):
-            for (n, each), values in zip(rows[part], found.cpu().numpy().T, strict=True):
+        for part, totals_of_part in dense.in_chunks(run, len(rows), x.shape[-1] * x.shape[-2]):
+            for (n, each), values in zip(rows[part], totals_of_part.cpu().numpy().T, strict=True):
                 made[each][:, n] = values
     return {each: made[each] for each in arrangements}
 
@@ -86,8 +86,10 @@ def slice_shapley(
     known = {
         order: given for order, given in ((there, logits), (back, mirrored)) if given is not None
     }
-    found = totals(dense, x, masks, [each for order in orders for each in order.values()], known)
-    one, other = (_known({k: found[order[k]] for k in coalitions}) for order in orders)
+    coalition_totals = totals(
+        dense, x, masks, [each for order in orders for each in order.values()], known
+    )
+    one, other = (_known({k: coalition_totals[order[k]] for k in coalitions}) for order in orders)
     return one, other
 
 

@@ -35,7 +35,9 @@ def _is_private(host: str | None) -> bool:
     if not host:
         return False
     try:
-        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+        addresses = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):
         return False
-    return any(not ipaddress.ip_address(str(each).partition("%")[0]).is_global for each in found)
+    return any(
+        not ipaddress.ip_address(str(each).partition("%")[0]).is_global for each in addresses
+    )

@@ -30,20 +30,22 @@ def verify_data(card: Card) -> list[tuple[str, str]]:
     if not card.sources or not card.sources[source_name].files:
         return []
     source, folder = card.sources[source_name], source_folder(card, source_name)
-    files, told, damaged = read_marker(folder), [], []
+    files, problems_found, damaged = read_marker(folder), [], []
     for name in needed_files(card, source):
         if name not in files:
-            told.append((name, "was not fetched"))
+            problems_found.append((name, "was not fetched"))
             continue
         checksum = source.remote_file(name).checksum or files[name].checksum
         members = {path: member.checksum for path, member in files[name].members.items()}
         problems = {path: _checksum_fault(folder / path, sum_) for path, sum_ in members.items()}
         problems = {name: _checksum_fault(folder / name, checksum), **problems}
-        told += [(path, problem) for path, problem in problems.items() if problem or path == name]
+        problems_found += [
+            (path, problem) for path, problem in problems.items() if problem or path == name
+        ]
         damaged += [name] if any(problems.values()) else []
     if damaged:
         _mark_as_changed(card, folder, damaged)
-    return told
+    return problems_found
 
 
 def discard_pinned_files(card: Card, located: DataLocation) -> bool:

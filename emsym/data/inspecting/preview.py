@@ -61,9 +61,9 @@ def draw_preview(card: Card, shares: Fractions, slices: int = 3) -> bytes:
         plain = parts[0].subplots(1, len(places))
         for axis, (title, _), part in zip(plain, places, sections[0], strict=True):
             _show(axis, part.image[0], limits, title)
-        for rank, (each, found) in enumerate(zip(chosen, sections, strict=True), start=1):
+        for rank, (each, pictures) in enumerate(zip(chosen, sections, strict=True), start=1):
             axes = parts[rank].subplots(1, len(places))
-            for axis, part in zip(axes, found, strict=True):
+            for axis, part in zip(axes, pictures, strict=True):
                 _show(axis, part.image[0], limits, ", ".join(each.tasks))
                 colour = np.zeros((*part.foreground.shape[1:], 4))
                 colour[part.foreground[0]] = _COLOUR
@@ -93,7 +93,7 @@ def _show(axis: "Axes", section: np.ndarray, limits: tuple[float, ...], title: s
 
 
 def _bars(axis: "Axes", shares: Fractions) -> None:
-    names = [(task, split) for task, found in shares.items() for split in found]
+    names = [(task, split) for task, by_split in shares.items() for split in by_split]
     values = [shares[task][split] for task, split in names]
     colours = ["#30343b" if split == "train" else "#8a8f98" for _, split in names]
     bars = axis.barh(range(len(names)), values, color=colours, height=0.7)

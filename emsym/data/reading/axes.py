@@ -37,7 +37,7 @@ class Layout(NamedTuple):
     axes: str
     """The names of those that are kept, in stored order: a permutation of ``zyx`` or ``yx``."""
     notes: tuple[str, ...] = ()
-    """What was taken for granted, a sentence each."""
+    """Assumptions, a sentence each."""
 
 
 class NamedArray:
@@ -92,7 +92,7 @@ def axis_letter(name: object) -> str:
     return _WORDS.get(word, word[0] if word[0].isalpha() else UNKNOWN)
 
 
-def split_axes(told: str) -> list[tuple[str, int | None]]:
+def split_axes(text: str) -> list[tuple[str, int | None]]:
     """Split what a user says of the axes, in stored order; an index means one element of an axis.
 
     Raises `ValueError` where what is left is no section and no volume.
@@ -101,15 +101,15 @@ def split_axes(told: str) -> list[tuple[str, int | None]]:
     [('t', 0), ('c', 1), ('z', None), ('y', None), ('x', None)]
     """
     axes: list[tuple[str, int | None]] = []
-    if not re.fullmatch(AXES_PATTERN, told):
-        raise ValueError(f"'{told}' is no order of axes, such as zyx or c=1,z,y,x")
-    for part in told.lower().split(","):
+    if not re.fullmatch(AXES_PATTERN, text):
+        raise ValueError(f"'{text}' is no order of axes, such as zyx or c=1,z,y,x")
+    for part in text.lower().split(","):
         letter, _, index = part.partition("=")
         axes += [(letter, int(index))] if index else [(each, None) for each in part]
     kept = "".join(letter for letter, index in axes if index is None)
     if sorted(kept) not in (sorted("xyz"), sorted("xy")):
         raise ValueError(
-            f"'{told}' must name z, y and x once each (of single sections y and x), and of every "
+            f"'{text}' must name z, y and x once each (of single sections y and x), and of every "
             "other axis the one element that is meant, as c=1,z,y,x"
         )
     return axes
@@ -163,12 +163,12 @@ def _without_single(shape: Shape, letters: str, least: int) -> tuple[int | None,
     return tuple(picks)
 
 
-def _told_layout(shape: Shape, named: str, told: str, sections: bool) -> Layout:
+def _told_layout(shape: Shape, named: str, text: str, sections: bool) -> Layout:
     """The layout that a user tells; axes of one element need not be told, nor z of sections.
 
     What is said of an image holds for its labels, which may lack the axes that have an index.
     """
-    axes = split_axes(told)
+    axes = split_axes(text)
     orders = [axes, [axis for axis in axes if axis[1] is None]]
     if sections:
         orders = [each for order in orders for each in (order, [a for a in order if a[0] != "z"])]
@@ -179,7 +179,7 @@ def _told_layout(shape: Shape, named: str, told: str, sections: bool) -> Layout:
             if len(order) == len(places):
                 return _placed(shape, named, order, places)
     raise ValueError(
-        f"has the axes {_sizes(shape, named)}, and --axes {told} (in a card: axes) names "
+        f"has the axes {_sizes(shape, named)}, and --axes {text} (in a card: axes) names "
         f"{len(axes)}: name each of them, in the order in which they are stored"
     )
 

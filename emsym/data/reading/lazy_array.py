@@ -54,7 +54,7 @@ class LazyArray:
     axes: str = "zyx"
     """The order in which the axes are stored."""
     notes: tuple[str, ...] = ()
-    """What a person should know of how it is read, a sentence each: what was taken for granted, and
+    """Notes on how it is read, a sentence each: what was taken for granted, and
     what is left out."""
 
     @property

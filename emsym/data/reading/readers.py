@@ -139,10 +139,10 @@ def _of_path(path: Path) -> list[Location]:
     return _sections(str(path), *images.values())
 
 
-def _sections(name: str, found: Sequence[Location]) -> list[Location]:
+def _sections(name: str, locations: Sequence[Location]) -> list[Location]:
     """Put sections in order, in each folder by what their names count; folders by their names."""
     made: list[Location] = []
-    for _, group in groupby(sorted(found, key=_natural), lambda location: str(location.parent)):
+    for _, group in groupby(sorted(locations, key=_natural), lambda location: str(location.parent)):
         files = list(group)
         try:
             made += [files[place] for place in in_order([file.name for file in files])]

@@ -26,7 +26,7 @@ _DESCRIPTION = re.compile(r"(.*\.)?(rdf|bioimageio)\.ya?ml")
 _PROGRAMS = ("torchscript", "onnx")
 _STATE = "pytorch_state_dict"
 _ONNX_VALUES = ".data"
-"""What torch.onnx puts behind the name of a file of ONNX to call that of its weights."""
+"""The ending that torch.onnx puts behind the name of a file of ONNX to call that of its weights."""
 _SHORT = pydantic.Field(max_length=16)
 _ACTIVATIONS = ("sigmoid", "softmax")
 _STACKS = ("bcyx", "bzyx")

@@ -37,7 +37,7 @@ class Package:
     file: Path
     """The file that is read: weights, or a whole network."""
     name: str = ""
-    """What the network is called in messages."""
+    """The name of the network in messages."""
     factory: Callable[[], nn.Module] | None = None
     """Builds it without its weights, under the names that those have in the file."""
     load: Callable[[Mapping[str, Tensor]], nn.Module] | None = None
@@ -46,7 +46,7 @@ class Package:
     slices: int | None = None
     """How many slices it reads, where the description tells."""
     notes: tuple[str, ...] = ()
-    """What was taken for granted, a sentence each."""
+    """Assumptions, a sentence each."""
     options: tuple[DescribedOption, ...] = field(default=())
 
 

@@ -250,8 +250,8 @@ def _pickled_code(error: Exception, path: Path) -> str:
     """Return what a pickle would have run, if torch's refusal tells; nothing where it is broken."""
     if not isinstance(error, pickle.UnpicklingError):
         return ""
-    if found := re.search(r"(?:GLOBAL|class|function) ([A-Za-z_][\w.]*)", str(error)):
-        return f"a pickled {found[1]}"
+    if named := re.search(r"(?:GLOBAL|class|function) ([A-Za-z_][\w.]*)", str(error)):
+        return f"a pickled {named[1]}"
     with path.open("rb") as file:
         return "pickled objects" if file.read(1) == pickle.PROTO else ""
 

@@ -85,17 +85,19 @@ def load_weights(
     else:
         path = weights_path(weights, folder)
         tag = path.name
-    told = f"'{tag}'" if _is_name(weights, folder) else f"of {path}"
+    description = f"'{tag}'" if _is_name(weights, folder) else f"of {path}"
     fit = best_match(model, read_state_dict(path))
     if fit.mismatches:
         tied = any(".parametrizations." in name for name in chain(*fit.mismatches.values()))
         way = "; they are parametrised: save them after emsym.mirror_untie(model)" if tied else ""
-        raise UserError(f"The weights {told} do not fit the encoder: {fit.mismatch_text()}{way}.")
+        raise UserError(
+            f"The weights {description} do not fit the encoder: {fit.mismatch_text()}{way}."
+        )
     bad = [name for name, value in fit.values.items() if not bool(value.isfinite().all())]
     if bad:
         raise UserError(
-            f"The weights {told} are not finite in {first_names(bad)}: the training that they come "
-            "from diverged; take other ones."
+            f"The weights {description} are not finite in {first_names(bad)}: the training that "
+            "they come from diverged; take other ones."
         )
     encoder = encoder_of(model)
     encoder.load_state_dict({**encoder.state_dict(), **fit.values})

@@ -103,8 +103,10 @@ def _fault(name: str, made: object, rgb: Tensor, slices: int) -> str:
     expected = (rgb.shape[0], slices, *rgb.shape[2:])
     if isinstance(made, Tensor) and made.shape == expected and made.dtype == rgb.dtype:
         return ""
-    told = f"{tuple(made.shape)} {made.dtype}" if isinstance(made, Tensor) else type(made).__name__
-    return f"The init '{name}' gives {told} instead of {expected} {rgb.dtype}."
+    described = (
+        f"{tuple(made.shape)} {made.dtype}" if isinstance(made, Tensor) else type(made).__name__
+    )
+    return f"The init '{name}' gives {described} instead of {expected} {rgb.dtype}."
 
 
 def _strategy_weights(name: str, strategy: InitStrategy, rgb: Tensor, slices: int) -> Tensor:
@@ -117,8 +119,8 @@ def _strategy_weights(name: str, strategy: InitStrategy, rgb: Tensor, slices: in
         made = strategy.fill(given, slices)
     except (Exception, SystemExit) as error:  # whatever a stranger's function raises
         at = traceback.extract_tb(error.__traceback__)[-1]
-        told = f"{error_with_type(error)} ({at.filename}:{at.lineno})"
-        raise UserError(f"The init '{name}' fails: {told}.") from error
+        reason = f"{error_with_type(error)} ({at.filename}:{at.lineno})"
+        raise UserError(f"The init '{name}' fails: {reason}.") from error
     if not torch.equal(given, rgb):
         raise UserError(
             f"The init '{name}' changes the weights that it is given: let it begin with "

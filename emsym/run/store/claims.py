@@ -76,11 +76,11 @@ class Claims:
             now = self._path.stat().st_mtime  # by the clock that stamps the others' files
         except OSError:
             now = time.time()
-        found: set[str] = set()
+        claimed: set[str] = set()
         for path in self._folder.glob(f"{PREFIX}*"):
             if path != self._path and (before is None or path.name < before):
-                found |= _claimed(path, now)
-        return found
+                claimed |= _claimed(path, now)
+        return claimed
 
     def _write(self) -> None:
         me = psutil.Process()

@@ -43,9 +43,9 @@ class WeightsStamp(Strict):
 
     origin: str
     identity: str
-    """Of a file, its SHA-256; of what is made or published, its name."""
+    """The SHA-256 of a file; of what is made or published, its name."""
     tag: str | None = None
-    """What was loaded, such as ``resnet50.a1_in1k``; None where nothing was, as for `random`."""
+    """The tag of the weights, such as ``resnet50.a1_in1k``; None without any, as for `random`."""
     digest: str | None = None
     """SHA-256 of the tensors that were loaded."""
 
@@ -57,7 +57,7 @@ class OverTrainingResult(Strict):
     """How many were taken before each look; 0 is before fine-tuning."""
     sections: list[int]
     images: dict[str, list[Column]] = {}
-    """Of each score, look by look, one value per section, None where it is missing."""
+    """Each score, look by look: one value per section, None where it is missing."""
 
 
 class Record(Strict):
@@ -101,7 +101,7 @@ class Record(Strict):
     seconds: dict[str, float] = {}
     """Wall time of each phase."""
     peak_memory_mb: float | None = None
-    """Of the process that ran the cell, up to its end."""
+    """The peak of the process that ran the cell, up to its end."""
     environment: dict[str, str | int | bool | None] = {}
 
     @property

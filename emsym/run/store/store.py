@@ -37,7 +37,7 @@ class Contents:
 
     done: frozenset[str] = frozenset()
     failed: frozenset[str] = frozenset()
-    """Of cells that failed and have not been finished since."""
+    """Those of cells that failed and have not been finished since."""
     damaged: list[Path] = field(default_factory=list)
     """Files that are not whole."""
 

@@ -28,7 +28,7 @@ class Devices:
     kind: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """``auto``: GPUs where there are any, else the processor."""
     indices: tuple[int, ...] = ()
-    """Of GPUs, as torch counts them; none for all."""
+    """The numbers of GPUs, as torch counts them; none for all."""
     cells: int = 1
     """At once on one GPU."""
 

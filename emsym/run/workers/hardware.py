@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 
 USABLE = 0.9
-"""Of the memory; the rest is for the system and for who starts the workers."""
+"""The part of the memory that workers share; the rest is for the system and their parent."""
 CELL = 2.0e9
 """Bytes that a worker is reckoned to need at least: torch and the libraries take half of it."""
 IMPORTS = 0.5e9

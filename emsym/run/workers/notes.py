@@ -7,7 +7,7 @@ from collections.abc import Callable
 NOTE_EVERY = 0.2
 """Seconds between two notes of one phase."""
 WAITING = "waiting"
-"""What a phase begins with that does not count against a time limit."""
+"""The beginning of a phase that does not count against a time limit."""
 
 
 class _Notes:

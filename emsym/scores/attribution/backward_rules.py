@@ -140,8 +140,8 @@ def _attribute(dense: DenseLogits, x: Tensor, mask: Tensor, method: Method) -> T
     with warnings.catch_warnings(), _any_algorithm():
         calls = _calls(dense, x, method)
         warnings.filterwarnings("ignore", "Setting .*hooks", UserWarning)
-        for part, found in dense.in_chunks(run, len(x), pixels):
-            made[part] = found.detach()
+        for part, attribution in dense.in_chunks(run, len(x), pixels):
+            made[part] = attribution.detach()
     return made
 
 
@@ -210,8 +210,8 @@ def _relevant(module: nn.Module) -> bool:
 
 def _guided(network: "_Explained", x: Tensor) -> Tensor:
     with Lean():
-        found: Tensor = GuidedBackprop(network).attribute(x)
-    return found
+        attribution: Tensor = GuidedBackprop(network).attribute(x)
+    return attribution
 
 
 def _deeplift(network: "_Explained", x: Tensor) -> Tensor:

@@ -167,14 +167,14 @@ def attribute_all(
         return gradients(dense, stacks, masks[:, images])[1]
 
     pixels = x.shape[-1] * x.shape[-2]
-    for part, found in dense.in_chunks(run, len(rows), pixels):
+    for part, gradients_of_part in dense.in_chunks(run, len(rows), pixels):
         for offset, (image, number) in enumerate(rows[part]):
             kind, which = points[number]
             j = torch.tensor([which], device=x.device)
             one = slice(image, image + 1)
             for name, method in methods.items():
                 if method.points == kind:
-                    term = _term(method, x[one], j, found[:, offset : offset + 1])
+                    term = _term(method, x[one], j, gradients_of_part[:, offset : offset + 1])
                     made[name][:, one] += term
     return made
 
@@ -209,8 +209,8 @@ def gradients(
             outputs = dense.outputs(x)
         chosen = masks(outputs.detach()) if callable(masks) else masks
         logit = outputs[:, dense.channel]
-        found = [
+        gradients_of_targets = [
             torch.autograd.grad(logit, x, mask.to(logit.dtype), retain_graph=k + 1 < len(chosen))[0]
             for k, mask in enumerate(chosen)
         ]
-    return outputs.detach(), torch.stack(found)
+    return outputs.detach(), torch.stack(gradients_of_targets)

@@ -90,11 +90,11 @@ def _multiplier(module: nn.Module, x: Tensor, reference: Tensor) -> tuple[Tensor
     step = max(1, _PIECE * x.shape[1] // x.numel())
     for start in range(0, x.shape[1], step):
         part = slice(start, start + step)
-        found, brought = _brought(module, x[:, part], reference[:, part])
+        output, brought = _brought(module, x[:, part], reference[:, part])
         if made is None:
-            size = (len(x), x.shape[1], *found.shape[2:])
+            size = (len(x), x.shape[1], *output.shape[2:])
             made = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=_order(x))
-        made[:, part], multiplier[:, part] = found, brought
+        made[:, part], multiplier[:, part] = output, brought
     assert made is not None
     return made, multiplier
 

@@ -24,8 +24,10 @@ def slice_occlusion(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
     slices = x.shape[1]
     whole = tuple(range(slices))
     without = [tuple(-1 if s == gone else s for s in whole) for gone in whole]
-    found = totals(dense, x, mask[None], [whole, *without])
-    falls = [torch.from_numpy(found[whole][0] - found[each][0]) for each in without]
+    coalition_totals = totals(dense, x, mask[None], [whole, *without])
+    falls = [
+        torch.from_numpy(coalition_totals[whole][0] - coalition_totals[each][0]) for each in without
+    ]
     even = torch.stack(falls, 1) / (x.shape[-1] * x.shape[-2])
     return even.to(x)[:, :, None, None].expand_as(x).clone()
 
@@ -54,8 +56,8 @@ def patch_occlusion(dense: DenseLogits, x: Tensor, mask: Tensor) -> Tensor:
         with torch.no_grad():
             return (dense(stacks).double() * mask[images]).sum((1, 2))
 
-    found = [total for _, total in dense.in_chunks(run, len(rows), height * width)]
-    total = torch.cat(found).view(len(x), -1)
+    row_totals = [total for _, total in dense.in_chunks(run, len(rows), height * width)]
+    total = torch.cat(row_totals).view(len(x), -1)
     made = torch.empty_like(x)
     for number, patch in enumerate(patches, 1):
         made[:, *patch] = (total[:, 0] - total[:, number]).to(x)[:, None, None]

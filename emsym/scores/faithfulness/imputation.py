@@ -41,13 +41,13 @@ def _fill(image: np.ndarray, missing: np.ndarray) -> np.ndarray:
         return weight * values - _neighbours(scatter(values))[missing]
 
     nearest = distance_transform_edt(missing, return_distances=False, return_indices=True)
-    found, _ = cg(
+    solution, _ = cg(
         LinearOperator((len(weight),) * 2, matvec=system),
         _neighbours(np.where(missing, 0, image))[missing],
         x0=image[tuple(nearest)][missing],
         rtol=TOLERANCE,
     )
-    return np.where(missing, scatter(found), image)
+    return np.where(missing, scatter(solution), image)
 
 
 def _neighbours(image: np.ndarray) -> np.ndarray:

@@ -47,10 +47,10 @@ class _Model:
 
 def _run(metric: Any, model: _Model, x: np.ndarray, a: np.ndarray, label: int = 0) -> np.ndarray:
     """Return Quantus' values for the one section, as an array."""
-    found = metric.evaluate_batch(
+    scores = metric.evaluate_batch(
         model=model, x_batch=x[None], y_batch=np.array([label]), a_batch=a[None]
     )
-    return np.asarray(found, dtype=np.float64)[0]
+    return np.asarray(scores, dtype=np.float64)[0]
 
 
 def group_size(x: np.ndarray, steps: int) -> int:

@@ -68,8 +68,8 @@ class Totals:
                 logit = self._dense(torch.from_numpy(np.stack(stacks[part])).to(self._mask.device))
                 return (logit.double() * self._mask[[n for n, _ in keys[part]]]).sum((1, 2))
 
-        for part, found in self._dense.in_chunks(run, len(keys), stacks[0][0].size):
-            self._known.update(zip(keys[part], found.tolist(), strict=True))
+        for part, answers in self._dense.in_chunks(run, len(keys), stacks[0][0].size):
+            self._known.update(zip(keys[part], answers.tolist(), strict=True))
 
     def _key(self, section: int, stack: np.ndarray) -> tuple[int, bytes]:
         stack = np.array(stack, dtype=np.float32, order="C")  # a copy: a metric may write over it
@@ -132,9 +132,9 @@ def _told(
     """T for one section, which notes what it said."""
 
     def total(stacks: np.ndarray) -> np.ndarray:
-        found = answer(section, stacks)
-        heard.extend(found.tolist())
-        return found
+        answers = answer(section, stacks)
+        heard.extend(answers.tolist())
+        return answers
 
     return total
 

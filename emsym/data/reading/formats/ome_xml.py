@@ -53,9 +53,9 @@ def _image(pixels: ElementTree.Element, own: str | None, count: int) -> OmeImage
                 at[place] = (at[place] + 1) % sizes[letter]
                 if at[place]:
                     break
-    found = [sorted(set(along)) for along in zip(*planes, strict=True)]
+    indices = [sorted(set(along)) for along in zip(*planes, strict=True)]
     total = 1
-    for along in found:
+    for along in indices:
         total *= len(along)
     if not planes or total != len(planes):
         return None
@@ -67,7 +67,7 @@ def _image(pixels: ElementTree.Element, own: str | None, count: int) -> OmeImage
         [planes[at] for at in sorted(planes)],
         [
             (len(along), letter)
-            for along, letter in zip(found, reversed(letters), strict=True)
+            for along, letter in zip(indices, reversed(letters), strict=True)
             if len(along) > 1
         ],
         (part,) if stored != total else (),

@@ -12,7 +12,7 @@ from emsym.data.reading.rows import open_stream
 
 ALPHA = "Alpha, which is not opaque everywhere, was left out."
 _GREY_STEPS = {"L;2": 85, "L;4": 17}
-"""What Pillow multiplies shades of two and of four bits with."""
+"""The factors that Pillow multiplies shades of two and of four bits with."""
 
 
 @register_reader(".png", ".jpg", ".jpeg")

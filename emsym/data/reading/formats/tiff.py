@@ -15,7 +15,7 @@ from emsym.data.reading.registry import Array, register_reader
 from emsym.data.reading.rows import Rows, open_stream
 
 _SETS = ("ome", "mmstack", "ndtiff")
-"""What tifffile would read other files for."""
+"""The formats for which tifffile would read other files."""
 
 _IMAGEJ_CHANNELS = 7
 """More than ImageJ can show as channels."""
@@ -30,7 +30,7 @@ class _Image(NamedTuple):
     """As tifffile's: letters, S for the colours of a pixel."""
     dtype: np.dtype
     offset: int | None = None
-    """Of the first pixel, where all follow each other."""
+    """The place of the first pixel, where all follow each other."""
     notes: tuple[str, ...] = ()
 
 
@@ -89,10 +89,12 @@ def _images(tiff: Any) -> list[_Image]:
 def _require_whole(tiff: Any) -> None:
     """Raise `ValueError` where a file has fewer pages than it says itself, or pages of no image."""
     stored = sum(math.prod(each.shape) for each in tiff.series)
-    told = [math.prod(each["shape"]) for each in tiff.shaped_metadata or () if "shape" in each]
+    stored_sizes = [
+        math.prod(each["shape"]) for each in tiff.shaped_metadata or () if "shape" in each
+    ]
     images = int((tiff.imagej_metadata or {}).get("images", 1))
     pages = sum(len(each.pages) for each in tiff.series)
-    if sum(told) > stored or pages < max(len(tiff.pages), images):
+    if sum(stored_sizes) > stored or pages < max(len(tiff.pages), images):
         raise ValueError("it ends too early, or its pages are not what its description says")
 
 
@@ -100,13 +102,13 @@ def _ome_images(xml: str, pages: list, series: list[_Image]) -> list[_Image]:
     """The images that a file's OME metadata tells, of this file's own pages."""
     first = pages[0]
     images = []
-    for told in read_ome_images(xml, len(pages)):
-        shape = (*(size for size, _ in told.axes), *first.shape)
-        axes = "".join(letter for _, letter in told.axes) + first.axes
-        chosen = [pages[index] for index in told.pages]
-        whole = len(series) == 1 and told.pages == [*range(len(pages))]
+    for described in read_ome_images(xml, len(pages)):
+        shape = (*(size for size, _ in described.axes), *first.shape)
+        axes = "".join(letter for _, letter in described.axes) + first.axes
+        chosen = [pages[index] for index in described.pages]
+        whole = len(series) == 1 and described.pages == [*range(len(pages))]
         offset = series[0].offset if whole else None
-        images.append(_Image(chosen, shape, axes, first.dtype, offset, told.notes))
+        images.append(_Image(chosen, shape, axes, first.dtype, offset, described.notes))
     if images:
         return images
     plain = [each for each in series if each.shape == series[0].shape]
