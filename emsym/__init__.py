@@ -11,6 +11,7 @@ from emsym.version import SCORING_VERSION, __version__
 
 if TYPE_CHECKING:
     from emsym.auditing.audit import AuditReport, audit
+    from emsym.auditing.randomisation import SanityReport, sanity
     from emsym.data.reading.registry import register_reader
     from emsym.models.architectures import create_model, list_architectures, register_architecture
     from emsym.models.inits import list_inits, register_init
@@ -36,6 +37,7 @@ __all__ = [
     "Protocol",
     "Record",
     "RunListener",
+    "SanityReport",
     "ScoredSections",
     "Setup",
     "UserError",
@@ -58,11 +60,13 @@ __all__ = [
     "register_reader",
     "register_score",
     "run_benchmark",
+    "sanity",
     "symmetrize",
 ]
 
 _MODULES = {
     "auditing.audit": "AuditReport audit",
+    "auditing.randomisation": "SanityReport sanity",
     "data.reading.registry": "register_reader",
     "models.architectures": "create_model list_architectures register_architecture",
     "models.inits": "list_inits register_init",

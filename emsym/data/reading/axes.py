@@ -249,11 +249,16 @@ def _doubts(sizes: Shape, axes: str, sections: bool) -> tuple[str, ...]:
             f"is stored as {numbers}, and nothing says which axis is which: say it with --axes (in "
             'a card: axes = "…"), zyx where the first is z, xyz where the last is'
         )
-    if z <= min(y, x):
+    return order_notes((z, y, x))
+
+
+def order_notes(shape: Shape) -> tuple[str, ...]:
+    """Say that z was taken to come first, where it is not the shortest of z, y and x."""
+    if shape[0] <= min(shape[1:]):
         return ()
     return (
-        f"That the first of the axes {numbers} is z was taken for granted, though it is not the "
-        "shortest; where it is another, say with --axes which axis is which.",
+        f"That the first of the axes {' × '.join(map(str, shape))} is z was taken for granted, "
+        "though it is not the shortest; where it is another, say with --axes which axis is which.",
     )
 
 

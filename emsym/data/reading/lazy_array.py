@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from emsym.data.cards import Files
-from emsym.data.reading.axes import Layout, find_layout, open_view
+from emsym.data.reading.axes import Layout, find_layout, open_view, order_notes
 from emsym.data.reading.readers import Array, Location, find_files, open_array
 from emsym.data.reading.registry import RemoteZarr
 from emsym.data.reading.section_order import gap_notes
@@ -228,7 +228,8 @@ def in_memory_array(name: str, array: np.ndarray, axes: str | None = None) -> La
     shape = tuple(array.shape)
     layout = _layout(name, shape, "", axes, sections=False, trusted=True)
     part = _part_in_memory(name, array, layout.picks)
-    return LazyArray(name, (part,), array.dtype, layout.axes, layout.notes)
+    notes = layout.notes if axes else order_notes(part.shape)
+    return LazyArray(name, (part,), array.dtype, layout.axes, notes)
 
 
 def _part_in_memory(name: str, array: np.ndarray, picks: tuple[int | None, ...]) -> Part:

@@ -118,3 +118,11 @@ def test_paths_are_files_on_disk(tmp_path):
     assert sorted(names[13:]) == ["c.zarr/c/0/0/0", "c.zarr/c/1/0/0", "c.zarr/zarr.json"]
     with pytest.raises(UserError, match="no file at"):
         array_files(tmp_path, Files(path=("b/*.png", "d/*.png")))
+
+
+def test_of_an_array_in_memory_it_is_said_that_z_was_taken_to_come_first():
+    assert in_memory_array("image", np.zeros((5, 8, 9))).notes == ()
+    (note,) = in_memory_array("image", np.zeros((16, 16, 5))).notes
+    assert "the first of the axes 16 × 16 × 5 is z was taken for granted" in note
+    told = in_memory_array("image", np.zeros((16, 16, 5)), "yxz")
+    assert (told.shape, told.notes) == ((5, 16, 16), ())
