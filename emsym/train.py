@@ -21,6 +21,12 @@ def loss(logits: Tensor, target: Tensor) -> Tensor:
     return nn.functional.binary_cross_entropy_with_logits(logits, target) + 1 - dice
 
 
+def labelled_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """`loss` over the pixels that have a label, where others are −1; 0 where none has."""
+    known = target >= 0
+    return loss(logits[known], target[known]) if known.any() else logits.sum() * 0
+
+
 def train(
     model: nn.Module,
     batches: Callable[[], Batch],
@@ -28,12 +34,14 @@ def train(
     progress: Callable[[], object] = lambda: None,
     visit: Callable[[int], object] = lambda step: None,
     visits: Collection[int] = (),
+    objective: Callable[[Tensor, Tensor], Tensor] = loss,
 ) -> list[float]:
     """Train `model` in place by AdamW under a one-cycle schedule; leave it in eval mode.
 
     `batches` gives the next (images (N, S, H, W), labels (N, 1, H, W)) at each call; `progress`
     is called after each step. `visit` is called with the number of steps taken, where `visits`
-    holds it, while the network is in eval mode. Returns the loss of every step.
+    holds it, while the network is in eval mode. `objective` is called with logits and labels, both
+    (N, 1, H, W). Returns the loss of every step.
     Raises `ArithmeticError` when the loss is not finite.
     """
     optimizer = torch.optim.AdamW(
@@ -58,7 +66,7 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, _AUTOCAST.get(recipe.precision), enabled=not precise):
             logits = model(images)
-        error = loss(logits.float(), labels)
+        error = objective(logits.float(), labels)
         scaler.scale(error).backward()
         scaler.step(optimizer)
         scaler.update()

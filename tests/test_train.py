@@ -8,7 +8,7 @@ from torch import nn
 
 from emsym.models.architectures import create_model
 from emsym.protocol import Recipe
-from emsym.train import loss, train
+from emsym.train import labelled_loss, loss, train
 
 pytestmark = pytest.mark.numerical
 
@@ -171,3 +171,17 @@ def test_mixed_precision_is_of_training_alone(precision, close):
     reference = train(network(), bright(), recipe(20))
     assert curve == pytest.approx(reference, abs=close)
     assert curve != reference
+
+
+def test_pixels_without_a_label_count_in_no_loss():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 1, 8, 8, requires_grad=True)
+    target = (torch.rand(2, 1, 8, 8) > 0.5).float()
+    torch.testing.assert_close(labelled_loss(logits, target), loss(logits, target))
+    target[..., :3] = -1
+    error = labelled_loss(logits, target)
+    torch.testing.assert_close(error, loss(logits[..., 3:], target[..., 3:]))
+    error.backward()
+    assert not logits.grad[..., :3].any()
+    assert logits.grad[..., 3:].all()
+    assert labelled_loss(logits, torch.full_like(target, -1)).item() == 0

@@ -141,6 +141,9 @@ def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int])
         unlabelled, unlabelled_notes = find_unlabelled(marks, inputs.ignore)
         notes += [note for note in source.labels.notes if note not in notes] + unlabelled_notes
         marks = marks if unlabelled is None else np.where(unlabelled, 0, marks)
+    if isinstance(source.labels, Volume):
+        unlabelled, unlabelled_notes = _unlabelled_of_card(source.labels, chosen, crop)
+        notes += unlabelled_notes
     data = DataResult(
         name=source.name,
         source=source.source,
@@ -289,6 +292,22 @@ def _training(layer: LazyArray, start: int, stop: int) -> Normalisation:
     image = np.empty((stop - start, *layer.shape[1:]), kept)
     layer.read_into(image, start)
     return Normalisation.from_image(image)
+
+
+def _unlabelled_of_card(
+    labels: Volume, centres: list[int], crop: tuple[int, int, int, int]
+) -> tuple[np.ndarray | None, list[str]]:
+    """Return the pixels that the card's `ignore` leaves out, (N, H, W) bool, and say so."""
+    ignore = labels.card.task.ignore
+    if ignore is None:
+        return None, []
+    top, bottom, left, right = crop
+    parts = (labels.labelled(first, last + 1) for first, last in _runs(centres))
+    known = np.concatenate([part[:, top:bottom, left:right] for part in parts if part is not None])
+    return ~known, [
+        f"Where labels are {ignore}, {1 - known.mean():.1%} of the pixels, the card says that "
+        "there is no label: they count in no target and no Dice."
+    ]
 
 
 def _labels(

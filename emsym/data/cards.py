@@ -159,6 +159,9 @@ class Task(Strict):
     classes: dict[Word, Comparison] = {}
     """The meaning of values, such as ``{matrix = "== 0", fibre = "== 1"}``. A value that
     belongs to none is an error. Empty for a layer of object ids."""
+    ignore: int | None = None
+    """The value of pixels that have no label. They count in no loss, target, Dice or ARAND. It need
+    not belong to a class, and belongs to none where a class's rule would hold for it."""
     foreground: Word
     """The class to be segmented; or ``boundary``: the borders between the ids of the layer, by
     `emsym.data.labels.boundaries`."""
@@ -175,6 +178,8 @@ class Task(Strict):
     def _check_consistency(self) -> Self:
         if self.foreground == BOUNDARY and self.classes:
             raise ValueError("a layer whose boundaries are the foreground holds ids, not classes")
+        if self.foreground == BOUNDARY and self.ignore is not None:
+            raise ValueError("'ignore' is a value of classes, and boundaries are made of ids")
         if self.foreground != BOUNDARY and self.foreground not in self.classes:
             known = ", ".join(f"'{name}'" for name in self.classes) or "none"
             raise ValueError(f"foreground = '{self.foreground}' is not one of the classes: {known}")

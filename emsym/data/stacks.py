@@ -18,6 +18,10 @@ ROUNDING = 1e-12
 """A standard deviation below so much of the mean is none: the levels are one, up to rounding."""
 
 
+_UNKNOWN = 255
+"""The value of pixels without a label beside 0 and 1, in whole numbers."""
+
+
 @dataclass(frozen=True)
 class Normalisation:
     """The training split's mean and standard deviation, in grey levels."""
@@ -57,6 +61,8 @@ class Split:
     border: Border
     first: int
     """The section of the volume that `image[0]` is."""
+    known: Tensor | None = None
+    """(Z, H, W) bool: the pixels that have a label; None where all do."""
 
     @property
     def centres(self) -> range:
@@ -74,7 +80,13 @@ class Split:
 
     def to(self, device: torch.device) -> Self:
         """Return the same with its sections on a device."""
-        return replace(self, image=self.image.to(device), foreground=self.foreground.to(device))
+        known = None if self.known is None else self.known.to(device)
+        return replace(
+            self,
+            image=self.image.to(device),
+            foreground=self.foreground.to(device),
+            known=known,
+        )
 
     def neighbours(self, centre: int) -> list[int]:
         """Return the indices of `image` that make a centre's stack, reflected at the split's ends.
@@ -92,6 +104,14 @@ class Split:
         """Return stacks, (n, S, H, W) float32 normalised, and their labels, (n, H, W) 0 or 1."""
         return self.stacks_at(range(len(self))[part])
 
+    def labelled(self, part: slice) -> Tensor | None:
+        """Return the pixels of stacks that have a label, (n, H, W) bool; None where all do."""
+        return self.labelled_at(range(len(self))[part])
+
+    def labelled_at(self, chosen: Sequence[int]) -> Tensor | None:
+        """Return the same of the stacks at those places among all."""
+        return None if self.known is None else self.known[[self.centres[i] for i in chosen]]
+
     def stacks_at(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return the stacks at those places among all, as slicing gives them."""
         centres = [self.centres[index] for index in chosen]
@@ -107,9 +127,9 @@ class Split:
     ) -> tuple[Tensor, Tensor]:
         """Draw patches, (count, S, patch, patch), and labels, (count, 1, patch, patch), 0 or 1.
 
-        Both float32 and on the device of `image`, the patches normalised. All slices of a stack are
-        treated alike: nothing here knows up from down. The draws come from a CPU `generator`, so
-        that they are the same on any device.
+        Pixels that have no label are −1. Both float32 and on the device of `image`, the patches
+        normalised. All slices of a stack are treated alike: nothing here knows up from down. The
+        draws come from a CPU `generator`, so that they are the same on any device.
         """
 
         def draw(below: int) -> list[int]:
@@ -120,6 +140,9 @@ class Split:
             draw(len(self.centres)), draw(height - patch + 1), draw(width - patch + 1), strict=True
         )
         windows, masks = [], []
+        target = self.foreground
+        if self.known is not None:
+            target = torch.where(self.known, target, torch.full_like(target, _UNKNOWN))
         for z, y, x in corners:  # views: `torch.stack` copies their pixels once
             centre = self.centres[z]
             if half <= centre < len(self.image) - half:
@@ -127,7 +150,7 @@ class Split:
             else:
                 whole = _window(self.image, 0, y, x, len(self.image), patch)
                 windows.append(whole[self.neighbours(centre)])
-            masks.append(_window(self.foreground, centre, y, x, 1, patch))
+            masks.append(_window(target, centre, y, x, 1, patch))
         images, labels = torch.stack(windows), torch.stack(masks)
         if "flip" in augment or "turn" in augment:
             places = _flips_and_turns(count, patch, augment, generator).to(images.device)
@@ -140,9 +163,12 @@ class Split:
             spread[1].to(images.device),
         )
         images = images.to(torch.float32, copy=True).mul_(gain).add_(shift - self.scale.mean * gain)
+        labels = labels.float()
+        if self.known is not None:
+            labels[labels == _UNKNOWN] = -1
         if "elastic" in augment:
-            return _elastic_warp(images, labels.float(), generator)
-        return images, labels.float()
+            return _elastic_warp(images, labels, generator)
+        return images, labels
 
 
 def _window(values: Tensor, z: int, y: int, x: int, depth: int, patch: int) -> Tensor:
@@ -217,6 +243,10 @@ class SplitSubset:
         """Return stacks and labels, as a split does."""
         return self.split.stacks_at(self.chosen[part])
 
+    def labelled(self, part: slice) -> Tensor | None:
+        """Return the pixels that have a label, as a split does."""
+        return self.split.labelled_at(self.chosen[part])
+
 
 def evenly_spaced(count: int, most: int) -> list[int]:
     """Return at most `most` indices of `count` things, evenly spaced from the first to the last.
@@ -239,8 +269,12 @@ def read_splits(
     image of one grey level.
     """
     train, test = (volume.read(*card.split.train), volume.read(*card.split.test, instances=True))
-    check_split(card, train.foreground.mean(), "train")
-    check_split(card, test.foreground.mean(), "test")
+    known = [
+        None if card.task.ignore is None else volume.labelled(*ends)
+        for ends in (card.split.train, card.split.test)
+    ]
+    for name, part, labelled in zip(("train", "test"), (train, test), known, strict=True):
+        check_split(card, _share(part.foreground, labelled), name)
     if train.image.min() == train.image.max():
         raise UserError(
             f"The image of '{card.name}' is {train.image.flat[0]:g} everywhere in its train split: "
@@ -248,10 +282,28 @@ def read_splits(
         )
     scale = Normalisation.from_image(train.image)
     made = [
-        Split(_tensor(part.image), _tensor(part.foreground), scale, slices, border, first)
-        for part, (first, _) in ((train, card.split.train), (test, card.split.test))
+        Split(
+            _tensor(part.image),
+            _tensor(part.foreground),
+            scale,
+            slices,
+            border,
+            first,
+            None if labelled is None else torch.from_numpy(labelled),
+        )
+        for part, (first, _), labelled in zip(
+            (train, test), (card.split.train, card.split.test), known, strict=True
+        )
     ]
     return made[0], made[1], test
+
+
+def _share(foreground: np.ndarray, labelled: np.ndarray | None) -> float:
+    """Return the foreground's part of the pixels that have a label; NaN where none has."""
+    if labelled is None:
+        return float(foreground.mean())
+    count = int(labelled.sum())
+    return int(foreground.sum()) / count if count else math.nan
 
 
 def _tensor(values: np.ndarray) -> Tensor:

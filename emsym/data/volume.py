@@ -1,5 +1,6 @@
 """A card's volume: opened lazily, checked, and read as sections."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,6 +86,19 @@ class Volume:
                     copy_block(ids[box], _whole_numbers(layer, block))
         return foreground, ids
 
+    def labelled(self, start: int, stop: int) -> np.ndarray | None:
+        """Return where sections [start, stop) have a label, bool; None where all of them do.
+
+        Raises `UserError` where the labels cannot be read.
+        """
+        task = self.card.task
+        if task.ignore is None:
+            return None
+        known = np.empty((stop - start, *self.shape[1:]), bool)
+        for box, block in self.labels[task.labels].blocks(start, stop):
+            copy_block(known[box], block != task.ignore)
+        return known
+
     def _boundaries(self, start: int, stop: int) -> np.ndarray:
         """Return the borders between ids in [start, stop), derived once per machine."""
         task = self.card.task
@@ -108,17 +122,19 @@ class Volume:
             # is no need to count each voxel's, which takes far longer.
             between = low + np.arange(int(high) - int(low) + 1, dtype=block.dtype)
             if (_count_classes(task, between) == 1).all():
-                return task.class_mask(task.foreground, block)
-        count = _count_classes(task, block)
+                return task.class_mask(task.foreground, block) & _labelled(task, block)
+        count, labelled = _count_classes(task, block), _labelled(task, block)
         for what, wrong in (("none", count == 0), ("several", count > 1)):
+            wrong = wrong & labelled
             if wrong.any():
                 values = ", ".join(str(value) for value in np.unique(block[wrong])[:5])
                 classes = ", ".join(f"{name} ({rule})" for name, rule in task.classes.items())
                 raise UserError(
                     f"The {layer.name} holds {values}, which belongs to {what} of the classes "
-                    f"{classes}: correct 'classes' in its card."
+                    f"{classes}: correct 'classes' in its card, or say 'ignore' there of a value "
+                    "that means that there is no label."
                 )
-        return task.class_mask(task.foreground, block)
+        return task.class_mask(task.foreground, block) & labelled
 
 
 def open_volume(card: Card) -> Volume:
@@ -205,7 +221,15 @@ def check_volume(card: Card, volume: Volume, slices: int, patch: int) -> None:
 
 
 def check_split(card: Card, share: float, name: str) -> None:
-    """Raise `UserError` for a split, called `name`, without foreground or with nothing else."""
+    """Raise `UserError` for a split, called `name`, without foreground or with nothing else.
+
+    `share` is the foreground's part of the pixels that have a label, NaN where none has.
+    """
+    if math.isnan(share):
+        raise UserError(
+            f"The {name} split of '{card.name}' has no label but {card.task.ignore}, which its "
+            "card's 'ignore' leaves out: correct its card."
+        )
     if share in (0, 1):
         raise UserError(
             f"The {name} split of '{card.name}' is {'all' if share else 'without'} foreground "
@@ -216,6 +240,11 @@ def check_split(card: Card, share: float, name: str) -> None:
 def _require_finite(layer: LazyArray, block: np.ndarray) -> None:
     if block.dtype.kind == "f" and not np.isfinite(block).all():
         raise UserError(f"The {layer.name} holds NaN or infinite values.")
+
+
+def _labelled(task: Task, block: np.ndarray) -> np.ndarray | np.bool_:
+    """Where a block of labels says something: bool of its shape, or True where it always does."""
+    return np.True_ if task.ignore is None else block != task.ignore
 
 
 def _count_classes(task: Task, values: np.ndarray) -> np.ndarray:

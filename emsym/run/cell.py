@@ -33,7 +33,7 @@ from emsym.run.timing import timed
 from emsym.run.workers.notes import note
 from emsym.scores import segmentation
 from emsym.scores.dense_logits import DenseLogits
-from emsym.train import Batch, train
+from emsym.train import Batch, labelled_loss, loss, train
 
 
 @lru_cache(maxsize=4)
@@ -50,9 +50,12 @@ def load_splits(
     stacked = slice(test_split.centres.start, test_split.centres.stop)
     foreground, rule = test.foreground[stacked], card.task.instances
     if test.instances is None:
-        return train_split, test_split, segmentation.components(foreground, rule)
-    instances = test.instances[stacked].copy()
-    instances[foreground if rule == "between" else ~foreground] = 0
+        instances = segmentation.components(foreground, rule)
+    else:
+        instances = test.instances[stacked].copy()
+        instances[foreground if rule == "between" else ~foreground] = 0
+    if test_split.known is not None:
+        instances[~test_split.known[stacked].numpy()] = 0
     return train_split, test_split, instances
 
 
@@ -177,7 +180,8 @@ def _measure(
             return zflip(images, reversals) if zflips else images, labels
 
         watch = ScoresOverTraining(DenseLogits(model), test_split, protocol)
-        curve = train(model, batch, recipe, _progress(recipe.steps), watch, watch.steps)
+        objective = loss if train_split.known is None else labelled_loss
+        curve = train(model, batch, recipe, _progress(recipe.steps), watch, watch.steps, objective)
     columns = score_model(DenseLogits(model), test_split, instances, job.card, protocol, seconds)
     if output is not None:
         save_example(output.example(job.key), DenseLogits(model), test_split, protocol.scoring)

@@ -81,8 +81,10 @@ def score_model(
         for measured in measure(dense, test, targets, scoring.attributions, scoring.thresholds[0]):
             assert measured.truth is not None
             truth = measured.truth.numpy(force=True)
+            known = np.True_ if measured.labelled is None else measured.labelled.numpy(force=True)
             for threshold, several in counts.items():
-                pairs = zip(measured.probability > threshold, truth, strict=True)
+                predictions = (measured.probability > threshold) & known
+                pairs = zip(predictions, truth & known, strict=True)
                 several += [segmentation.Counts.of(ours, theirs) for ours, theirs in pairs]
             predicted.append(measured.predicted)
             scores.extend(measured.columns)

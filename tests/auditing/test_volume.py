@@ -166,3 +166,22 @@ def test_a_folder_of_several_kinds(tmp_path: Path) -> None:
 
 def test_values_of_a_small_unit_are_not_one_value() -> None:
     assert chosen(IMAGE * np.float32(1e-8)).data.shape == IMAGE.shape
+
+
+def test_what_a_card_ignores_is_told_and_left_out(tmp_path: Path, tiny: Path) -> None:
+    labels = (LABELS > 0).astype(np.uint8)
+    labels[:, :20] = 9
+    np.save(tiny.parent / "image.npy", IMAGE)
+    np.save(tiny.parent / "labels.npy", labels)
+    card = tiny.with_name("tiny-a.toml")
+    text = card.read_text().replace('ids = "instances"', "ignore = 9")
+    phantom = text[text.index("[phantom]") : text.index("[tasks")]
+    files = '[sources.own]\nimage = {path = "image.npy"}\nlabels.semantic = {path = "labels.npy"}\n'
+    text = text.replace(phantom, files).replace("[7, 12]", "[5, 9]").replace("[0, 7]", "[0, 5]")
+    card.write_text(text)
+    sections = chosen(str(card))  # 6 and 7, rows 4 to 36
+    known = sections.labelled(slice(0, 2))
+    assert torch.equal(known, torch.from_numpy(labels[6:8, 4:36, 9:41] != 9))
+    _, truth = sections[:2]
+    assert not truth[~known].any()
+    assert any("Where labels are 9, 50.0% of the pixels" in note for note in sections.notes)

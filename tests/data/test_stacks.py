@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from emsym.data.cards import load_card
-from emsym.data.stacks import Normalisation, Split, read_splits
+from emsym.data.stacks import Normalisation, Split, SplitSubset, read_splits
 from emsym.data.volume import Sections
 
 SHAPE = (11, 20, 24)
@@ -332,3 +332,24 @@ def test_a_batch_is_made_on_the_device_of_its_split():
         for mine, other in zip(ours, theirs, strict=True):
             assert other.is_cuda
             torch.testing.assert_close(mine, other.cpu(), rtol=0, atol=tolerance)
+
+
+# --- pixels without a label -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("augment", [(), ("flip", "turn"), ("flip", "turn", "elastic")])
+def test_pixels_without_a_label_are_told_apart_in_patches_and_sections(augment):
+    image = CODE
+    known = X % 3 > 0
+    foreground = torch.from_numpy((X % 3 == 2).astype(np.uint8))
+    split = Split(image, foreground, AS_STORED, 3, "skip", 0, torch.from_numpy(known))
+    images, labels = split.sample(16, PATCH, augment, torch.Generator().manual_seed(0))
+    assert set(labels.unique().tolist()) == {-1, 0, 1}
+    if "elastic" not in augment:
+        x = places(images[:, 1:2])[2]
+        assert torch.equal(labels, torch.where(x % 3 == 2, 1.0, torch.where(x % 3 == 1, 0.0, -1.0)))
+    assert torch.equal(split.labelled(slice(2, 4)), torch.from_numpy(known[3:5]))
+    assert split.to(torch.device("cpu")).known is not None
+    assert coded(3).labelled(slice(2, 4)) is None
+    some = SplitSubset(split, [5, 0])
+    assert torch.equal(some.labelled(slice(0, 1)), torch.from_numpy(known[6:7]))

@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image
 
 from emsym.data.cards import Card, load_card
+from emsym.data.fetching.data_digest import data_digest
 from emsym.data.labels import boundaries
 from emsym.data.phantoms import generate_phantom
 from emsym.data.reading import lazy_array
@@ -520,3 +521,45 @@ def test_split_of_one_class_is_refused(tmp_path, value, told):
     with pytest.raises(UserError, match=f"The train split of 'cells' is {told}"):
         check_split(card, float(value), "train")
     check_split(card, 0.5, "train")
+
+
+# --- pixels without a label -----------------------------------------------------------------------
+
+
+def test_what_a_card_ignores_is_no_label(tmp_path):
+    labels = LABELS.copy()
+    labels[:, :10] = 255
+    card = make(tmp_path, {"labels": labels}, task={"ignore": 255})
+    volume = open_volume(card)
+    np.testing.assert_array_equal(volume.read(2, 9).foreground, labels[2:9] == 1)
+    np.testing.assert_array_equal(volume.labelled(2, 9), labels[2:9] != 255)
+    assert open_volume(make(tmp_path)).labelled(2, 9) is None
+
+
+def test_what_a_card_ignores_belongs_to_no_class(tmp_path):
+    rules = {"classes": {"inside": "> 1", "rest": "<= 1"}, "foreground": "inside"}
+    volume = open_volume(make(tmp_path, task={**rules, "ignore": 2}))
+    assert not volume.read(0, 12).foreground.any()
+
+
+def test_another_value_of_no_class_is_still_refused(tmp_path):
+    labels = LABELS.copy()
+    labels[3, 0, :2] = 254, 255
+    message = refusal(make(tmp_path, {"labels": labels}, task={"ignore": 255}))
+    assert "holds 254, which belongs to none" in message
+
+
+def test_ids_have_no_value_to_ignore(tmp_path):
+    rules = {"classes": {}, "foreground": "boundary", "instances": "between", "ignore": 9}
+    with pytest.raises(UserError, match="'ignore' is a value of classes"):
+        make(tmp_path, {"labels": IDS}, task=rules)
+
+
+def test_ignoring_a_value_makes_it_other_data_and_nothing_else_does(tmp_path):
+    plain, ignoring = (make(tmp_path, task=task) for task in ({}, {"ignore": 255}))
+    assert data_digest(plain) != data_digest(ignoring)
+    # from before there was an `ignore`
+    assert (
+        data_digest(load_card("phantom-fibres"))
+        == "6bbfd3ade022001b81b0056089b5a2a683b06931d69420a7d939bf738fd140c3"
+    )

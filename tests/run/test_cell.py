@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from emsym.data.cards import load_card
 from emsym.models.architectures import _PROTOTYPES, ARCHITECTURES, create_model
 from emsym.output_folder import OutputFolder
 from emsym.protocol import load_protocol
@@ -80,6 +81,30 @@ def test_pooled_scores_follow_from_the_counts_of_each_image(job: Job) -> None:
         assert record.images[f"dice@{threshold}"] == pytest.approx(2 * tp / (2 * tp + fp + fn))
         assert (tp + fn).tolist() == record.images["true-foreground/pixels"]
         assert not {f"tp@{threshold}", f"fn@{threshold}"} & record.scores.keys()
+
+
+def test_pixels_that_a_card_ignores_count_in_no_score(tiny: Path) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (12, 48, 48)).astype(np.uint8)
+    labels = (image > 127).astype(np.uint8)
+    labels[:, :16] = 9
+    np.save(tiny.parent / "image.npy", image)
+    np.save(tiny.parent / "labels.npy", labels)
+    card = tiny.with_name("tiny-a.toml")
+    text = card.read_text().replace('ids = "instances"', "ignore = 9")
+    phantom = text[text.index("[phantom]") : text.index("[tasks")]
+    files = '[sources.own]\nimage = {path = "image.npy"}\nlabels.semantic = {path = "labels.npy"}\n'
+    card.write_text(text.replace(phantom, files))
+    record = run_cell(jobs(load_protocol(str(tiny)))[0])
+    assert record.status == "done", record.error
+    membranes = (labels == 1)[[8, 9, 10]].sum((1, 2)).tolist()
+    tp, fp, fn = (np.array(record.images[f"{name}@0.5"]) for name in ("tp", "fp", "fn"))
+    assert (tp + fn).tolist() == membranes == record.images["true-foreground/pixels"]
+    assert (tp + fp).tolist() == record.images["foreground/pixels"]
+    assert (tp + fp + fn).max() <= 32 * 48
+    _, _, instances = load_splits(load_card(str(card)), 3, 32, "skip")
+    assert not instances[:, :16].any()
+    assert instances[:, 16:].any()
 
 
 def test_one_section_is_kept_to_look_at_and_changes_no_number(job: Job, tmp_path: Path) -> None:

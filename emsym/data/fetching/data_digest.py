@@ -54,7 +54,10 @@ def _digest_of_source(card: Card, source: Source, sums: Any) -> str:
 
 
 def _deciding_fields(card: Card) -> list[Any]:
-    return [card.name, card.task.model_dump(), card.split.model_dump()]
+    task = card.task.model_dump()
+    if task["ignore"] is None:  # digests of cards from before there was one stay as they were
+        del task["ignore"]
+    return [card.name, task, card.split.model_dump()]
 
 
 def _checksums_beside_card(folder: Path, arrays: list[Files]) -> list[list[str]]:

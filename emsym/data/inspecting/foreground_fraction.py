@@ -32,15 +32,17 @@ def fractions(
         step = max(1, _BLOCK // (volume.shape[1] * volume.shape[2]))
         shares = fractions_by_task.setdefault(next(iter(chosen.tasks)), {})
         for name, (start, stop) in card.split.ranges().items():
-            labelled = 0
+            pixels = labelled = 0
             for first in range(start, stop, step):
                 end = min(first + step, stop)
                 if images:
                     foreground = volume.read(first, end).foreground
                 else:
                     foreground, _ = volume.read_labels(first, end)
+                known = volume.labelled(first, end)
+                pixels += foreground.size if known is None else int(np.count_nonzero(known))
                 labelled += int(np.count_nonzero(foreground))
                 done += len(foreground)
                 advance(done, total)
-            shares[name] = labelled / ((stop - start) * volume.shape[1] * volume.shape[2])
+            shares[name] = labelled / max(pixels, 1)
     return fractions_by_task
