@@ -62,7 +62,7 @@ def plan(
             click.echo(one_line(f"failed: {job.cell}: {record.error}"))
     for path in planned.damaged:
         click.echo(f"The record {path} is damaged: `run` sets it aside and runs its cell again.")
-    for why in planning.wrong_shapes(protocol).values():
+    for why in planning.wrong_shapes(protocol, plugins).values():
         click.echo(why)
     failed = f", {len(planned.failed)} failed (--retry-failed)" if planned.failed else ""
     click.echo(f"{len(planned.stored)} stored, {len(planned.missing)} to run{failed}.")

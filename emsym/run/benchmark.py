@@ -152,7 +152,7 @@ def run_benchmark(
     if cells is not None:
         datasets, architectures, inits, seeds = zip(*cells, strict=True) if cells else ((),) * 4
     protocol = protocol.select(datasets, architectures, inits, seeds)
-    _tell_wrong_shapes(protocol, listener)
+    _tell_wrong_shapes(protocol, loaded, listener)
     fetch_missing(protocol, listener, offline)
     all_jobs = [job for job in jobs(protocol, offline) if cells is None or job.cell in cells]
     folder = OutputFolder(Path(output))
@@ -208,12 +208,14 @@ def run_benchmark(
     return BenchmarkResult(folder.path, tuple(done), tuple(stored), tuple(failed), seconds)
 
 
-def _tell_wrong_shapes(protocol: Protocol, listener: RunListener) -> None:
+def _tell_wrong_shapes(
+    protocol: Protocol, plugins: tuple[Path, ...], listener: RunListener
+) -> None:
     """Tell of strategies that give another shape, before anything is fetched or prepared.
 
     Raises `UserError` where all do.
     """
-    wrong = wrong_shapes(protocol)
+    wrong = wrong_shapes(protocol, plugins)
     if len(wrong) == len(protocol.inits):
         raise UserError(next(iter(wrong.values())))
     for why in wrong.values():

@@ -1,12 +1,19 @@
 """Which cells of a protocol are stored, and which are to be run."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from emsym.models.inits import init_source, parse_init
+from emsym.models.inits import init_source
 from emsym.protocol import Protocol
+from emsym.run.executors.local import LocalExecutor, Timed
 from emsym.run.job import Job
 from emsym.run.store.store import Store
+from emsym.run.workers.wrong_shape import wrong_shape
+
+PATIENCE = 60.0
+"""Seconds that the shape of one strategy's weights may take, imports included."""
 
 
 @dataclass(frozen=True)
@@ -20,18 +27,22 @@ class Plan:
     """Records that are not whole, of any cells; what they were of counts as missing."""
 
 
-def wrong_shapes(protocol: Protocol) -> dict[str, str]:
+def wrong_shapes(protocol: Protocol, plugins: Sequence[Path]) -> dict[str, str]:
     """Return which strategies of plug-ins give another shape than they should, and what they give.
 
-    Torch is imported where there are any.
+    They are tried in a worker, which is started where there are any: what a stranger's function
+    does ends that alone. One that fails or takes long is left to the check of its networks.
     """
-    wrong = {}
-    for name in protocol.inits:
-        if init_source(name) is not None:
-            from emsym.models.stem.fill import wrong_shape
-
-            if why := wrong_shape(parse_init(name), protocol.slices):
-                wrong[name] = why
+    wrong: dict[str, str] = {}
+    names = [name for name in protocol.inits if init_source(name) is not None]
+    if not names:
+        return wrong
+    with LocalExecutor(1, plugins=plugins) as executor:
+        for name in names:
+            trial = executor.submit(Timed(wrong_shape, PATIENCE), name, protocol.slices)
+            with suppress(Exception):
+                if why := trial.result():
+                    wrong[name] = why
     return wrong
 
 

@@ -16,8 +16,13 @@ from emsym.errors import UserError
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
-    """Put back what `main` sets."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    """Begin as a terminal does, whatever these tests are run from, and put back what was."""
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    kept = {number: signal.signal(number, handler) for number, handler in usual.items()}
     shown = warnings.showwarning
     yield
     warnings.showwarning = shown

@@ -85,7 +85,7 @@ def assign_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
                 break
 
 
-def wrong_shape(chosen: Init, slices: int) -> str:
+def shape_fault(chosen: Init, slices: int) -> str:
     """Say what a strategy gives instead of weights for S slices, tried on made-up filters.
 
     Nothing where they are right, and where it fails, which other filters may not make it do.
