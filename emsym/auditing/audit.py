@@ -83,7 +83,8 @@ class AuditReport:
         shown = tabulate(table, headers=["", "value", "95 % interval"], disable_numparse=True)
         about = f"Shares by {headline.attribution}, over the {TARGETS[headline.target]}."
         effect = [audit.effect.sentence] if audit.effect else []
-        return "\n".join([audit.verdict, *effect, "", shown, "", about, *audit.notes])
+        cautions = [f"Caution: {each}" for each in audit.cautions]
+        return "\n".join([audit.verdict, *effect, *cautions, "", shown, "", about, *audit.notes])
 
     def __repr__(self) -> str:
         return f"Report({self.audit.finding}: {self.audit.verdict})"
@@ -161,6 +162,7 @@ def audit(inputs: AuditInputs) -> AuditReport:
         stem=stem,
         stem_note=stem_note,
         advice=advise(finding, measured, loaded, subject.classes, subject.from_probabilities),
+        cautions=list(chosen.cautions),
         notes=[*notes, *score_caveats(columns, list(rows.values()), counts, inverse)],
         images={name: _numbers(values) for name, values in columns.items()},
         seconds=round(time.perf_counter() - start, 3),
@@ -189,7 +191,7 @@ def _for_network(methods: list[str], inputs: AuditInputs, differentiable: bool) 
     """
     if differentiable:
         return methods
-    if inputs.attributions is AuditInputs.attributions:  # nobody asked for any
+    if tuple(inputs.attributions) == AuditInputs.attributions:  # nobody asked for any
         return ["slice-occlusion", SHAPLEY]
     refused = [name for name in methods if name not in (*FORWARD_ONLY, SHAPLEY)]
     if refused:

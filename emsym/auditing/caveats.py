@@ -56,6 +56,14 @@ def data_caveats(chosen: Chosen) -> list[str]:
             f"The labels hold more than two values, and the network has several classes: labelled "
             f"foreground is what is {chosen.marked} in the labels."
         )
+    elif chosen.data.labels and chosen.labels is not None:
+        values = np.unique(chosen.labels)
+        if len(values) > 2:
+            named = ", ".join(f"{value:g}" for value in values[:5]) + (", …" * (len(values) > 5))
+            notes.append(
+                f"The labels hold {named}: all but 0 counts as foreground. Where one of them means "
+                "that there is no label, leave it out with --ignore."
+            )
     share = _labelled_share(chosen)
     if share > HALF:
         notes.append(

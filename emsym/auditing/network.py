@@ -64,7 +64,12 @@ class Called(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         """Return what the function gives, as a tensor where it is an array."""
-        answer = self.function(x)
+        try:
+            answer = self.function(x)
+        except (RuntimeError, TypeError):
+            if not x.requires_grad:
+                raise
+            answer = self.function(x.detach())  # NumPy takes no tensor that has a gradient
         return torch.from_numpy(answer).to(x) if isinstance(answer, np.ndarray) else answer
 
 

@@ -22,7 +22,12 @@ def find_unlabelled(labels: np.ndarray, ignore: int | None) -> tuple[np.ndarray 
     if ignore is not None:
         left_out = values[values == ignore]
         if not len(left_out):
-            return None, [f"No label is {ignore}: none was left out."]
+            return None, [f"No label is {ignore} in the pixels looked at: none was left out."]
+        if not values[(values != ignore) & (values != 0)].size:
+            raise UserError(
+                f"--ignore {ignore} leaves out the only label that is not 0 in the pixels looked "
+                "at, so that there is no foreground: leave it away, or say another value."
+            )
     elif labels.dtype.kind in "if":
         left_out = values[values < 0]
     if ignore is None and labels.dtype.kind in "ui":

@@ -103,19 +103,17 @@ def _contested(measured: Measured, asymmetry: Interval, compared: str) -> tuple[
     before, after = sides(measured.slices)
     exact = measured.exact_values
     assert exact is not None
-    by_headline = _concluded(asymmetry, compared)
-    by_values = _concluded(exact, _compared(exact, before, after))
+    by_headline = compared if _leaning(asymmetry) != "alike" else f"both count alike: {compared}"
+    by_values = _compared(exact, before, after)
+    if _leaning(exact) == "alike":
+        by_values = f"both count alike: {by_values}"
+    elif _leaning(exact) == "untold":
+        by_values = "they are not told apart"
     sentence = (
         f"By {measured.headline.attribution}, {by_headline}; by exact Shapley values, {by_values}."
     )
     biased = _leaning(asymmetry) in ("before", "after")
     return "biased" if biased else "unclear", sentence
-
-
-def _concluded(asymmetry: Interval, compared: str) -> str:
-    """Say what an interval tells before the numbers, where it tells of no side."""
-    beginning = {"alike": "both count alike: ", "untold": "it is not told: "}
-    return beginning.get(_leaning(asymmetry), "") + compared
 
 
 def _leaning(asymmetry: Interval | None) -> Literal["before", "after", "alike", "untold"]:

@@ -44,6 +44,8 @@ class Chosen:
     """(N, H, W) bool, where the labels say nothing; None where they always do."""
     notes: tuple[str, ...] = ()
     """Assumptions, and what was left out, when image and labels were read."""
+    cautions: tuple[str, ...] = ()
+    """Sentences without which the numbers may mislead."""
 
     def __len__(self) -> int:
         return len(self.data.sections)
@@ -132,9 +134,9 @@ def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int])
             f"The {source.image.name} is {own.mean:g} everywhere in the sections that were read: "
             "is it the right one?"
         )
-    notes = [*source.image.notes]
+    notes, cautions = [*source.image.notes], list[str]()
     if mean is not None:
-        notes += note_on_units(scale, own)
+        cautions = note_on_units(scale, own)
     marks = None if source.labels is None else _labels(source.labels, chosen, crop)
     unlabelled = None
     if isinstance(source.labels, LazyArray) and marks is not None:
@@ -156,7 +158,16 @@ def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int])
         sections=chosen,
         crop=crop,
     )
-    return Chosen(image, marks, scale, slices, data, unlabelled=unlabelled, notes=tuple(notes))
+    return Chosen(
+        image,
+        marks,
+        scale,
+        slices,
+        data,
+        unlabelled=unlabelled,
+        notes=tuple(notes),
+        cautions=tuple(cautions),
+    )
 
 
 # --- what is meant --------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 import emsym
 from emsym.auditing.audit import AuditReport
+from emsym.auditing.inputs import AuditInputs
 from emsym.auditing.report import html
 from emsym.auditing.result import Audit, Interval
 from emsym.auditing.verdict import ratio
@@ -645,3 +646,29 @@ def test_sections_that_were_filled_up_are_told() -> None:
     assert not any(
         "filled up" in note for note in emsym.audit(Weighted(1, 2, 1), VOLUME).audit.notes
     )
+
+
+def test_grey_levels_in_other_units_are_cautioned_of_beside_the_verdict() -> None:
+    report = emsym.audit(
+        Weighted(2, 1, 1), VOLUME, attributions=("saliency",), target="all", mean=0.5, sd=0.2
+    )
+    (caution,) = report.audit.cautions
+    assert "Are they in other units?" in caution
+    assert f"Caution: {caution}" in str(report).splitlines()[:3]
+    assert not audited(Weighted(2, 1, 1)).cautions
+
+
+def test_labels_of_three_values_are_told() -> None:
+    labels = np.arange(VOLUME.size).reshape(VOLUME.shape) % 3
+    found = audited(Weighted(2, 1, 1), labels=labels)
+    assert any("The labels hold 0, 1, 2: all but 0 counts" in note for note in found.notes)
+    told = audited(Weighted(2, 1, 1), labels=labels, ignore=2)
+    assert not any("all but 0 counts" in note for note in told.notes)
+
+
+def test_a_function_of_numpy_arrays_is_audited_by_forward_passes() -> None:
+    def middle(x: Tensor) -> np.ndarray:
+        return 3 * x.numpy()[:, 1:2] + np.asarray(x)[:, :1] - 5
+
+    found = audited(middle, attributions=AuditInputs.attributions)
+    assert {row.attribution for row in found.symmetry} == {"slice-occlusion", SHAPLEY}

@@ -36,9 +36,17 @@ def test_the_note_says_which_value_and_how_much_and_whether_it_was_assumed() -> 
 
 
 def test_a_value_that_is_nowhere_is_told() -> None:
-    assert find_unlabelled(np.array([0, 1]), 9) == (None, ["No label is 9: none was left out."])
+    assert find_unlabelled(np.array([0, 1]), 9) == (
+        None,
+        ["No label is 9 in the pixels looked at: none was left out."],
+    )
 
 
 def test_labels_of_nothing_else_are_refused() -> None:
     with pytest.raises(UserError, match="nothing but values that mean no label"):
         find_unlabelled(np.array([-1, -2]), None)
+
+
+def test_ignoring_all_foreground_is_refused() -> None:
+    with pytest.raises(UserError, match="leaves out the only label that is not 0"):
+        find_unlabelled(np.array([0, 255], np.uint8), 255)

@@ -84,7 +84,7 @@ LEANS = Interval(value=-0.25, low=-0.3, high=-0.2)
     [
         ((0.2, 0.3), "biased", "by exact Shapley values, z+1 counts 1.7 × as much as z−1"),
         ((-0.02, 0.02), "biased", "by exact Shapley values, both count alike: "),
-        ((-0.2, 0.1), "biased", "by exact Shapley values, it is not told: "),
+        ((-0.2, 0.1), "biased", "by exact Shapley values, they are not told apart"),
         ((-0.1, -0.06), "biased", "by exact Shapley values, z−1 counts 1.17 × as much as z+1"),
         ((-0.19, -0.14), "biased", None),  # less, but not by half
         ((-0.31, -0.2), "biased", None),

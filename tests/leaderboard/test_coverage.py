@@ -28,7 +28,7 @@ KINDS = {
 }
 SIZES = list(product((1, 6), (2, 3, 5, 10)))
 """Pairs and seeds."""
-AT_ONCE, TIMES = 100, 8
+AT_ONCE, TIMES = 100, 15
 
 
 def experiments(simulate: Simulate, means: list[float], **options: float) -> list[Draws]:

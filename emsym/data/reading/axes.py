@@ -247,7 +247,7 @@ def _doubts(sizes: Shape, axes: str, sections: bool) -> tuple[str, ...]:
     if thin or z == y != x or z == x != y:
         raise ValueError(
             f"is stored as {numbers}, and nothing says which axis is which: say it with --axes (in "
-            'a card: axes = "…"), zyx where the first is z, xyz where the last is'
+            'a card: axes = "…"), zyx where z comes first, yxz or xyz where it comes last'
         )
     return order_notes((z, y, x))
 
