@@ -46,7 +46,7 @@ def test_slices_are_found_by_trying_where_no_weight_tells() -> None:
 
 
 def test_an_answer_that_changes_is_refused() -> None:
-    noisy = DenseLogits(Called(lambda x: x[:, :1] + torch.randn(len(x), 1, 1, 1)))
+    noisy = DenseLogits(Called(lambda x: x[:, :1] + torch.randn_like(x[:, :1])))
     with pytest.raises(UserError, match="answers the same stack differently each time"):
         checked_output(noisy, torch.rand(1, 3, 32, 32))
 
