@@ -123,7 +123,7 @@ def test_of_two_processes_one_trains(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     both = [subprocess.Popen(command, cwd=tmp_path, env=environment) for _ in range(2)]
     try:
-        assert [process.wait(60) for process in both] == [0, 0]
+        assert [process.wait(240) for process in both] == [0, 0]
     finally:
         for process in both:
             process.kill()
