@@ -66,10 +66,10 @@ class Called(nn.Module):
         """Return what the function gives, as a tensor where it is an array."""
         try:
             answer = self.function(x)
-        except (RuntimeError, TypeError):
-            if not x.requires_grad:
+        except RuntimeError as error:
+            if "numpy() on Tensor that requires grad" not in str(error):  # as memory that ran out
                 raise
-            answer = self.function(x.detach())  # NumPy takes no tensor that has a gradient
+            answer = self.function(x.detach())
         return torch.from_numpy(answer).to(x) if isinstance(answer, np.ndarray) else answer
 
 

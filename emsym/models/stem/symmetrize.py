@@ -69,7 +69,8 @@ class Changes:
     def _gain(self) -> list[str]:
         """Say that the stem answers weaker or stronger than before, and which variant does not."""
         kept = [change for change in self.changes if change.weight]
-        before, after = (math.hypot(*chain.from_iterable(norms)) for norms in _before_after(kept))
+        before = math.hypot(*chain.from_iterable(change.before for change in kept))
+        after = math.hypot(*chain.from_iterable(change.after for change in kept))
         if not before or PRESERVE in self.init or abs(after / before - 1) <= SAME_NORM:
             return []
         strategy, plus, intervention = self.init.partition("+")
@@ -210,10 +211,6 @@ def _norms(tensors: Mapping[str, Tensor], stem: Stem) -> dict[str, tuple[float, 
         each = rows[:, 0] if rows.shape[1] == 1 else rows.norm(dim=1)
         norms[constant.name] = tuple(each.tolist())
     return norms
-
-
-def _before_after(changes: list[Change]) -> tuple[list[tuple[float, ...]], ...]:
-    return [change.before for change in changes], [change.after for change in changes]
 
 
 def _numbers_text(values: tuple[float, ...]) -> str:
