@@ -9,7 +9,6 @@ import pickle
 import queue
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,6 +24,7 @@ import psutil
 from emsym.run.executors.base import Note, Pool, Setup, register_executor
 from emsym.run.workers.hardware import share
 from emsym.run.workers.notes import WAITING
+from emsym.run.workers.processes import start_worker
 
 Plugin = Path | tuple[str, bytes]
 """A file, or the name and the content of one that lies on another machine."""
@@ -202,23 +202,13 @@ class _Worker:
     """One process, and the thread that hears it."""
 
     def __init__(self, plugins: Sequence[Plugin], environment: dict[str, str]) -> None:
-        # not `-m`: the folder that the command is run in is not to be searched for modules
-        code = (
-            f"import sys; sys.path[:] = {sys.path!r}; "
-            "from emsym.run.workers.worker import serve; serve()"
-        )
+        environment = {**os.environ, **environment}
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with it
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            env={**os.environ, **environment},
-        )
+        self._process = start_worker(self._errors, environment)
         self._seen = psutil.Process(self._process.pid)
         self._heard: queue.SimpleQueue[tuple[str, Any] | None] = queue.SimpleQueue()
         threading.Thread(target=self._hear, daemon=True).start()
-        self._send(tuple(plugins))
+        self._send((environment, tuple(plugins)))
 
     @property
     def alive(self) -> bool:

@@ -29,7 +29,10 @@ def serve() -> None:
     tasks: queue.SimpleQueue[tuple | None] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(stream, tasks), daemon=True).start()
     notes.send_to(lambda sent: _answer(answers, "note", sent))
-    for plugin in tasks.get() or ():
+    environment, plugins = tasks.get() or ({}, ())
+    os.environ.clear()
+    os.environ.update(environment)
+    for plugin in plugins:
         load_plugin(plugin if isinstance(plugin, Path) else _unpacked(*plugin))
     while (task := tasks.get()) is not None:
         function, args, kwargs = task

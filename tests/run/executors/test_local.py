@@ -72,8 +72,8 @@ def test_a_worker_that_dies_fails_its_task_alone(
 
 def test_a_worker_that_allocates_without_end_is_ended() -> None:
     with (
-        LocalExecutor(1, memory=200_000_000) as executor,
-        pytest.raises(WorkerDied, match=r"more than the 0\.2 GB of one worker: allow more with"),
+        LocalExecutor(1, memory=1_000_000_000) as executor,
+        pytest.raises(WorkerDied, match=r"more than the 1\.0 GB of one worker: allow more with"),
     ):
         executor.submit(exec, "held = []\nwhile True: held.append(b'x' * 10_000_000)").result(30)
 
