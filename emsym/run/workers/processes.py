@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, NoReturn, Protocol
 
 LIBRARIES = (
@@ -87,7 +87,7 @@ class _Server:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                _python("from emsym.run.workers.processes import fork_workers; fork_workers()"),
+                _python(f"from {__name__} import fork_workers; fork_workers({LIBRARIES!r})"),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -158,7 +158,7 @@ _servers: list[tuple[object, _Server]] = []
 
 def _forked(errors: IO[bytes], environment: Mapping[str, str]) -> _Forked:
     read = {name: environment[name] for name in environment if not name.startswith(_UNREAD)}
-    basis = (sys.path.copy(), read)
+    basis = (LIBRARIES, sys.path.copy(), read)
     with _lock:
         _servers[:] = [(other, server) for other, server in _servers if server.alive]
         for other, server in _servers:
@@ -173,15 +173,15 @@ def _forked(errors: IO[bytes], environment: Mapping[str, str]) -> _Forked:
 # --- the server's side ----------------------------------------------------------------------------
 
 
-def fork_workers() -> None:
-    """Fork a worker for each request on the socket that standard input is, until it closes.
+def fork_workers(libraries: Sequence[str]) -> None:
+    """Import the libraries, and fork a worker for each request until standard input closes.
 
-    With a request come the worker's standard error, input and output, a pipe for its process id
-    and exit code, and the folder that it runs in.
+    It is a socket. With a request come the worker's standard error, input and output, a pipe for
+    its process id and exit code, and the folder that it runs in.
     """
     from emsym.run.workers.worker import serve
 
-    for name in LIBRARIES:
+    for name in libraries:
         with contextlib.suppress(Exception):  # a worker that needs it tells what is wrong
             importlib.import_module(name)
     gc.collect()

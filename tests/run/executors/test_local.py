@@ -12,6 +12,7 @@ import pytest
 
 from emsym.run.executors.base import Note
 from emsym.run.executors.local import LocalExecutor, Timed, WorkerDied
+from emsym.run.workers import processes
 from emsym.run.workers.notes import note
 
 DEEP = """import os, torch, scipy.stats
@@ -19,6 +20,12 @@ def dig(depth):
     dig(depth - 1) if depth else os.abort()
 dig(90)
 """  # its traces and its extension modules are longer than the last lines of it
+
+
+@pytest.fixture(autouse=True)
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that need no library, and are there at once."""
+    monkeypatch.setattr(processes, "LIBRARIES", ())
 
 
 @pytest.fixture
@@ -72,8 +79,8 @@ def test_a_worker_that_dies_fails_its_task_alone(
 
 def test_a_worker_that_allocates_without_end_is_ended() -> None:
     with (
-        LocalExecutor(1, memory=1_000_000_000) as executor,
-        pytest.raises(WorkerDied, match=r"more than the 1\.0 GB of one worker: allow more with"),
+        LocalExecutor(1, memory=200_000_000) as executor,
+        pytest.raises(WorkerDied, match=r"more than the 0\.2 GB of one worker: allow more with"),
     ):
         executor.submit(exec, "held = []\nwhile True: held.append(b'x' * 10_000_000)").result(30)
 
@@ -109,6 +116,7 @@ def test_a_worker_ends_when_its_parent_was_killed(tmp_path: Path) -> None:
 
     code = (
         "import os, time; from emsym.run.executors.local import LocalExecutor\n"
+        "import emsym.run.workers.processes; emsym.run.workers.processes.LIBRARIES = ()\n"
         "executor = LocalExecutor(1)\n"
         "print(executor.submit(os.getpid).result(), flush=True)\n"
         "executor.submit(time.sleep, 600).result()"

@@ -18,15 +18,17 @@ from emsym.run.workers import processes
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not fork")
 IMPORTED = "assert {'torch', 'timm', 'captum', 'quantus'} <= set(__import__('sys').modules)"
+LIGHT = ("huggingface_hub",)
 IDLE = (
     "import emsym.run.workers.processes as processes\n"
-    "processes.IDLE, processes.LIBRARIES = 0.2, ()\n"
-    "processes.fork_workers()"
+    "processes.IDLE = 0.2\n"
+    "processes.fork_workers([])"
 )
 
 
 @pytest.fixture
-def executor() -> Iterator[LocalExecutor]:
+def executor(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalExecutor]:
+    monkeypatch.setattr(processes, "LIBRARIES", LIGHT)
     with LocalExecutor(1) as made:
         yield made
 
@@ -37,11 +39,13 @@ def test_workers_of_two_executors_are_forked_from_one_process(executor: LocalExe
         parents = [other.submit(os.getppid) for _ in range(4)]
         assert {each.result() for each in parents} == {parent}
     assert psutil.Process(parent).ppid() == os.getpid()
-    assert psutil.Process(parent).num_threads() == 1  # a fork would lose the others
 
 
-def test_the_libraries_are_there_already(executor: LocalExecutor) -> None:
-    executor.submit(exec, IMPORTED).result()
+def test_the_libraries_are_there_already() -> None:
+    with LocalExecutor(1) as executor:
+        executor.submit(exec, IMPORTED).result()
+        server = psutil.Process(executor.submit(os.getppid).result())
+        assert server.num_threads() == 1  # a fork would lose the others
 
 
 def test_a_worker_has_the_variables_and_the_folder_of_its_time(
@@ -79,6 +83,7 @@ def test_where_the_parent_of_workers_is_killed_tasks_go_on_and_new_workers_have_
 def test_workers_and_their_parent_end_with_the_run(tmp_path: Path) -> None:
     code = (
         "import os, time; from emsym.run.executors.local import LocalExecutor\n"
+        "import emsym.run.workers.processes; emsym.run.workers.processes.LIBRARIES = ()\n"
         "executor = LocalExecutor(1)\n"
         "print(executor.submit(os.getppid).result(), flush=True)\n"
         "executor.submit(time.sleep, 600).result()"
