@@ -28,6 +28,7 @@ from emsym.models.copying import copy_network
 from emsym.models.packaged.open_package import open_package
 from emsym.models.packaged.package import DescribedOption, Package
 from emsym.models.pretrained.checkpoint import SUFFIXES, Checkpoint, read_checkpoint
+from emsym.models.pretrained.likely_architecture import architecture_option
 from emsym.plugins import load_factory
 from emsym.run.store.record import Record
 
@@ -130,7 +131,7 @@ def _from_weights(package: Package, inputs: NetworkOnVolume, digest: str | None)
         return Loaded(package.load(checkpoint.state), path.name, "state dict", digest, notes=notes)
     record, name = record_of_network(path), package.name
     if factory is None:
-        name, architecture, factory = _told_network(inputs, path, record)
+        name, architecture, factory = _told_network(inputs, checkpoint, record)
     model, slices, more = build_network(checkpoint.state, path, name, factory)
     return Loaded(
         model=model,
@@ -145,7 +146,7 @@ def _from_weights(package: Package, inputs: NetworkOnVolume, digest: str | None)
 
 
 def _told_network(
-    inputs: NetworkOnVolume, path: Path, record: Record | None
+    inputs: NetworkOnVolume, checkpoint: Checkpoint, record: Record | None
 ) -> tuple[str, str | None, Callable[[], Any]]:
     """Return what the network of weights is called, its architecture, if any, and its factory."""
     architecture = inputs.architecture
@@ -154,14 +155,29 @@ def _told_network(
     if architecture is not None and inputs.factory is not None:
         raise UserError("Give --architecture or --model, not both.")
     if architecture is None and inputs.factory is None:
-        raise UserError(
-            f"{path} holds weights alone: say of which network, with --architecture, such as "
-            "unet-resnet34, or with --model FILE.py:NAME, a function of yours that returns it."
-        )
+        raise UserError(_network_question(checkpoint))
     if architecture is None:
         return inputs.factory or "", None, load_factory(inputs.factory or "")
     name = architecture_name(architecture)
     return name, name, ARCHITECTURES.get(name)
+
+
+def _network_question(checkpoint: Checkpoint) -> str:
+    """Ask of which network the weights of a file are."""
+    path, holds, more = checkpoint.path, "weights alone", ""
+    if checkpoint.pickled:
+        holds = (
+            f"a pickled network ({first_names([checkpoint.pickled])}), of which the tensors alone "
+            "are read, as unpickling runs code"
+        )
+        more = (
+            "; or, where you trust the file, call emsym.audit(torch.load(path, "
+            "weights_only=False), volume) in Python"
+        )
+    return (
+        f"{path} holds {holds}: say of which network, with {architecture_option(checkpoint)}, or "
+        f"with --model FILE.py:NAME, a function of yours that returns it{more}."
+    )
 
 
 def _is_program(path: Path) -> bool:

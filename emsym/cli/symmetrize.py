@@ -41,7 +41,8 @@ def symmetrize(
 
     CHECKPOINT is a .safetensors file or a state dict saved by torch.save, alone or in a checkpoint,
     or a folder of save_pretrained. All of it but the stem's weights is kept as it is, other copies
-    of the weights too.
+    of the weights too. Of a pickled network, and of a file with other objects, a state dict is
+    written.
     """
     from emsym.errors import UserError
     from emsym.models.inits import MIRROR_TIED

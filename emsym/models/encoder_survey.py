@@ -99,10 +99,10 @@ def _fitting_decoders(name: str) -> tuple[dict[str, int], nn.Module | None]:
     """Return the decoders that run with an encoder, by their sizes, and the encoder in one."""
     sizes: dict[str, int] = {}
     encoder = None
-    with _shared_encoders():
+    with shared_encoders():
         for decoder in DECODERS:
             try:
-                network: Any = _build_on_meta(SmpFactory(decoder, name))
+                network: Any = build_on_meta(SmpFactory(decoder, name))
                 sizes[decoder] = _smallest_size(network)
             except Exception as error:  # each pair that does not go together has its own
                 if "meta tensor" in str(error):  # it tells nothing of the pair
@@ -113,7 +113,7 @@ def _fitting_decoders(name: str) -> tuple[dict[str, int], nn.Module | None]:
 
 
 @contextmanager
-def _shared_encoders() -> Iterator[None]:
+def shared_encoders() -> Iterator[None]:
     """Let networks share the encoders that timm builds for them: building takes half the time."""
     import timm
 
@@ -126,7 +126,7 @@ def _shared_encoders() -> Iterator[None]:
         library.create_model = original
 
 
-def _build_on_meta(factory: Callable[[], nn.Module]) -> nn.Module:
+def build_on_meta(factory: Callable[[], nn.Module]) -> nn.Module:
     """Return a network on the meta device, where nothing is drawn for it."""
     import torch
     from torch.overrides import TorchFunctionMode
@@ -169,7 +169,7 @@ def _timm_network(name: str) -> nn.Module:
     """Return timm's own network."""
     import timm
 
-    return _build_on_meta(partial(timm.create_model, name.removeprefix(TIMM), num_classes=0))
+    return build_on_meta(partial(timm.create_model, name.removeprefix(TIMM), num_classes=0))
 
 
 def _stem_or_refusal(encoder: nn.Module) -> tuple[Stem | None, str]:

@@ -203,6 +203,19 @@ def test_what_is_no_network(given: object, told: str) -> None:
         loaded(given)  # type: ignore[arg-type]
 
 
+def test_weights_alone_are_asked_whose_they_are(model: nn.Module, tmp_path: Path) -> None:
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "net.ckpt")
+    torch.save(model, tmp_path / "whole.pt")
+    fits = f"say of which network, with --architecture {NAME}, as its tensors have the same names"
+    for file, told in (
+        ("net.ckpt", f"net.ckpt holds weights alone: {fits}"),
+        ("whole.pt", rf"a pickled network \(segment.*Unet\), of which .* runs code: {fits}"),
+        ("whole.pt", r"emsym\.audit\(torch\.load\(path, weights_only=False\), volume\)"),
+    ):
+        with pytest.raises(UserError, match=told):
+            loaded(tmp_path / file)
+
+
 def test_a_whole_network_needs_no_architecture(exported: Path) -> None:
     with pytest.raises(UserError, match="leave --architecture and --model out"):
         loaded(exported, NAME)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from emsym.errors import UserError, first_line, first_names
 from emsym.files import atomic_replacement
-from emsym.models.pretrained.inert_pickle import load_with_inert, module_state
+from emsym.models.pretrained.inert_pickle import Inert, load_with_inert, module_state
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,6 +46,8 @@ class Checkpoint:
     """Where other weights of the file lie, as `--weights-key` takes them."""
     whole: bool = True
     """Whether everything in the file was read, and not its tensors and plain values alone."""
+    pickled: str = ""
+    """The class of the pickled network that the weights are of, as the file calls it; else ""."""
 
     @property
     def place(self) -> str:
@@ -89,7 +91,14 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
             continue
         raise UserError(f"The tensor {first_names([name])} of {path} {fault}.")
     others = tuple(".".join(other) for other in candidates if other != place)
-    return Checkpoint(path, content, place, state, others, whole)
+    return Checkpoint(path, content, place, state, others, whole, _pickled_class(content, place))
+
+
+def _pickled_class(content: Any, place: tuple[str, ...]) -> str:
+    for name in place:
+        content = content[name]
+    kind = type(content)
+    return f"{kind.__module__}.{kind.__qualname__}" if isinstance(content, Inert) else ""
 
 
 def _state_dicts(

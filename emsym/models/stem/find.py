@@ -133,7 +133,8 @@ def _check_reads(model: nn.Module, reads: tuple[Read, ...], slices: int) -> None
     if refused:
         raise UserError(
             f"{cannot}{first_names(refused)}; let the slices first meet a layer whose weights "
-            "belong to one slice each, such as a plain convolution."
+            "belong to one slice each, such as a plain convolution, or average the network's "
+            "answers to each stack and to its mirror image."
         )
     for read in reads:
         again = [other.path for other in reads].count(read.path)

@@ -22,6 +22,7 @@ from emsym.plugins import load_factory
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from emsym.models.pretrained.checkpoint import Checkpoint
     from emsym.models.stem.stem import Stem
 
 _LATE = re.compile(
@@ -42,10 +43,11 @@ def symmetrize_checkpoint(
 
     With `architecture`, or a `factory` as ``FILE.py:NAME``, the stem is found by running that
     network, and every tensor of it must be in the file; so it is in a folder whose description
-    tells how the network is built. Else it is the one tensor of the shape (O, 3, kH, kW). The file
-    may hold more than the weights (an optimizer's state, an epoch), which is kept, and the names
-    may have a prefix. `mirror-tied` makes the weights symmetric; a file cannot keep them so in
-    training. `output` None writes nothing.
+    tells how the network is built. Else it is the one tensor of the shape (O, 3, kH, kW). The
+    file may hold more than the weights (an optimizer's state, an epoch), which is kept unless
+    it has objects that only unpickling would read, and the names may have a prefix.
+    `mirror-tied` makes the weights symmetric; a file cannot keep them so in training. `output`
+    None writes nothing.
 
     Raises `UserError` as `symmetrize` does, for a file that is not a state dict, for one in which
     the stem is not found, and for an `output` that exists or cannot be written.
@@ -81,7 +83,7 @@ def _repaired(
 
     checkpoint = read_checkpoint(path)
     if build is None:
-        stem, prefix = _stem_by_shape(checkpoint.state, path), ""
+        stem, prefix = _stem_by_shape(checkpoint), ""
         after = _convolution_stem(stem.reads[0].path, 3 if slices is None else slices)
         model = None
     else:
@@ -101,7 +103,25 @@ def _repaired(
     if output is not None:
         write_checkpoint(checkpoint, changed, output)
     changes = describe_changes(init, before, stem, made, after)
-    return replace(changes, followed=build is not None)
+    return replace(changes, followed=build is not None, notes=_loading_notes(checkpoint, output))
+
+
+def _loading_notes(checkpoint: Checkpoint, output: Path | None) -> tuple[str, ...]:
+    """Say what is left out of the file that is written, and how it is loaded."""
+    if checkpoint.whole:
+        return ()
+    holds = "objects beside tensors"
+    if checkpoint.pickled:
+        holds = f"a pickled network ({first_names([checkpoint.pickled])})"
+    reader = "torch.load"
+    if output is not None and output.suffix == ".safetensors":
+        reader = "safetensors.torch.load_file"
+    name = "OUTPUT" if output is None else output.name
+    return (
+        f"{checkpoint.path} holds {holds}, and unpickling runs code: its tensors alone were read, "
+        "and a state dict of them is all that is written. Load it into the network with "
+        f'`model.load_state_dict({reader}("{first_names([name])}"))`.',
+    )
 
 
 def _convolution_stem(name: str, slices: int) -> Stem:
@@ -115,14 +135,17 @@ def _convolution_stem(name: str, slices: int) -> Stem:
     return Stem(slices, (Read(module, "convolution", parameter, 1, tuple(range(slices))),))
 
 
-def _stem_by_shape(state: Mapping[str, Tensor], path: Path) -> Stem:
+def _stem_by_shape(checkpoint: Checkpoint) -> Stem:
+    from emsym.models.pretrained.likely_architecture import architecture_option
+
+    path, state = checkpoint.path, checkpoint.state
     names = [name for name, value in state.items() if value.ndim == 4 and value.shape[1] == 3]
     if len(names) != 1:
         seen = f"{len(names)} tensors ({first_names(names)})" if names else "no tensor"
         raise UserError(
             f"{path} has {seen} of the shape (filters, 3, height, width), so its stem cannot be "
-            "told: say which network it belongs to with --architecture or --model FILE.py:NAME, or "
-            "call emsym.symmetrize(model, …) in Python."
+            f"told: say which network it belongs to with {architecture_option(checkpoint)}, or "
+            "with --model FILE.py:NAME, or call emsym.symmetrize(model, …) in Python."
         )
     # a file of torch.save keeps the order of the layers; one of safetensors is sorted
     before = [] if path.suffix == ".safetensors" else list(state)[: list(state).index(names[0])]
@@ -139,8 +162,8 @@ def _stem_by_shape(state: Mapping[str, Tensor], path: Path) -> Stem:
         )
         raise UserError(
             f"{path} has one tensor of the shape (filters, 3, height, width), {names[0]}, but it "
-            f"may not be the stem, as {why}: say which network it belongs to with --architecture "
-            "or --model FILE.py:NAME."
+            f"may not be the stem, as {why}: say which network it belongs to with "
+            f"{architecture_option(checkpoint)}, or with --model FILE.py:NAME."
         )
     return _convolution_stem(names[0], 3)
 

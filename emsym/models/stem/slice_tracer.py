@@ -104,6 +104,8 @@ class SliceTracer(TorchDispatchMode):
         self.labels[stack] = order.expand(stack.shape)
         self.origins = WeakTensorKeyDictionary()
         self.moved = WeakTensorKeyDictionary()
+        self.computed = WeakTensorKeyDictionary()
+        """The tensors that are computed from several slices, behind the first weights."""
         self.tensors = tensors
         for name, tensor in tensors.items():  # the same tensor may have several names
             self.origins[tensor] = (*self.origins.get(tensor, ()), name)
@@ -126,6 +128,10 @@ class SliceTracer(TorchDispatchMode):
             for tensor in made if known else ():
                 self.origins[tensor] = tuple(origins)
                 self.moved[tensor] = moved
+        if not _makes_shapes(_name(func)) and any(
+            tensor in self.labels or tensor in self.computed for tensor in given
+        ):
+            self.computed |= {tensor: True for tensor in made if tensor not in self.labels}
         return result
 
     def _follow(
@@ -154,7 +160,7 @@ class SliceTracer(TorchDispatchMode):
             self._write(*args[:2])
         elif name in REDUCTIONS:
             self._reduce(name, args, given, made)
-        elif not made or name.endswith("_like") or name.startswith("new_"):
+        elif not made or _makes_shapes(name):
             pass  # nothing of the values is in it
         else:
             self._refuse(f"passes the slices through '{name}', which cannot be followed")
@@ -279,6 +285,11 @@ class SliceTracer(TorchDispatchMode):
         dim = varying[0] - labels.ndim  # as broadcasting counts
         if -dim > tensor.ndim or tensor.shape[dim] == 1:
             return None
+        if tensor in self.computed:
+            return self._refuse(
+                "adds to each slice values that the network computes from all of them (as where "
+                "a block adds its input to its output), which differ between the sides"
+            )
         count = tensor.shape[dim]
         names = self.origins.get(tensor, ())
         constants = [
@@ -369,6 +380,11 @@ def _name(func: Any) -> str:
     """``sub`` for aten::sub_.Tensor."""
     name = func._schema.name.removeprefix("aten::")
     return name if name.startswith("_") else name.rstrip("_")
+
+
+def _makes_shapes(name: str) -> bool:
+    """Return whether an operation takes the shape of a tensor alone, and none of its values."""
+    return name.endswith("_like") or name.startswith("new_")
 
 
 def _slices_in(labels: Tensor) -> set[float]:

@@ -55,6 +55,8 @@ class Changes:
     changes: tuple[Change, ...]
     symmetric: bool
     followed: bool = True
+    notes: tuple[str, ...] = ()
+    """Sentences on the file that is written, where it is another kind than the one read."""
 
     def __str__(self) -> str:
         lines = [
@@ -63,6 +65,7 @@ class Changes:
             "(of weights the L2 norm, of constants the value)",
             *self._gain(),
             self._outcome(),
+            *self.notes,
         ]
         return "\n".join(lines)
 

@@ -6,13 +6,14 @@ import struct
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from weights_files import encoder_state, save
 
 from emsym.errors import UserError
-from emsym.models.pretrained.checkpoint import read_state_dict
+from emsym.models.pretrained.checkpoint import read_checkpoint, read_state_dict
 
 
 class Intruder:
@@ -52,6 +53,12 @@ def test_pickled_modules_tensors_are_read_and_nothing_else(tmp_path):
     state = read_state_dict(tmp_path / "w.pt")
     assert list(state) == list(model.state_dict())
     assert all(torch.equal(state[name], value) for name, value in model.state_dict().items())
+    torch.save({"epoch": 3, "net": model}, tmp_path / "within.pt")
+    torch.save({"best": np.float64(1), "net": model.state_dict()}, tmp_path / "beside.pt")
+    for file, pickled in (("w.pt", True), ("within.pt", True), ("beside.pt", False)):
+        checkpoint = read_checkpoint(tmp_path / file)
+        kind = "torch.nn.modules.container.Sequential"
+        assert (checkpoint.whole, checkpoint.pickled) == (False, kind if pickled else "")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

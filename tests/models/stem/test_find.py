@@ -180,6 +180,13 @@ REFUSED = {
         lambda: through(lambda net, x: x + torch.randn_like(x)),
         r"\(Net\) meets the slices with values of their own that are neither",
     ),
+    "a block that adds the raw stack to its output": (
+        lambda: Net(
+            lambda net, x: net.head(F.relu(net.stem(x) + x)), stem=conv(3, 3), head=conv(3, 1)
+        ),
+        r"\(Net\) adds to each slice values that the network computes from all of them.*"
+        "or average the network's answers to each stack and to its mirror image",
+    ),
     "weight norm": (
         lambda: nn.Sequential(weight_norm(conv())),
         "weight of 0 is parametrised: call torch.nn.utils.parametrize.remove_parametrizations",

@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import segmentation_models_pytorch as smp
 import torch
@@ -277,3 +278,40 @@ def test_what_stays_asymmetric_is_told(tmp_path, weights):
     changes = symmetrize_checkpoint(tmp_path / "net.pt", "rgb", None)
     assert not changes.symmetric
     assert "still treated differently" in str(changes)
+
+
+def test_a_pickled_network_becomes_a_state_dict_and_is_told_so(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 1, 1))
+    torch.save(model, tmp_path / "net.pt")
+    for file, reader, load in (
+        ("out.pt", "torch.load", torch.load),
+        ("out.safetensors", "safetensors.torch.load_file", load_file),
+    ):
+        told = str(symmetrize_checkpoint(tmp_path / "net.pt", "mirror", tmp_path / file))
+        assert "a pickled network (torch.nn.modules.container.Sequential)" in told
+        assert f'`model.load_state_dict({reader}("{file}"))`' in told
+        model.load_state_dict(load(tmp_path / file))  # as it says
+        assert torch.equal(model[0].weight[:, 0], model[0].weight[:, 2])
+
+
+def test_what_only_unpickling_would_read_is_left_out_and_told(tmp_path, weights):
+    torch.save({"best": np.float64(1), "epoch": 3, "net": weights}, tmp_path / "net.pt")
+    changes = symmetrize_checkpoint(tmp_path / "net.pt", "mirror", tmp_path / "out.pt")
+    assert "holds objects beside tensors" in changes.notes[0]
+    assert list(torch.load(tmp_path / "out.pt", weights_only=True)) == list(weights)
+    torch.save({"epoch": 3, "net": weights}, tmp_path / "plain.pt")
+    assert symmetrize_checkpoint(tmp_path / "plain.pt", "mirror", None).notes == ()
+
+
+def test_a_question_for_the_network_names_the_one_that_fits(tmp_path, weights):
+    torch.save({**weights, "more.weight": torch.zeros(2, 3, 1, 1)}, tmp_path / "two.pt")
+    with pytest.raises(UserError, match="with --architecture DECODER-tu-test_resnet, an"):
+        symmetrize_checkpoint(tmp_path / "two.pt", "mirror", None)
+    late = {"final.weight": torch.zeros(2, 3, 1, 1)}
+    torch.save(
+        {"state_dict": late, "hyper_parameters": {"arch": "Unet", "encoder": "resnet18"}},
+        tmp_path / "late.pt",
+    )
+    with pytest.raises(UserError, match=r"late layer.*with --architecture unet-resnet18, as"):
+        symmetrize_checkpoint(tmp_path / "late.pt", "mirror", None)
