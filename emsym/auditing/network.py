@@ -51,6 +51,8 @@ class Loaded:
     """Height and width that it is made for, where it takes no others."""
     notes: tuple[str, ...] = ()
     """Assumptions about it, a sentence each."""
+    seed: int = 0
+    """That of the cell which trained it, where a run did."""
     options: tuple[DescribedOption, ...] = ()
     """The package's description of how it is to be shown a volume, and of its output."""
 
@@ -142,6 +144,7 @@ def _from_weights(package: Package, inputs: NetworkOnVolume, digest: str | None)
         slices=slices,
         path=str(path),
         notes=(*notes, *more),
+        seed=record.seed if record else 0,
     )
 
 

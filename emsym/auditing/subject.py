@@ -74,7 +74,7 @@ def prepare(inputs: NetworkOnVolume) -> Iterator[Subject]:
         if loaded.slices not in (None, reads):
             raise UserError(f"The network reads {loaded.slices} slices, not {reads}.")
         height, width = (fixed or inputs.size for fixed in loaded.size)
-        chosen = choose_sections(inputs, reads, (height, width))
+        chosen = choose_sections(inputs, reads, (height, width), loaded.seed)
         targets = _targets(target, chosen.data.labels)
         dense, classes, notes = _dense(loaded, chosen, inputs)
         notes = [*described, *notes]

@@ -93,13 +93,16 @@ class _Source:
     """The sections that grey levels are normalised by, where a card says."""
 
 
-def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int]) -> Chosen:
+def choose_sections(
+    inputs: NetworkOnVolume, slices: int, size: tuple[int, int], seed: int = 0
+) -> Chosen:
     """Read some sections, evenly spaced, and the middle `size` (height, width) pixels of each.
 
     Labels are foreground where they are not 0, until `Chosen.marking` says otherwise. Only
     sections that have all their neighbours, `slices` in all, are looked at, and only those and
     their neighbours are read. Without `mean` and `sd` grey levels are normalised by those of a
-    card's training split, or else of the sections that were read.
+    card's training split, or else of the sections that were read. Of a data set with a volume for
+    each seed of a protocol, that of `seed` is looked at.
 
     Raises `UserError` for what cannot be read, does not fit together, or is of one grey level.
     """
@@ -111,7 +114,7 @@ def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int])
     for name, value in (("sections", inputs.sections), ("size", min(size))):
         if value < 1:
             raise UserError(f"--{name} must be 1 or more.")
-    source = _source(inputs)
+    source = _source(inputs, seed)
     half, (start, stop) = slices // 2, source.within
     centres = range(start + half, stop - half)
     if not centres:
@@ -173,7 +176,7 @@ def choose_sections(inputs: NetworkOnVolume, slices: int, size: tuple[int, int])
 # --- what is meant --------------------------------------------------------------------------------
 
 
-def _source(inputs: NetworkOnVolume) -> _Source:
+def _source(inputs: NetworkOnVolume, seed: int) -> _Source:
     volume, labels, axes = inputs.volume, inputs.labels, inputs.axes
     if inputs.ignore is not None and labels is None:
         raise UserError("--ignore is a value of labels: give them with --labels.")
@@ -182,9 +185,11 @@ def _source(inputs: NetworkOnVolume) -> _Source:
             raise UserError("A dataset card has its own labels: leave --labels out.")
         if axes is not None:
             raise UserError("A dataset card tells its own axes: leave --axes out.")
-        card = load_card(str(volume))
+        family = load_card(str(volume))
+        card = family.of_seed(seed)
         opened = open_volume(card)
-        source = f"test split of the dataset {card.name}"
+        which = "" if card is family else f", the volume of seed {seed}"
+        source = f"test split of the dataset {card.name}{which}"
         train, test = card.split.train, card.split.test
         return _Source(card.name, source, opened.image, opened, test, train)
     image = _lazy_array("image", volume, axes)

@@ -146,6 +146,19 @@ class PhantomSource(Strict):
     kind: Literal["neurites", "mitochondria", "fibres"]
     shape: tuple[Positive, Positive, Positive]
     seed: Annotated[int, Field(ge=0)]
+    stationary: bool = False
+    """Whether it is the middle of a larger phantom, so that no part of it has a direction along z:
+    see `emsym.data.stationary_phantoms`."""
+    volume_per_seed: bool = False
+    """Whether each seed of a protocol has a volume of its own, that of `seed` plus this seed: what
+    is said of several seeds then holds for all such volumes, and not for one."""
+
+    def deciding(self) -> dict[str, Any]:
+        """Return what decides its voxels; what is as by default is left out.
+
+        So phantoms from before there was a choice keep their digests.
+        """
+        return self.model_dump(exclude_defaults=True)
 
 
 PHANTOM_LAYERS = ("semantic", "instances")
@@ -311,6 +324,13 @@ class Card(Strict):
             )
         chosen = self.with_tasks({task: self.tasks[task]})
         return chosen.model_copy(update={"name": f"{self.name}:{task}"})
+
+    def of_seed(self, seed: int) -> "Card":
+        """Return the card of the volume that a cell of this seed sees; mostly the same card."""
+        if self.phantom is None or not self.phantom.volume_per_seed:
+            return self
+        one = {"seed": self.phantom.seed + seed, "volume_per_seed": False}
+        return self.model_copy(update={"phantom": self.phantom.model_copy(update=one)})
 
     def with_tasks(self, tasks: dict[str, Task]) -> "Card":
         """Return the same card with these of its tasks."""

@@ -182,13 +182,16 @@ def _stored_arrays(card: Card) -> tuple[LazyArray, dict[str, LazyArray]]:
 
 def _phantom_arrays(card: Card) -> tuple[LazyArray, dict[str, LazyArray]]:
     from emsym.data.phantoms import generate_phantom
+    from emsym.data.stationary_phantoms import generate_stationary_phantom
 
     phantom = card.phantom
     assert phantom is not None
+    kept_out = {"volume_per_seed"}  # says nothing of the first of its volumes
+    generate = generate_stationary_phantom if phantom.stationary else generate_phantom
     try:
         arrays = cached_arrays(
-            f"phantom {phantom.model_dump_json()}",
-            lambda: vars(generate_phantom(phantom.kind, phantom.shape, phantom.seed)),
+            f"phantom {phantom.model_dump_json(exclude=kept_out, exclude_defaults=True)}",
+            lambda: vars(generate(phantom.kind, phantom.shape, phantom.seed)),
         )
     except ValueError as error:
         raise UserError(f"The card of '{card.name}': {error}.") from error

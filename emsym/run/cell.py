@@ -158,7 +158,7 @@ def _measure(
     with timed(seconds, "data"):
         _require_data(job.card, job.data_digest, job.offline)
         train_split, test_split, instances = load_splits(
-            job.card, protocol.slices, recipe.patch, protocol.border
+            job.card.of_seed(cell.seed), protocol.slices, recipe.patch, protocol.border
         )
     with timed(seconds, "model"):
         built = build_model(

@@ -96,7 +96,7 @@ def _checks(jobs: list[Job]) -> list[_Check]:
         protocol, patch = job.protocol, job.protocol.recipe.patch
         settings = (protocol.slices, job.weights, patch, protocol.scoring.maps, job.offline)
         networks.setdefault((job.cell.architecture, *settings), []).append(job)
-        volume = (job.card, protocol.slices, patch, protocol.border)
+        volume = (job.card.of_seed(job.cell.seed), protocol.slices, patch, protocol.border)
         data.setdefault(volume, []).append(job)
 
     def inits(needing: list[Job]) -> tuple[str, ...]:

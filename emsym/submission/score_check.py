@@ -22,12 +22,17 @@ largest of them."""
 
 
 def check_values(
-    group: Arrays, keys: list[str], scores: dict[str, np.ndarray], protocol: Protocol
+    group: Arrays,
+    keys: list[str],
+    scores: dict[str, np.ndarray],
+    protocol: Protocol,
+    volumes: list[int],
 ) -> int:
     """Check all that the cells of one data set and architecture say; how many sections they have.
 
     `keys` are those of the done cells in the order of their rows, and `scores` has a column of each
-    score, (C,), as claimed. Raises `UserError` with the first thing that is wrong.
+    score, (C,), as claimed. `volumes` are numbers that cells of one volume share, whose sections
+    had the same labels. Raises `UserError` with the first thing that is wrong.
     """
     listed = group.keys()
     if sorted(listed) != sorted(keys):
@@ -43,7 +48,7 @@ def check_values(
     }
     for name, values in images.items():
         _check_bounds(group, name, values)
-    _check_counts(group, images, protocol)
+    _check_counts(group, images, protocol, np.array(volumes))
     _check_shares(group, images)
     for name, claimed in scores.items():
         _check_bounds(group, name, claimed)
@@ -75,7 +80,9 @@ def _check_bounds(group: Arrays, name: str, values: np.ndarray) -> None:
         raise UserError(f"{group.path}: a value of {name} is not within {low:g} and {high:g}.")
 
 
-def _check_counts(group: Arrays, images: dict[str, np.ndarray], protocol: Protocol) -> None:
+def _check_counts(
+    group: Arrays, images: dict[str, np.ndarray], protocol: Protocol, volumes: np.ndarray
+) -> None:
     """Pixels are whole numbers that the masks' sizes and each section's Dice and IoU agree with."""
     for threshold in protocol.scoring.thresholds:
         tp, fp, fn = (images[f"{name}@{threshold}"].astype(float) for name in COUNTS)
@@ -83,7 +90,8 @@ def _check_counts(group: Arrays, images: dict[str, np.ndarray], protocol: Protoc
             if not (values == np.rint(values)).all():
                 raise UserError(f"{group.path}: {name}@{threshold} is no count of pixels.")
         truth, predicted = tp + fn, tp + fp
-        if not np.allclose(truth, truth[:1], rtol=1e-6):
+        each = (truth[volumes == volume] for volume in np.unique(volumes))
+        if not all(np.allclose(same, same[:1], rtol=1e-6) for same in each):
             raise UserError(f"{group.path}: its cells had different labels of one section.")
         for target, pixels in (("true-foreground", truth), ("foreground", predicted)):
             at_it = target == "true-foreground" or threshold == protocol.scoring.thresholds[0]

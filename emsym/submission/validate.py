@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -140,9 +141,9 @@ def _own(registry: Registry, name: str) -> bool:
 
 def _check_data(report: Validation) -> None:
     path = report.submission.files[layout.MANIFEST]
-    listed = {dataset_name(entry): entry for entry in report.protocol.datasets}
+    cards = _cards(report, report.submission.manifest.datasets)
     for name, data in report.submission.manifest.datasets.items():
-        card = _card(name, listed, report.protocol.folder)
+        card = cards[name]
         if card is None:
             raise UserError(
                 f"{path}: the data set '{name}' is neither the protocol's nor one that ships with "
@@ -158,6 +159,18 @@ def _check_data(report: Validation) -> None:
         for what in ("modality", "licence", "citation"):
             if getattr(data, what) != getattr(card, what):
                 raise UserError(f"{path}: the {what} of '{name}' is not the one of its card.")
+
+
+def _cards(report: Validation, names: Iterable[str]) -> dict[str, Card | None]:
+    """Return the cards of data sets; None of one that is unknown."""
+    listed = {dataset_name(entry): entry for entry in report.protocol.datasets}
+    return {name: _card(name, listed, report.protocol.folder) for name in names}
+
+
+def _volume(card: Card | None, seed: int) -> int:
+    """Return a number that cells of a data set share whose seeds have the same volume."""
+    per_seed = card is not None and card.phantom is not None and card.phantom.volume_per_seed
+    return seed if per_seed else 0
 
 
 def _card(name: str, listed: dict[str, str], folder: Path) -> Card | None:
@@ -235,12 +248,14 @@ def _check_scores(report: Validation) -> None:
     for at, row in enumerate(submission.rows):
         if row.status == "done":
             groups[row.dataset, row.architecture].append(at)
+    cards = _cards(report, {dataset for dataset, _ in groups})
     sections: dict[str, np.ndarray] = {}
     for (dataset, architecture), places in groups.items():
         group = submission.group(dataset, architecture)
         keys = [submission.rows[at].key or "" for at in places]
         claimed = {n: submission.scores[places, k] for k, n in enumerate(submission.score_names)}
-        report.sections += check_values(group, keys, claimed, protocol) * len(keys)
+        volumes = [_volume(cards[dataset], submission.rows[at].seed) for at in places]
+        report.sections += check_values(group, keys, claimed, protocol, volumes) * len(keys)
         section = group.get("section", "<i4", None)
         if not np.array_equal(sections.setdefault(dataset, section), section):
             raise UserError(f"{group.path}: its sections are not those of other architectures.")

@@ -10,15 +10,21 @@ from emsym.output_folder import OutputFolder
 from emsym.protocol import load_protocol
 from emsym.run.cell import run_cell
 from emsym.run.job import jobs
+from emsym.run.store.store import Store
 
 
-@pytest.mark.parametrize("init", ["rgb", "rgb+mirror-tied"])
-def test_audit_of_a_kept_network_says_what_its_record_says(tiny: Path, init: str) -> None:
+@pytest.mark.parametrize(("init", "seed"), [("rgb", 1), ("rgb+mirror-tied", 0)])
+def test_audit_of_a_kept_network_says_what_its_record_says(
+    tiny: Path, init: str, seed: int
+) -> None:
     tiny.write_text(tiny.read_text().replace('"rgb"', f'"{init}"'))
-    job = jobs(load_protocol(str(tiny)))[0]
+    card = tiny.with_name("tiny-a.toml")
+    card.write_text(card.read_text().replace("seed = 0", "seed = 0\nvolume_per_seed = true"))
+    (job,) = jobs(load_protocol(str(tiny)).select(inits=[init], seeds=[seed]))
     output = OutputFolder(tiny.parent)
     record = run_cell(job, output, keep_network=True)
     assert record.error is None
+    Store(output.records).save(record)  # which says of which seed the network is
     report = emsym.audit(
         str(output.network(job.key)),
         str(tiny.with_name("tiny-a.toml")),

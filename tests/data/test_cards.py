@@ -237,3 +237,24 @@ def test_an_unknown_task_is_told_the_known_ones():
 def test_the_only_task_is_not_chosen():
     with pytest.raises(UserError, match="'snemi3d' has one task: leave out ':membranes'"):
         load_card("snemi3d:membranes")
+
+
+# --- a volume for each seed -----------------------------------------------------------------------
+
+
+def test_each_seed_of_a_protocol_may_have_a_volume_of_its_own():
+    card = load_card("phantom-fibres-2")
+    first, third = card.of_seed(0), card.of_seed(2)
+    assert third.phantom.seed == first.phantom.seed + 2 == card.phantom.seed + 2
+    assert third.of_seed(5) == third
+    assert first != third
+    for only in (load_card("phantom-fibres"), load_card("snemi3d")):
+        assert only.of_seed(3) is only
+
+
+def test_stationary_phantoms_have_enough_test_sections():
+    for kind in ("neurites", "mitochondria", "fibres"):
+        card = load_card(f"phantom-{kind}-2")
+        start, stop = card.split.test
+        assert stop - start - 2 >= 30, "centres of stacks of three"
+        assert card.phantom.stationary

@@ -107,6 +107,16 @@ def test_pixels_that_a_card_ignores_count_in_no_score(tiny: Path) -> None:
     assert instances[:, 16:].any()
 
 
+def test_each_seed_sees_a_volume_of_its_own_where_the_card_says_so(tiny: Path) -> None:
+    card = tiny.with_name("tiny-a.toml")
+    card.write_text(card.read_text().replace("seed = 0", "seed = 0\nvolume_per_seed = true"))
+    chosen = load_protocol(str(tiny)).select(inits=["rgb"])
+    records = [run_cell(job) for job in jobs(chosen)]
+    pixels = [record.images["true-foreground/pixels"] for record in records]
+    assert pixels[0] != pixels[1]
+    assert records[0].dataset == records[1].dataset
+
+
 def test_one_section_is_kept_to_look_at_and_changes_no_number(job: Job, tmp_path: Path) -> None:
     record = run_cell(job, OutputFolder(tmp_path))
     assert record.model_dump(exclude=TIMINGS) == run_cell(job).model_dump(exclude=TIMINGS)

@@ -145,6 +145,30 @@ def test_a_plugin_that_was_packed_is_told_and_not_run(
     assert not list(tiny.parent.rglob("was-run"))
 
 
+@pytest.mark.parametrize("per_seed", [True, False])
+def test_labels_may_differ_between_seeds_that_have_volumes_of_their_own(
+    tiny: Path, made_up: Callable, keep: Callable, fill_in: Callable, per_seed: bool
+) -> None:
+    card = tiny.with_name("tiny-a.toml")
+    plain = card.read_text()
+    card.write_text(plain.replace("seed = 0", "seed = 0\nvolume_per_seed = true"))
+    several = {job.cell: made_up(job) for job in jobs(load_protocol(str(tiny)))}
+    if not per_seed:  # the same labels, which one volume cannot have
+        card.write_text(plain)
+    protocol = load_protocol(str(tiny))
+    for job in jobs(protocol):
+        told = {"key": job.key, "dataset": made_up(job).dataset}
+        keep(tiny.parent / "run", several[job.cell].model_copy(update=told))
+    folder = tiny.parent / "ours-1"
+    pack(tiny.parent / "run", protocol, folder)
+    fill_in(folder)
+    if per_seed:
+        assert validate(folder, str(tiny)).counts["done"] == 4
+    else:
+        with pytest.raises(UserError, match="different labels"):
+            validate(folder, str(tiny))
+
+
 PLUGIN = '''
 from emsym import register_score
 

@@ -45,7 +45,7 @@ def _published_checksums(card: Card, source: Source) -> dict[str, str | None]:
 
 def _digest_of_phantom(card: Card) -> str:
     assert card.phantom is not None
-    return digest_of([*_deciding_fields(card), card.phantom.model_dump()])
+    return digest_of([*_deciding_fields(card), card.phantom.deciding()])
 
 
 def _digest_of_source(card: Card, source: Source, sums: Any) -> str:

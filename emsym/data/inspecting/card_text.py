@@ -62,7 +62,7 @@ def card_lines(card: Card) -> list[tuple[str, str]]:
     lines = [
         ("", card.title),
         ("modality", card.modality),
-        ("volume", f"{_times(card.extent)} voxels of {_voxel_size(card)}"),
+        ("volume", f"{_times(card.extent)} voxels of {_voxel_size(card)}{_for_each_seed(card)}"),
         ("stacked along", card.stacked_along),
         *((f"task {name}", _task(task)) for name, task in card.tasks.items()),
         *((f"split {name}", f"sections {a} to {b - 1}") for name, (a, b) in _ranges(card)),
@@ -88,6 +88,11 @@ def _voxel_size(card: Card) -> str:
     if card.voxel_size_nm == (1, 1, 1):
         return "unknown size"
     return f"{_times(card.voxel_size_nm)} nm"
+
+
+def _for_each_seed(card: Card) -> str:
+    per_seed = card.phantom is not None and card.phantom.volume_per_seed
+    return ", another one for each seed of a protocol" if per_seed else ""
 
 
 def _task(task: Task) -> str:

@@ -34,7 +34,9 @@ LEARNING_RATE = 1e-2
 NOISE = (0.56, 0.4, 1.7)
 """Sd of the noise in red, green and blue, in sds of the channel over all photographs: a dim room.
 A sensor has two green pixels for one red and one blue, hence √2 : 1 : √2; and lamplight holds
-little blue, which a camera's white balance amplifies about thrice, and the noise with it."""
+little blue, which a camera's white balance amplifies about thrice, and the noise with it. It was
+chosen so that the filters differ between the colours and the effect that emsym measures shows: its
+size with these weights is no estimate of that with others."""
 SMALL = 0.03
 """The stem starts at this part of a fresh one's scale, so that what it ends as is learned and not
 the noise it started from; a BatchNorm undoes the scale."""

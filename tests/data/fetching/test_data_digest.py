@@ -1,5 +1,8 @@
 """A data set's digest follows all that decides a number, and nothing else."""
 
+import json
+from pathlib import Path
+
 import pytest
 from served_cells import ALL, sha
 
@@ -7,6 +10,7 @@ from emsym.data.cards import Files, load_card
 from emsym.data.fetching.data_digest import data_digest, published_digest
 from emsym.data.fetching.fetch import fetch
 
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.usefixtures("impatient", "kept")
 
 
@@ -67,3 +71,11 @@ def test_a_digest_of_a_phantom_follows_its_seed():
     card = load_card("phantom-fibres")
     other = card.model_copy(update={"phantom": card.phantom.model_copy(update={"seed": 99})})
     assert data_digest(card) != data_digest(other)
+
+
+@pytest.mark.parametrize("kind", ["neurites", "mitochondria", "fibres"])
+def test_phantoms_keep_the_digests_that_are_published(kind):
+    manifest = json.loads((ROOT / "results/submissions/emsym/manifest.json").read_text())
+    name = f"phantom-{kind}"
+    assert data_digest(load_card(name)) == manifest["datasets"][name]["digest"]
+    assert data_digest(load_card(f"{name}-2")) != data_digest(load_card(name))
