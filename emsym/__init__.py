@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from emsym.run.listener import RunListener
     from emsym.run.store.record import Record
     from emsym.scores.attribution.methods import list_attributions, register_attribution
-    from emsym.scores.catalogue import ScoredSections, list_scores, register_score
+    from emsym.scores.catalogue import list_scores, register_score
     from emsym.scores.faithfulness.metrics import list_metrics, register_metric
+    from emsym.scores.optional.scored_sections import ScoredSections
 
 __all__ = [
     "SCORING_VERSION",
@@ -78,8 +79,9 @@ _MODULES = {
     "run.listener": "RunListener",
     "run.store.record": "Record",
     "scores.attribution.methods": "list_attributions register_attribution",
-    "scores.catalogue": "ScoredSections list_scores register_score",
+    "scores.catalogue": "list_scores register_score",
     "scores.faithfulness.metrics": "list_metrics register_metric",
+    "scores.optional.scored_sections": "ScoredSections",
 }
 """The modules that names are imported from when they are first used."""
 

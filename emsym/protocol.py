@@ -96,7 +96,12 @@ class Scoring(Strict):
     faithfulness: Faithfulness = Faithfulness()
     over_training: OverTrainingSchema | None = None
     scores: tuple[str, ...] = ()
-    """Scores of plug-ins that are computed, too: `emsym-bench list scores`."""
+    """Optional scores, of emsym and of plug-ins, that are computed, too: `emsym-bench list
+    scores`."""
+    arand_3d: Literal["all", "foreground"] = "all"
+    """Which data sets have the ARAND of the test volume: those whose instances are pieces of the
+    foreground alone, or all. Between foreground one hole in a membrane merges all instances, so
+    that it tells hardly more than that there is one."""
 
     @property
     def maps(self) -> tuple[str, ...]:
@@ -193,8 +198,9 @@ class Protocol(Strict):
         deciding = self.model_dump(
             include={"name", "version", "slices", "border", "recipe", "scoring"}
         )
-        if not self.scoring.scores:  # protocols from before there were any keep their digest
-            del deciding["scoring"]["scores"]
+        for later in ("scores", "arand_3d"):  # protocols from before there were any keep theirs
+            if later not in self.scoring.model_dump(exclude_defaults=True):
+                del deciding["scoring"][later]
         return json_digest(deciding)
 
     def allowed(self, device: str, score: str, value: float) -> float:

@@ -48,6 +48,10 @@ def test_the_digest_follows_what_decides_a_number(tiny: Path) -> None:
     assert change(tiny, "steps = 2", "steps = 3").digest != before
     assert change(tiny, "steps = 3", "steps = 2").digest == before
     assert change(tiny, 'version = "1"', 'version = "2"').digest != before
+    assert change(tiny, "[scoring]", '[scoring]\narand_3d = "foreground"').digest != before
+    assert change(tiny, 'arand_3d = "foreground"', 'arand_3d = "all"').digest == (
+        change(tiny, 'arand_3d = "all"', "").digest
+    )
 
 
 def test_the_tolerance_is_of_a_device_and_of_no_digest(tiny: Path) -> None:

@@ -112,6 +112,11 @@ class Split:
         """Return the same of the stacks at those places among all."""
         return None if self.known is None else self.known[[self.centres[i] for i in chosen]]
 
+    def slice_truth(self, part: slice) -> np.ndarray:
+        """Return the labels of every slice of stacks, bool (n, S, H, W)."""
+        places = [self.neighbours(self.centres[i]) for i in range(len(self))[part]]
+        return self.foreground[torch.tensor(places)].bool().numpy(force=True)
+
     def stacks_at(self, chosen: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return the stacks at those places among all, as slicing gives them."""
         centres = [self.centres[index] for index in chosen]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from emsym.leaderboard.bootstrap import PAIR
-from emsym.scores.catalogue import PLUGIN, score_of
+from emsym.scores.catalogue import is_optional, score_of
 from emsym.scores.score import Score
 
 BOARD = ["protocol", "weights", "identity"]
@@ -27,7 +27,7 @@ HEADLINE = (
     *("model_asymmetry", "dice", "flip_error", "iou", "arand_2d", "arand_3d"),
     *("neighbour_asymmetry", "imbalance", "faithfulness-estimate"),
 )
-"""The scores that a leaderboard shows, in order; those of plug-ins follow."""
+"""The scores that a leaderboard shows, in order; optional ones follow."""
 
 
 def shown_scores(prefix: str, threshold: str, known: Iterable[str]) -> dict[str, Score]:
@@ -39,7 +39,7 @@ def shown_scores(prefix: str, threshold: str, known: Iterable[str]) -> dict[str,
     where = {"attribution": attribution, "map": attribution, "target": target}
     headline = [score_of(name).key.format(threshold=threshold, **where) for name in HEADLINE]
     there = dict.fromkeys(known)
-    plugins = sorted(key for key in there if key.startswith(PLUGIN))
+    plugins = sorted(key for key in there if is_optional(key))
     return {key: score_of(key) for key in (*headline, *plugins) if key in there}
 
 

@@ -10,7 +10,7 @@ from emsym.models.inits import init_source
 from emsym.models.pretrained.weights import weights_identity
 from emsym.protocol import Cell, Protocol, cell_key, dataset_name
 from emsym.scores.attribution.methods import ATTRIBUTIONS
-from emsym.scores.catalogue import SCORES, plugin_score
+from emsym.scores.catalogue import SCORES, optional_score
 from emsym.scores.faithfulness.metrics import METRICS
 from emsym.version import SCORING_VERSION
 
@@ -105,7 +105,7 @@ def scoring_sources(protocol: Protocol) -> dict[str, str]:
     """
     scoring = protocol.scoring
     for name in scoring.scores:
-        plugin_score(name)
+        optional_score(name)
     digests = {
         **{f"attribution {n}": ATTRIBUTIONS.source_digest(n) for n in scoring.maps},
         **{f"metric {n}": METRICS.source_digest(n) for n in scoring.faithfulness.metrics},

@@ -16,7 +16,7 @@ from emsym.scores import segmentation
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.faithfulness.metrics import faithfulness
 from emsym.scores.measure import Measurement, measure
-from emsym.scores.plugin_scores import plugin_scores
+from emsym.scores.optional.compute import Surroundings, optional_scores
 
 
 class ScoresOverTraining:
@@ -88,7 +88,14 @@ def score_model(
                 several += [segmentation.Counts.of(ours, theirs) for ours, theirs in pairs]
             predicted.append(measured.predicted)
             scores.extend(measured.columns)
-            scores.extend(plugin_scores(measured, scoring.scores, scoring.thresholds[0]))
+            around = Surroundings(
+                dense,
+                card.voxel_size_nm,
+                card.task.instances,
+                instances[measured.part],
+                test.slice_truth(measured.part),
+            )
+            scores.extend(optional_scores(measured, scoring.scores, scoring.thresholds[0], around))
             faithful.keep(measured)
     for threshold, several in counts.items():
         whole = segmentation.pooled(several)
@@ -101,9 +108,10 @@ def score_model(
         rule, volume = card.task.instances, np.concatenate(predicted)
         flat = np.stack([segmentation.components(section, rule) for section in volume])
         scores.images["arand_2d"] = segmentation.arand_2d(flat, instances)
-        scores.pooled["arand_3d"] = segmentation.arand_3d(
-            segmentation.components(volume, rule), instances
-        )
+        scores.pooled["arand_3d"] = None
+        if scoring.arand_3d in ("all", rule):
+            joined = segmentation.components(volume, rule)
+            scores.pooled["arand_3d"] = segmentation.arand_3d(joined, instances)
     with timed(seconds, "faithfulness"):
         scores.extend(faithful.scores(dense))
     return scores

@@ -1,8 +1,9 @@
 """The catalogue of scores: every score stands here once, and is asked for by its key.
 
-emsym's own scores are listed below. Metrics of attributions stand in `METRICS`, where they are
-registered. A plug-in adds a score of its own with `register_score`; a protocol names those that are
-to be computed, and their keys in a record are ``plugin/NAME``.
+emsym's own scores are listed below; those of `emsym.scores.optional` are computed where a protocol
+names them. Metrics of attributions stand in `METRICS`, where they are registered. A plug-in adds a
+score of its own with `register_score`; it is optional, too, and its key in a record is
+``plugin/NAME``.
 
 Importing this module imports neither torch nor NumPy.
 """
@@ -10,13 +11,18 @@ Importing this module imports neither torch nor NumPy.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from emsym.errors import UserError
 from emsym.registry import Registry
 from emsym.scores.faithfulness.metrics import METRICS
+from emsym.scores.optional.boundary_displacement import BOUNDARY_DISPLACEMENT
+from emsym.scores.optional.instance_errors import INSTANCE_ERRORS
+from emsym.scores.optional.layer_flip import LAYER_FLIPS
+from emsym.scores.optional.missing_neighbour import MISSING_NEIGHBOUR
+from emsym.scores.optional.offsets import OFFSETS
+from emsym.scores.optional.scored_sections import ScoredSections
 from emsym.scores.score import Better, Score, score_name
 
 if TYPE_CHECKING:
@@ -27,29 +33,6 @@ MARGIN = 0.01
 
 PLUGIN = "plugin/"
 """The beginning of the key of a plug-in's score."""
-
-
-@dataclass(frozen=True)
-class ScoredSections:
-    """The predictions and attributions of n test sections, for a plug-in's score.
-
-    Stacks have S slices, and all arrays are in the order of the sections.
-    """
-
-    x: np.ndarray
-    """The stacks, float32 (n, S, H, W), normalised by the training split's mean and deviation."""
-    truth: np.ndarray
-    """The labels, bool (n, H, W)."""
-    probability: np.ndarray
-    """The predicted probability of the foreground, (n, H, W) in 0..1."""
-    mirrored: np.ndarray
-    """That of the reversed stacks, (n, H, W) in 0..1."""
-    threshold: float
-    """The protocol's first threshold of the probability."""
-    masks: Mapping[str, np.ndarray]
-    """The pixels of each target, bool (n, H, W)."""
-    attributions: Mapping[tuple[str, str], np.ndarray]
-    """The map of each attribution and target, float32 (n, S, H, W), for the stacks as they are."""
 
 
 ScoreFunction = Callable[[ScoredSections], "np.ndarray"]
@@ -120,18 +103,50 @@ def score_of(key: str) -> Score:
     return Score(key, name, "a plug-in's score", bounds=(-math.inf, math.inf))
 
 
-def plugin_score(name: str) -> Score:
-    """Return the score of a plug-in that a protocol lists.
+def optional_score(name: str) -> Score:
+    """Return the optional score, of emsym or a plug-in, that a protocol lists.
 
     Raises `UserError` for one that is not registered, and for one that every cell has anyway.
     """
     score = SCORES.get(name)
     if score.compute is None:
-        raise UserError(f"Every cell has the score '{name}': 'scores' lists those of plug-ins.")
+        raise UserError(
+            f"Every cell has the score '{name}': 'scores' lists those that are optional."
+        )
     return score
 
 
+def optional_key(name: str) -> str:
+    """Return the key in a record of an optional score, of a plug-in that is not here, too.
+
+    >>> optional_key("voi_split"), optional_key("theirs")
+    ('voi_split', 'plugin/theirs')
+    """
+    return name if name in _OPTIONAL else PLUGIN + name
+
+
+def is_optional(key: str) -> bool:
+    """Return whether a record's key is that of an optional score."""
+    return key.startswith(PLUGIN) or key in _OPTIONAL
+
+
+_OPTIONAL = {
+    score.key: score
+    for score in (
+        *OFFSETS,
+        BOUNDARY_DISPLACEMENT,
+        *MISSING_NEIGHBOUR,
+        *LAYER_FLIPS,
+        *INSTANCE_ERRORS,
+    )
+}
+
 _SYMMETRY = "{attribution}/{target}/"
+
+_ARAND = (
+    "adapted Rand error of the instances, by scikit-image: pixels that are no true instance do not "
+    "count, and all that are in no predicted instance make one segment."
+)
 
 for _score in (
     Score(
@@ -213,8 +228,8 @@ for _score in (
         glance=True,
     ),
     Score("iou@{threshold}", "IoU", "pooled over the test sections.", "high", pooling="counts"),
-    Score("arand_2d", "ARAND 2D", "adapted Rand error of the instances.", "low"),
-    Score("arand_3d", "ARAND 3D", "adapted Rand error of the instances.", "low", pooling="volume"),
+    Score("arand_2d", "ARAND 2D", _ARAND, "low"),
+    Score("arand_3d", "ARAND 3D", _ARAND, "low", pooling="volume"),
     Score(
         "{target}/pixels",
         "pixels",
@@ -231,5 +246,6 @@ for _score in (
             ("fn", "false negative pixels"),
         )
     ),
+    *_OPTIONAL.values(),
 ):
     SCORES.add(_score.name, _score, summary=_score.meaning)

@@ -7,7 +7,7 @@ the number of sections.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -69,6 +69,9 @@ class Measurement:
     """A(x), (n, S, H, W), by attribution and target."""
     columns: dict[str, np.ndarray]
     """(n,) each, NaN where missing; those of attributions are called attribution/target/score."""
+    slice_values: dict[Target, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    """The exact Shapley values of the slices of x and of mirror x, each (n, S) in the order of its
+    own stack, by target; empty where they were not asked for."""
 
 
 def measure(
@@ -141,6 +144,7 @@ def _measure(
     if SHAPLEY in attributions:
         logits = (each[:, dense.channel] for each in answers)
         brought = slice_shapley(dense, x, masks, *logits)
+    slice_values = {}
     for k, target in enumerate(targets):
         columns[f"{target}/pixels"] = masks[k].sum((1, 2)).double().numpy(force=True)
         for name in methods:
@@ -151,6 +155,7 @@ def _measure(
             columns |= {f"{name}/{target}/{score}": found for score, found in scores.items()}
         if SHAPLEY in attributions:
             one, two = (value[k] for value in brought)
+            slice_values[target] = one, two
             found = symmetry(one[:, :, None, None], two[:, :, None, None])
             scores = by_slice("slice_shapley", one) | found.columns()
             columns |= {f"{SHAPLEY}/{target}/{score}": values for score, values in scores.items()}
@@ -167,6 +172,7 @@ def _measure(
         dict(zip(targets, masks, strict=True)),
         {(name, target): here[name][k] for name in methods for k, target in enumerate(targets)},
         columns,
+        slice_values,
     )
 
 

@@ -5,7 +5,7 @@ from itertools import product
 from string import Formatter
 
 from emsym.protocol import SHAPLEY, Protocol
-from emsym.scores.catalogue import PLUGIN, SCORES
+from emsym.scores.catalogue import SCORES, optional_key
 from emsym.scores.score import Score
 
 COUNTS = ("tp", "fp", "fn")
@@ -25,7 +25,7 @@ def image_scores(protocol: Protocol) -> set[str]:
     return {
         *_keys((score.key for score in own), protocol, targets),
         *_keys(metrics, protocol, (scoring.faithfulness.target,)),
-        *(PLUGIN + name for name in scoring.scores),
+        *map(optional_key, scoring.scores),
     }
 
 

@@ -15,7 +15,7 @@ SEEDS = range(24)
 
 
 def changes_at_ends(phantom):
-    """Return by how much labels and grey values change less at either end than in the middle.
+    """Return by how much labels and grey values change less at the ends than in the middle.
 
     A split at one end has a direction by as much: the change to z+1 less that to z−1, summed over
     its centres, is the change at its one end less that at its other.
@@ -24,7 +24,7 @@ def changes_at_ends(phantom):
     for values in (phantom.semantic == 1, phantom.image.astype(float)):
         change = np.abs(np.diff(values.astype(float), axis=0)).mean((1, 2))
         middle = change[len(change) // 2 - 3 : len(change) // 2 + 3].mean()
-        parts += [middle - change[:3].mean(), middle - change[-3:].mean()]
+        parts.append(middle - (change[:3].mean() + change[-3:].mean()) / 2)
     share = (phantom.semantic == 1).mean((1, 2))
     return [*parts, share[:3].mean() - share[-3:].mean()]
 
@@ -44,7 +44,7 @@ def test_splits_are_without_direction(kind):
 @pytest.mark.slow
 def test_a_direction_of_splits_is_noticed():
     t = t_over_seeds(lambda seed: generate_phantom("neurites", SHAPE, seed))
-    assert t[:2].min() > 3.5, t
+    assert t[0] > 4.5, t
 
 
 def test_the_middle_is_equivariant():

@@ -14,7 +14,9 @@ from emsym.run.cell import load_splits, run_cell, score_model
 from emsym.run.example import SIZE, example
 from emsym.run.job import Job, jobs
 from emsym.run.store.record import Record
+from emsym.scores.catalogue import SCORES
 from emsym.scores.dense_logits import DenseLogits
+from emsym.submission.expected_scores import image_scores
 
 pytestmark = pytest.mark.numerical
 
@@ -115,6 +117,20 @@ def test_each_seed_sees_a_volume_of_its_own_where_the_card_says_so(tiny: Path) -
     pixels = [record.images["true-foreground/pixels"] for record in records]
     assert pixels[0] != pixels[1]
     assert records[0].dataset == records[1].dataset
+
+
+def test_a_protocol_may_ask_for_scores_and_for_none_of_instances_that_one_hole_merges(
+    tiny: Path,
+) -> None:
+    asked = [name for name in SCORES.own_names() if SCORES.get(name).compute]
+    tiny.write_text(f'{tiny.read_text()}scores = {asked}\narand_3d = "foreground"\n')
+    protocol = load_protocol(str(tiny)).select(inits=["rgb"], seeds=[0])
+    record = run_cell(jobs(protocol)[0])
+    assert record.status == "done", record.error
+    assert len(asked) > 10
+    assert {*asked, *image_scores(protocol)} == {*record.scores} - {"arand_3d"}
+    assert all(record.scores[name] is not None for name in asked)
+    assert record.scores["arand_3d"] is None, "its neurites lie between membranes"
 
 
 def test_one_section_is_kept_to_look_at_and_changes_no_number(job: Job, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from emsym.errors import UserError
 from emsym.plugins import load_plugin
 from emsym.protocol import Protocol
-from emsym.scores.catalogue import SCORES, list_scores, plugin_score, register_score, score_of
+from emsym.scores.catalogue import SCORES, list_scores, optional_score, register_score, score_of
 from emsym.submission.expected_scores import counts, image_scores, look_scores, pooled_alone
 
 
@@ -74,7 +74,7 @@ def test_a_plugin_adds_a_score(tmp_path: Path) -> None:
     assert "mean-p" in list_scores()
     score = score_of("plugin/mean-p")
     assert (score.title, score.meaning, score.baseline) == ("mean p", "Mean probability.", "rgb")
-    assert plugin_score("mean-p") is score
+    assert optional_score("mean-p") is score
 
 
 def test_facts_that_cannot_be_are_refused() -> None:
@@ -90,9 +90,9 @@ def test_facts_that_cannot_be_are_refused() -> None:
 
 def test_a_protocol_lists_scores_of_plugins_alone() -> None:
     with pytest.raises(UserError, match="Every cell has the score 'dice'"):
-        plugin_score("dice")
+        optional_score("dice")
     with pytest.raises(UserError, match="There is no score 'nope'"):
-        plugin_score("nope")
+        optional_score("nope")
 
 
 def test_the_catalogue_is_light() -> None:

@@ -39,9 +39,9 @@ def test_looks_while_training_have_the_symmetry_scores_alone(protocol: Protocol)
     assert look_scores(without) == set()
 
 
-def test_scores_of_plugins_are_expected_by_their_keys(protocol: Protocol) -> None:
-    scoring = protocol.scoring.model_copy(update={"scores": ("own",)})
+def test_optional_scores_are_expected_by_their_keys(protocol: Protocol) -> None:
+    scoring = protocol.scoring.model_copy(update={"scores": ("own", "voi_split")})
     more = protocol.model_copy(update={"scoring": scoring})
-    assert image_scores(more) - image_scores(protocol) == {"plugin/own"}
+    assert image_scores(more) - image_scores(protocol) == {"plugin/own", "voi_split"}
     assert look_scores(more) == look_scores(protocol)
     assert more.digest != protocol.digest

@@ -6,7 +6,7 @@ import pandas as pd
 
 from emsym.leaderboard.board import Board
 from emsym.models.pretrained.weights import ORIGINS
-from emsym.scores.catalogue import MARGIN, PLUGIN, score_of
+from emsym.scores.catalogue import MARGIN, is_optional, score_of
 from emsym.scores.score import BASELINE
 from emsym.wording import interval, p_value, rank_range
 
@@ -247,11 +247,8 @@ METHOD = {
 
 
 def plugin_meanings(boards: Sequence[Board]) -> list[tuple[str, str]]:
-    """The titles and meanings of the plug-ins' scores that these leaderboards show."""
+    """The titles and meanings of the optional scores that these leaderboards show."""
     plugins = {
-        key: score
-        for board in boards
-        for key, score in board.scores.items()
-        if key.startswith(PLUGIN)
+        key: score for board in boards for key, score in board.scores.items() if is_optional(key)
     }
     return [(score.title, score.meaning) for score in plugins.values()]
