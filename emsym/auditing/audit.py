@@ -28,7 +28,7 @@ from emsym.auditing.result import (
     check_free,
 )
 from emsym.auditing.subject import NOT_FINITE, prepare
-from emsym.auditing.verdict import ROUNDING, Measured, judge, ratio
+from emsym.auditing.verdict import Measured, judge, ratio
 from emsym.auditing.volume import Chosen
 from emsym.data.stacks import evenly_spaced
 from emsym.environment import environment
@@ -39,6 +39,7 @@ from emsym.protocol import SHAPLEY, SHAPLEY_SLICES
 from emsym.scores.attribution.methods import ATTRIBUTIONS, FORWARD_ONLY
 from emsym.scores.catalogue import score_of
 from emsym.scores.measure import Measurement, measure
+from emsym.scores.score import ROUNDING
 from emsym.scores.segmentation import Counts, pooled
 from emsym.scores.targets import Target
 from emsym.wording import MISSING, number, slice_names

@@ -11,10 +11,6 @@ from emsym.wording import sides, significant_interval
 TOLERANCE = 1.1
 """Sides that count alike within a tenth are called symmetric, if the whole interval says so."""
 
-ROUNDING = 1e-4
-"""The largest asymmetry, or change of a probability, that may be rounding: networks that are
-symmetric by construction stay far below."""
-
 
 @dataclass(frozen=True)
 class Measured:

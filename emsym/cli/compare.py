@@ -39,7 +39,7 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
     console = Console()
     table = Table(box=None, pad_edge=False, collapse_padding=True)
     heads = ["score", one, other, "difference (95 % interval)", "p"]
-    heads += ["Hedges' g", "cells above"] if console.width >= 100 else []
+    heads += ["cells above"] if console.width >= 100 else []
     for head in heads:
         side = "left" if head == "score" else "right"
         table.add_column(escape(head), justify=side, no_wrap=True)  # type: ignore[arg-type]
@@ -51,8 +51,7 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
             wording.number(row["other"], digits),
             wording.interval(row["mean"], row["low"], row["high"], digits),
             wording.p_value(row["p"]),
-            wording.number(row["effect"], 2),
-            f"{100 * row['wins']:.0f} %",
+            wording.number(100 * row["above"], 0) + " %",
         ]
         table.add_row(*texts[: len(heads)])
     console.print(

@@ -7,36 +7,32 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from emsym.leaderboard.bootstrap import (
-    DRAWS,
+from emsym.leaderboard.eligibility import Field, fields, largest_complete, shown_scores
+from emsym.leaderboard.estimates import (
     PAIR,
     UNIT,
-    Draws,
-    bootstrap,
+    Estimates,
+    average_ranks,
+    estimate_means,
     intervals,
     pair_intervals,
-    rank_intervals,
     ratio_intervals,
 )
-from emsym.leaderboard.eligibility import Field, fields, largest_complete, shown_scores
 from emsym.leaderboard.results import FACTS, Results
 from emsym.leaderboard.statistics import (
     against,
+    better_beyond_doubt,
     non_inferiority,
     pareto,
-    pareto_support,
     rank_ranges,
     tie_groups,
 )
 from emsym.protocol import json_digest
-from emsym.scores.catalogue import MARGIN
+from emsym.scores.catalogue import MARGIN, score_of
 from emsym.scores.score import BASELINE, Score
 
 SECTIONS = 5_000
 """Up to so many cells, sections are drawn, too; beyond, reading them all takes too long."""
-
-NUMBERS = 10_000_000
-"""The most numbers of a bootstrap: draws × pairs × strategies."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +43,15 @@ class Column:
     score: Score
     summary: pd.DataFrame
     """Ranked strategies over the shared pairs: `mean`, `low`, `high`; where one way is better,
-    `first`, `last` and `group` (see `statistics`); of the first score `rank`, `rank_low`,
-    `rank_high` on average over pairs; where there is a baseline, `less`, `less_low`, `less_high` of
-    the difference from it, `p`, `p_holm`, `effect`, `wins`, and `cut`, `cut_low`, `cut_high`, the
-    reduction in per cent."""
+    `first`, `last` and `group` (see `statistics`); of the first score `rank`, on average over
+    pairs; where there is a baseline, `less`, `less_low`, `less_high` of the difference from it,
+    `p`, `p_holm`, `above`, and `cut`, `cut_low`, `cut_high`, the reduction in per cent."""
     pairs: pd.DataFrame
     """The same `mean`, `low`, `high` of single pairs: index (*PAIR, "init")."""
-    errors: pd.DataFrame
-    """The standard errors of these means: a row per pair, a column per strategy."""
-    freedom: pd.DataFrame
-    """Their degrees of freedom."""
-    variances: np.ndarray
-    """(P, K, K): of the difference of two strategies' means in each pair."""
-    parts: np.ndarray
-    """(P, K, K): what each pair brings to the denominator of its degrees of freedom."""
-    whole: np.ndarray
-    """(B, K): draws of the summary's means."""
+    estimates: Estimates
+    """All that these come from: of all pairs and strategies."""
+    shared: Estimates
+    """Those of the shared pairs and the ranked strategies."""
 
     def of_pair(
         self, pair: tuple[str, str], names: Sequence[str]
@@ -75,11 +64,11 @@ class Column:
 class Board:
     """One protocol's newest version with one kind of weights."""
 
-    def __init__(self, field: Field, results: Results, draws: int = DRAWS) -> None:
+    def __init__(self, field: Field, results: Results) -> None:
         """Nothing is computed before it is asked for."""
         self.cells, self.apart = field.cells, field.apart
         self.done = field.cells[field.cells["status"] == "done"].dropna(axis=1, how="all")
-        self._results, self._draws = results, draws
+        self._results = results
         self.first = self.done.iloc[0]
         self.names = list(dict.fromkeys(self.done["init"]))
         self.baseline = BASELINE if BASELINE in self.ranked else None
@@ -209,18 +198,16 @@ class Board:
 
     @cached_property
     def front(self) -> pd.DataFrame:
-        """Dice against model asymmetry: `front` (bool) and `support`, its part of the draws."""
+        """Dice against model asymmetry: `front`, and `beaten` by one strategy in both. Bool.
+
+        `front` is of the means as they are; `beaten` is beyond doubt, and so may be neither.
+        """
         dice, bias = self.column("dice"), self.column("model_asymmetry")
         if dice is None or bias is None:
-            return pd.DataFrame({"front": False, "support": np.nan}, self.ranked)
-        return pd.DataFrame(
-            {
-                "front": pareto(dice.summary["mean"], bias.summary["mean"]),
-                "support": pareto_support(dice.whole, bias.whole, self.ranked)
-                if dice.summary["low"].notna().any()
-                else np.nan,
-            }
-        )
+            return pd.DataFrame({"front": False, "beaten": False}, self.ranked)
+        both = better_beyond_doubt(dice.shared, "high") & better_beyond_doubt(bias.shared, "low")
+        front = pareto(dice.summary["mean"], bias.summary["mean"])
+        return pd.DataFrame({"front": front, "beaten": both.any()})
 
     @cached_property
     def verdict(self) -> pd.Series:
@@ -228,8 +215,7 @@ class Board:
         dice = self.column("dice")
         if dice is None or self.baseline is None:
             return pd.Series(dtype=str)
-        bounds = dice.summary[["less_low", "less_high"]].drop(index=self.baseline)
-        return non_inferiority(bounds.set_axis(["low", "high"], axis=1), MARGIN)
+        return non_inferiority(dice.shared, self.baseline, MARGIN)
 
     def share_means(self, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
         """Mean slice shares of each strategy over these pairs; NaN where it lacks one."""
@@ -277,34 +263,22 @@ class Board:
         # units in the order of the pairs, and strategies in that of the records
         wide = wide.reindex(index=self.entered.columns[self.entered.any()], columns=self.names)
         sections = self.sections(cells, key) if self.by_sections else None
-        size = max(1, len(self.pairs) * len(self.names))
-        draws = bootstrap(
+        estimates = estimate_means(
             wide,
             sections,
-            absolute=score.absolute,
+            squared=score.absolute,
             block=int(self.first["slices"]),
-            draws=min(self._draws, max(1000, NUMBERS // size)),
+            floor=score.floor,
         )
-        shared = draws.take(self.shared, self.ranked)
+        shared = estimates.take(self.shared, self.ranked)
         values = wide.abs() if score.absolute else wide
-        pairs = pair_intervals(draws, score.compared_bounds)
-        errors, freedom = (pairs[name].unstack("init") for name in ("error", "freedom"))
-        rows = draws.point.index
-        return Column(
-            key,
-            score,
-            self._summary(key, score, shared, values),
-            pairs[["mean", "low", "high"]],
-            errors.loc[rows],
-            freedom.loc[rows],
-            draws.variances,
-            draws.difference_parts,
-            shared.drawn.mean(1, dtype=float),
-        )
+        summary = self._summary(key, score, shared, values)
+        pairs = pair_intervals(estimates, score.compared_bounds)
+        return Column(key, score, summary, pairs, estimates, shared)
 
     def sections(self, cells: pd.DataFrame, key: str) -> pd.DataFrame | None:
-        """A score of each section of some cells as `bootstrap` wants it; None where unknown."""
-        long = self._results.per_image(list(cells["key"]), key)
+        """A score of each section as `estimate_means` wants it; None where unknown."""
+        long = section_values(self._results, list(cells["key"]), key)
         if not len(long):
             return None
         long = long.drop_duplicates(["key", "section"]).merge(
@@ -313,30 +287,55 @@ class Board:
         wide = long.pivot(index=[*UNIT, "section"], columns="init", values="value")
         return wide.reindex(columns=self.names)
 
-    def _summary(self, key: str, score: Score, draws: Draws, values: pd.DataFrame) -> pd.DataFrame:
+    def _summary(
+        self, key: str, score: Score, shared: Estimates, values: pd.DataFrame
+    ) -> pd.DataFrame:
         bounds = score.compared_bounds
-        table = intervals(draws, bounds)[["mean", "low", "high"]]
+        table = intervals(shared, bounds)
         if score.better is not None:
-            table = table.join(rank_ranges(draws, score.better))
+            table = table.join(rank_ranges(shared, score.better))
             table["group"] = tie_groups(table[["first", "last"]])
         if key == next(iter(self.scores)) and score.better is not None:
-            ranks = rank_intervals(draws, score.better).add_prefix("rank_")
-            table = table.join(ranks.rename(columns={"rank_mean": "rank"}))
+            table["rank"] = average_ranks(shared, score.better)
         if self.baseline is not None:
-            shared = values.index.droplevel("seed").isin(self.shared)
+            rows = values.index.droplevel("seed").isin(self.shared)
             width = bounds[1] - bounds[0]
-            rows = against(self.baseline, values.loc[shared, self.ranked], draws, width)
+            rows = against(self.baseline, values.loc[rows, self.ranked], shared, width)
             names = {"mean": "less", "low": "less_low", "high": "less_high"}
             table = table.join(rows.rename(columns=names))
             if score.better == "low" and bounds[0] == 0:
-                cut = ratio_intervals(draws, self.baseline).drop(index=self.baseline)
+                cut = ratio_intervals(shared, self.baseline).drop(index=self.baseline)
                 table = table.join(cut.add_prefix("cut_").rename(columns={"cut_mean": "cut"}))
         return table
 
 
-def boards(results: Results, draws: int = DRAWS) -> list[Board]:
+def section_values(results: Results, keys: Sequence[str], key: str) -> pd.DataFrame:
+    """Return by how much each section moves its cell's score: `key`, `section`, `value`.
+
+    A section's own score, where the cell's is their mean. Where it comes of the pixels of all
+    sections together, which it does for Dice and IoU, those that a section adds to numerator and
+    denominator: to first order they move the ratio r by (n − r d) over the mean of d.
+    """
+    score, (_, _, threshold) = score_of(key), key.partition("@")
+    if score.pooling != "counts":
+        return results.per_image(keys, key)
+    names = [f"{name}@{threshold}" for name in ("tp", "fp", "fn")]
+    parts = [results.per_image(keys, name).set_index(["key", "section"])["value"] for name in names]
+    counts = pd.concat(parts, axis=1, keys=["tp", "fp", "fn"])
+    if not len(counts):  # of an older record
+        return results.per_image(keys, key)
+    weight = 2 if score.name == "dice" else 1
+    above = weight * counts["tp"]
+    below = above + counts["fp"] + counts["fn"]
+    cell = below.groupby(level="key")
+    ratio = above.groupby(level="key").transform("sum") / cell.transform("sum")
+    moved = (above - ratio * below) / cell.transform("mean")
+    return moved.rename("value").reset_index()
+
+
+def boards(results: Results) -> list[Board]:
     """The leaderboards that there are cells of."""
-    return [Board(field, results, draws) for field in fields(results.cells)]
+    return [Board(field, results) for field in fields(results.cells)]
 
 
 def score_names(cells: pd.DataFrame) -> list[str]:

@@ -8,8 +8,13 @@ import pandas as pd
 
 from emsym.errors import UserError, first_names
 from emsym.leaderboard.board import Board, boards
-from emsym.leaderboard.bootstrap import UNIT, bootstrap, pair_intervals
 from emsym.leaderboard.eligibility import BOARD, CELL, VERSION, shown_scores
+from emsym.leaderboard.estimates import (
+    UNIT,
+    estimate_means,
+    intervals,
+    pair_difference_intervals,
+)
 from emsym.leaderboard.results import Results
 from emsym.leaderboard.statistics import against
 from emsym.scores.score import Score
@@ -121,13 +126,15 @@ def _count(cells: int) -> str:
 def _difference(
     score: Score, wide: pd.DataFrame, sections: pd.DataFrame | None, block: int
 ) -> StrategyDifference:
-    draws = bootstrap(wide, sections, absolute=score.absolute, block=block)
+    estimates = estimate_means(
+        wide, sections, squared=score.absolute, block=block, floor=score.floor
+    )
     one, other = wide.columns
     values = wide.abs() if score.absolute else wide
     low, high = score.compared_bounds
     most = high - low
-    row = against(one, values, draws, most).loc[other]
-    means, pairs = draws.point.mean(), pair_intervals(draws.less(one), (-most, most))
+    row = against(one, values, estimates, most).loc[other]
+    means, pairs = intervals(estimates)["mean"], pair_difference_intervals(estimates, one, most)
     row = pd.concat([pd.Series({"one": means[one], "other": means[other]}), row])
     return StrategyDifference(score, row, pairs.xs(other, level="init"))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from emsym.leaderboard.bootstrap import PAIR
+from emsym.leaderboard.estimates import PAIR
 from emsym.scores.catalogue import is_optional, score_of
 from emsym.scores.score import Score
 

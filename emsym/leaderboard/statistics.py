@@ -4,7 +4,6 @@ Of `cells`, the index is `UNIT` (data set, architecture, seed) and every column 
 cells that all of them share. A strategy that lacks a value in any of them has none.
 """
 
-from collections.abc import Sequence
 from itertools import combinations
 from typing import Literal
 
@@ -12,26 +11,26 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from emsym.leaderboard.bootstrap import Draws, intervals
+from emsym.leaderboard.estimates import Estimates, difference_intervals, differences, from_one
 
 ALPHA = 0.05
 Better = Literal["high", "low"]
 
 
-def difference_tests(draws: Draws) -> pd.DataFrame:
+def difference_tests(estimates: Estimates) -> pd.DataFrame:
     """Two-sided p of every two strategies' means being the same: K rows, K columns.
 
-    Student's t of the paired difference and the standard error that the bootstrap gives it, with
-    Satterthwaite's degrees of freedom over the pairs: the test that belongs to `intervals`, and the
-    paired t-test where sections do not vary. NaN where there is a single seed, or no value.
+    Student's t of the paired difference: the test that belongs to `difference_intervals`, and the
+    paired t-test where there is one pair and sections do not vary. NaN where there is a single
+    seed, or no value.
     """
-    point, spread = draws.point.mean().to_numpy(), draws.variances
+    point = estimates.mean
+    error, freedom = estimates.error(differences)
     with np.errstate(invalid="ignore", divide="ignore"):
-        t = np.abs(point[:, None] - point) / (np.sqrt(spread.sum(0)) / len(draws.seeds))
-        p = 2 * stats.t.sf(t, draws.difference_freedom)
+        p = 2 * stats.t.sf(np.abs(point[:, None] - point) / error, freedom)
     p[point[:, None] == point] = 1
-    names = draws.point.columns
-    return pd.DataFrame(np.nan if draws.seeds.min() < 2 else p, names, names)
+    names = estimates.point.columns
+    return pd.DataFrame(np.nan if estimates.alone else p, names, names)
 
 
 def holm(p: pd.Series) -> pd.Series:
@@ -47,71 +46,80 @@ def holm(p: pd.Series) -> pd.Series:
     return stepped.reindex(p.index)
 
 
-def effects(differences: pd.DataFrame) -> pd.DataFrame:
-    """How large paired differences are: `effect` and `wins`.
+def above(differences: pd.DataFrame) -> pd.Series:
+    """Return the part of the cells in which a difference is above 0, ties counting half.
 
-    `effect` is Hedges' g of paired data, the mean over the standard deviation times
-    1 − 3/(4n − 5); NaN where that is 0, and of two cells, where the factor is. `wins` is the part
-    of the cells where the difference is above 0, ties counting half.
+    A cell without a value counts for neither side; NaN where none has one.
     """
-    count = len(differences)
-    sd = differences.std()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        effect = differences.mean() / sd.where(sd > 0) * (1 - 3 / (4 * count - 5))
-    wins = (differences > 0).mean() + (differences == 0).mean() / 2
-    return pd.DataFrame({"effect": effect if count > 2 else np.nan, "wins": wins})
+    known = differences.notna().sum()
+    wins = (differences > 0).sum() + (differences == 0).sum() / 2
+    return wins / known.where(known > 0)
 
 
-def against(baseline: str, cells: pd.DataFrame, draws: Draws, most: float = np.inf) -> pd.DataFrame:
+def against(
+    baseline: str, cells: pd.DataFrame, estimates: Estimates, most: float = np.inf
+) -> pd.DataFrame:
     """Every other strategy less the baseline: a row each.
 
-    Columns: `mean`, `low`, `high` of the difference, `p`, `p_holm` (over these rows), `effect`,
-    `wins`. `draws` are the bootstrap's draws of the same cells, and `most` is the largest
-    difference there can be.
+    Columns: `mean`, `low`, `high` of the difference, `p`, `p_holm` (over these rows), `above`.
+    `estimates` are of the same cells, and `most` is the largest difference there can be.
     """
-    differences = cells.sub(cells[baseline], axis=0).drop(columns=baseline)
-    rows = intervals(draws.less(baseline), (-most, most)).drop(index=baseline)[
-        ["mean", "low", "high"]
-    ]
-    p = difference_tests(draws)[baseline].drop(index=baseline)
-    return rows.assign(p=p, p_holm=holm(p)).join(effects(differences))
+    apart = cells.sub(cells[baseline], axis=0).drop(columns=baseline)
+    rows = difference_intervals(estimates, baseline, most).drop(index=baseline)
+    p = difference_tests(estimates)[baseline].drop(index=baseline)
+    return rows.assign(p=p, p_holm=holm(p), above=above(apart).where(rows["mean"].notna()))
 
 
-def non_inferiority(comparison: pd.DataFrame, margin: float) -> pd.Series:
-    """Whether each row of `against`, of a score of which more is better, keeps to the margin.
+def non_inferiority(estimates: Estimates, baseline: str, margin: float) -> pd.Series:
+    """Say whether each other strategy keeps to the margin, of a score of which more is better.
 
-    "non-inferior": the whole interval lies above −margin, at a one-sided 2.5 %; "inferior": all of
-    it lies below; "inconclusive": neither, or there is no interval.
+    "non-inferior": less by the margin or more is ruled out; "inferior": less by no more than the
+    margin is; "inconclusive": neither, or there is no test. Tests are one-sided at 2.5 %, for all
+    rows together by `holm`.
     """
-    verdict = pd.Series("inconclusive", comparison.index)
-    verdict[comparison["low"] > -margin] = "non-inferior"
-    verdict[comparison["high"] < -margin] = "inferior"
+    column = list(estimates.point.columns).index(baseline)
+    error, freedom = estimates.error(from_one(column))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        t = (estimates.mean - estimates.mean[column] + margin) / error
+    t = pd.Series(np.nan if estimates.alone else t, estimates.point.columns)
+    freedom = pd.Series(freedom, t.index).drop(index=baseline)
+    t = t.drop(index=baseline)
+    verdict = pd.Series("inconclusive", t.index)
+    for name, side in (("non-inferior", t), ("inferior", -t)):
+        p = pd.Series(stats.t.sf(side, freedom), t.index)
+        verdict[holm(p) <= ALPHA / 2] = name
     return verdict
 
 
-def rank_ranges(draws: Draws, better: Better) -> pd.DataFrame:
+def better_beyond_doubt(estimates: Estimates, better: Better) -> pd.DataFrame:
+    """Whether the strategy of a row is better than that of a column, bool (K, K).
+
+    By `difference_tests` of all pairs of strategies and `holm`, so that the chance that any of it
+    is wrong is 5 %. False where one has no value.
+    """
+    names, mean = estimates.point.columns, estimates.mean
+    couples = list(combinations(range(len(names)), 2))
+    tests = difference_tests(estimates).to_numpy()
+    p = holm(pd.Series([tests[couple] for couple in couples], dtype=float))
+    ahead = np.zeros(tests.shape, bool)
+    for row in np.flatnonzero(p <= ALPHA):
+        best, worst = sorted(couples[row], key=lambda at: mean[at], reverse=better == "high")
+        ahead[best, worst] = True
+    return pd.DataFrame(ahead, names, names)
+
+
+def rank_ranges(estimates: Estimates, better: Better) -> pd.DataFrame:
     """The ranks that each strategy may have: `first` … `last`, 1 the best.
 
     `first` is one more than the strategies that are better beyond doubt, and `last` leaves room for
     those that are worse beyond doubt: a confidence set, at 95 % for all strategies together
-    (Mogstad et al. 2024, Review of Economic Studies 91, 476–518), by `difference_tests` of all
-    pairs and `holm`. Strategies that nothing tells apart share their places. One without a value
-    has none, NaN.
+    (Mogstad et al. 2024, Review of Economic Studies 91, 476–518). Strategies that nothing tells
+    apart share their places. One without a value has none, NaN.
     """
-    point = draws.point.mean()
-    known = list(point.dropna().index)
-    frame = pd.DataFrame({"first": 1.0, "last": float(len(known))}, known)
-    if len(known) > 1:
-        couples = list(combinations(known, 2))
-        tests = difference_tests(draws)
-        p = holm(pd.Series([tests.loc[couple] for couple in couples], range(len(couples))))
-        for row in np.flatnonzero(p <= ALPHA):
-            worse, best = sorted(couples[row], key=lambda name: point[name])
-            if better == "low":
-                worse, best = best, worse
-            frame.loc[worse, "first"] += 1
-            frame.loc[best, "last"] -= 1
-    return frame.reindex(point.index)
+    ahead = better_beyond_doubt(estimates, better)
+    known = ahead.index[np.isfinite(estimates.mean)]
+    ranks = {"first": 1.0 + ahead.sum(axis=0), "last": len(known) - ahead.sum(axis=1)}
+    return pd.DataFrame(ranks, known).reindex(ahead.index)
 
 
 def tie_groups(ranges: pd.DataFrame) -> pd.Series:
@@ -123,7 +131,8 @@ def tie_groups(ranges: pd.DataFrame) -> pd.Series:
     order = ranges.sort_values(["first", "last"], kind="stable")
     # all before have no place left from here on, so that this row opens a group
     reach = order["last"].cummax().shift(fill_value=0)
-    return (order["first"] > reach).cumsum().reindex(ranges.index)
+    groups = (order["first"] > reach).cumsum().where(order["first"].notna())
+    return groups.reindex(ranges.index)
 
 
 def pareto(dice: pd.Series, asymmetry: pd.Series) -> pd.Series:
@@ -136,13 +145,3 @@ def pareto(dice: pd.Series, asymmetry: pd.Series) -> pd.Series:
     as_good = (high[:, None] >= high) & (low[:, None] <= low)
     beaten = (as_good & ~as_good.T).any(0)
     return pd.Series(~beaten & np.isfinite(high) & np.isfinite(low), dice.index)
-
-
-def pareto_support(dice: np.ndarray, asymmetry: np.ndarray, names: Sequence[str]) -> pd.Series:
-    """In which part of (B, K) bootstrap draws each strategy is on the front, 0 … 1."""
-    on = np.ones(dice.shape, bool)
-    for one in range(dice.shape[1]):
-        as_good = (dice >= dice[:, [one]]) & (asymmetry <= asymmetry[:, [one]])
-        better = (dice > dice[:, [one]]) | (asymmetry < asymmetry[:, [one]])
-        on[:, one] = ~(as_good & better).any(1)
-    return pd.Series(on.mean(0), names)

@@ -23,7 +23,7 @@ from emsym.scores.optional.layer_flip import LAYER_FLIPS
 from emsym.scores.optional.missing_neighbour import MISSING_NEIGHBOUR
 from emsym.scores.optional.offsets import OFFSETS
 from emsym.scores.optional.scored_sections import ScoredSections
-from emsym.scores.score import Better, Score, score_name
+from emsym.scores.score import ROUNDING, Better, Score, score_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,11 +152,13 @@ for _score in (
     Score(
         _SYMMETRY + "model_asymmetry",
         "model asym.",
-        "|model asymmetry|, the network's own preference for the slices on one side, 0 … 1; "
-        "exactly 0 for a mirror-symmetric network. The CSV files hold it with its sign.",
+        "the size of the network's own preference for the slices on one side, 0 … 1; exactly 0 "
+        "for a mirror-symmetric network. Cells have it with a sign, as in the CSV files; its size "
+        "over cells is their root mean square, less what the noise of sections adds to it.",
         "low",
         bounds=(-1, 1),
         absolute=True,
+        floor=ROUNDING,
         glance=True,
         over_training=True,
         long_title="model asymmetry",
@@ -167,6 +169,7 @@ for _score in (
         "how far the predicted probability moves when the stack is reversed, 0 … 1.",
         "low",
         digits=4,
+        floor=ROUNDING,
         glance=True,
         over_training=True,
     ),

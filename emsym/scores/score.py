@@ -11,6 +11,10 @@ from typing import Any, Literal
 Better = Literal["high", "low"]
 Pooling = Literal["mean", "counts", "volume", "none"]
 
+ROUNDING = 1e-4
+"""The largest asymmetry, or change of a probability, that may be rounding: networks that are
+symmetric by construction stay far below."""
+
 BASELINE = "rgb"
 """The strategy whose value is compared with those of all others."""
 
@@ -39,6 +43,8 @@ class Score:
     or ``none``, where sections alone have one."""
     absolute: bool = False
     """Whether |value| of a cell is what is compared: the sign is an accident of the weights."""
+    floor: float = 0
+    """The |value| of a cell below which it is 0, for rounding makes as much of nothing."""
     glance: bool = False
     """Whether it is among the few that a narrow terminal and the picture show."""
     over_training: bool = False

@@ -7,10 +7,7 @@ from emsym.cli.compare import compare
 from emsym.errors import UserError
 
 
-def test_two_strategies_are_compared_in_a_table_and_a_plot(
-    store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("emsym.leaderboard.board.NUMBERS", 1)  # as few draws as may be
+def test_two_strategies_are_compared_in_a_table_and_a_plot(store: Path) -> None:
     words = ["rgb", "uniform-green", "--output", str(store)]
     done = CliRunner().invoke(compare, words, catch_exceptions=False)
     assert "Paired: uniform-green − rgb." in done.output

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emsym.leaderboard.bootstrap import UNIT
+from emsym.leaderboard.estimates import UNIT
 from emsym.protocol import load_protocol
 from emsym.run.job import jobs
 from emsym.run.store.record import Record, record_of
@@ -18,30 +18,43 @@ def _simulate(
     random: np.random.Generator,
     means: dict[str, float],
     *,
-    pairs: int = 1,
-    seeds: int = 5,
-    sections: int = 20,
+    sets: int = 1,
+    architectures: int = 1,
+    seeds: int | list[int] = 5,
+    sections: int = 12,
     seed_sd: float = 1.0,
     section_sd: float = 1.0,
+    shared: float = 0.5,
     noise_sd: float = 1.0,
     common_sd: float = 3.0,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cells and sections of strategies with these means.
 
     What a seed, a section and both together do is normal, of each strategy its own; on top comes
-    what they do to all strategies alike, which pairing takes away. A cell is its sections' mean.
+    what a seed does to all strategies alike, which pairing takes away. What sections do correlates
+    by `shared` between the architectures of a data set. A cell is its sections' mean. `seeds` are
+    those of every pair, or a list in the order of the pairs.
     """
-    shape = (pairs, seeds, sections, len(means))
-    values = np.array(list(means.values())) + noise_sd * random.normal(size=shape)
-    values = values + seed_sd * random.normal(size=(pairs, seeds, 1, len(means)))
-    values = values + section_sd * random.normal(size=(pairs, 1, sections, len(means)))
-    values = values + common_sd * random.normal(size=(pairs, seeds, 1, 1))
-    index = pd.MultiIndex.from_product(
-        [[f"d{i}" for i in range(pairs)], ["a"], range(seeds), range(sections)],
-        names=[*UNIT, "section"],
-    )
-    long = pd.DataFrame(values.reshape(-1, len(means)), index, list(means))
-    return long.groupby(level=UNIT).mean(), long
+    names, parts = list(means), []
+    each = iter(seeds if isinstance(seeds, list) else [seeds] * (sets * architectures))
+    for one_set in range(sets):
+        alike = random.normal(size=(1, sections, len(names)))
+        for architecture in range(architectures):
+            count = next(each)
+            own = random.normal(size=(1, sections, len(names)))
+            values = np.array(list(means.values())) + noise_sd * random.normal(
+                size=(count, sections, len(names))
+            )
+            values += section_sd * (np.sqrt(shared) * alike + np.sqrt(1 - shared) * own)
+            values += seed_sd * random.normal(size=(count, 1, len(names)))
+            values += common_sd * random.normal(size=(count, 1, 1))
+            index = pd.MultiIndex.from_product(
+                [[f"d{one_set}"], [f"a{architecture}"], range(count), range(sections)],
+                names=[*UNIT, "section"],
+            )
+            parts.append(pd.DataFrame(values.reshape(-1, len(names)), index, names))
+    long = pd.concat(parts)
+    return long.groupby(level=UNIT, sort=False).mean(), long
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,15 @@
 
 import re
 
+import numpy as np
 import pytest
 from made_boards import board_of
 
+from emsym.leaderboard.board import section_values
+from emsym.leaderboard.results import of_records
 from emsym.run.store.record import Record
+
+LEAD = "saliency/true-foreground/model_asymmetry"
 
 
 def test_shares_are_over_the_cells_that_count_alone(records: list[Record]) -> None:
@@ -70,3 +75,41 @@ def test_names_of_pictures_tell_protocols_apart(records: list[Record]) -> None:
     stems = {board_of(each).stem for each in (records, records, other)}
     assert len(stems) == 2
     assert all(re.fullmatch(r"tiny-1-[0-9a-f]{8}", stem) for stem in stems)
+
+
+def test_a_section_moves_dice_by_its_pixels(records: list[Record]) -> None:
+    """As leaving it out does, to first order: of four sections that differ much in foreground."""
+    counts = {"tp": [900, 90, 9, 40], "fp": [100, 5, 9, 10], "fn": [50, 10, 0, 30]}
+    images = {"section": [4, 8, 12, 16], **{f"{name}@0.5": v for name, v in counts.items()}}
+    images["dice@0.5"] = [0.5] * 4  # which has no say
+    record = records[0].model_copy(update={"images": images})
+    moved = section_values(of_records([record]), [record.key], "dice@0.5")
+    tp, fp, fn = (np.array(each, float) for each in counts.values())
+    whole = 2 * tp.sum() / (2 * tp + fp + fn).sum()
+    for at in range(4):
+        weight = np.ones(4)
+        weight[at] += 1e-6
+        dice = (2 * tp * weight).sum() / ((2 * tp + fp + fn) * weight).sum()
+        # a mean of four moves by a quarter of its value
+        assert moved["value"][at] / 4 == pytest.approx((dice - whole) / 1e-6, rel=1e-3)
+
+
+def test_a_score_that_one_strategy_lacks_ranks_the_others(records: list[Record]) -> None:
+    third = [
+        record.model_copy(
+            update={
+                "init": "mine",
+                "key": record.key[::-1],
+                "scores": record.scores | {LEAD: None if record.seed else 0.2},
+            }
+        )
+        for record in records
+        if record.init == "rgb"
+    ]
+    board = board_of([*records, *third])
+    table = board.lead.summary
+    assert table.loc["mine"].isna().all()
+    assert table.loc[["uniform-green", "rgb"], "rank"].tolist() == [1, 2]
+    assert table.loc["rgb", "last"] == 2
+    assert board.order[-1] == "mine"
+    assert board.columns["dice@0.5"].summary["mean"].notna().all()

@@ -27,7 +27,7 @@ def output(submission: Path) -> Path:
 
 def test_a_submission_alone_gives_the_leaderboard_of_its_records(output: Path, store: Path) -> None:
     theirs, ours = StoredResults(output).results, of_store(store / "records")
-    (board,), (reference,) = boards(theirs, draws=500), boards(ours, draws=500)
+    (board,), (reference,) = boards(theirs), boards(ours)
     assert board.order == reference.order
     for key, column in reference.columns.items():
         found = board.columns[key].summary[["mean", "low", "high"]]
@@ -41,7 +41,7 @@ def test_of_a_cell_that_is_there_twice_the_local_one_counts(
     output: Path, store: Path, protocol: Protocol
 ) -> None:
     shutil.copytree(store / "records", output / "records")
-    (board,) = boards(StoredResults(output).results, draws=100)
+    (board,) = boards(StoredResults(output).results)
     assert set(board.done["submission"]) == {"local"}
     assert len(board.done) == len(jobs(protocol))
     assert set(board.apart["submission"]) == {"ours-1"}
@@ -51,7 +51,7 @@ def test_of_a_cell_that_is_there_twice_the_local_one_counts(
 
 def test_examples_come_from_either_and_reach_the_page(output: Path, store: Path) -> None:
     stored = StoredResults(output)
-    (board,) = boards(stored.results, draws=100)
+    (board,) = boards(stored.results)
     shown = examples(board, stored.example)
     assert [each.caption.partition(" on ")[0] for each in shown] == ["rgb", "uniform-green"]
     names = ["z−1", "z", "z+1", "label", "probability", "|A| z−1", "|A| z", "|A| z+1"]
@@ -89,7 +89,7 @@ def test_the_cells_that_ship_count_whatever_another_submission_is_called(tmp_pat
     theirs = tmp_path / "submissions"
     shutil.copytree(ROOT / "results" / "submissions" / "emsym", theirs / "emsym")
     shutil.copytree(theirs / "emsym", theirs / "aaa")
-    (board,) = boards(StoredResults(tmp_path).results, draws=100)
+    (board,) = boards(StoredResults(tmp_path).results)
     assert set(board.done["submission"]) == {"emsym"}
     assert set(board.apart["submission"]) == {"aaa"}
 

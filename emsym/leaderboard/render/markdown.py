@@ -1,6 +1,7 @@
 """The leaderboard as a page for a code host: a summary first, details folded."""
 
 import html
+import math
 import re
 from collections.abc import Sequence
 
@@ -89,7 +90,7 @@ def _summary(board: Board) -> Columns:
             columns.append((f"{column.score.title} − {baseline}", verdicts))
     if lead.score.better is not None:
         ranks = [
-            _interval(lead, name, "rank", "rank_low", "rank_high", digits=1) for name in board.order
+            wording.number(lead.summary["rank"].get(name, math.nan), 1) for name in board.order
         ]
         columns.append(("average rank", ranks))
     columns.append(("front", [_front(board, name) for name in board.order]))
@@ -116,8 +117,9 @@ def _front(board: Board, name: str) -> str:
     if name not in board.front.index:
         return wording.MISSING
     row = board.front.loc[name]
-    support = "" if pd.isna(row["support"]) else f" {100 * row['support']:.0f} %"
-    return ("yes" if row["front"] else "no") + (f",{support}" if support else "")
+    if row["front"]:
+        return "yes"
+    return "no" if row["beaten"] else "not shown"
 
 
 def _scores(board: Board) -> Columns:
@@ -153,8 +155,7 @@ def _differences(column: Column, names: list[str], baseline: str) -> Columns:
         ("difference", differences),
         ("p", [wording.p_value(row["p"]) for row in rows]),
         ("p (Holm)", [wording.p_value(row["p_holm"]) for row in rows]),
-        ("Hedges' g", [wording.number(row["effect"], 2) for row in rows]),
-        ("cells above", [wording.number(100 * row["wins"], 0) + " %" for row in rows]),
+        ("cells above", [wording.number(100 * row["above"], 0) + " %" for row in rows]),
     ]
 
 

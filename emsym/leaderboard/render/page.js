@@ -67,40 +67,62 @@ function at(board, k, l) {  // where the difference of two strategies stands in 
   const [a, b] = k < l ? [k, l] : [l, k], count = board.names.length;
   return a * count - a * (a + 1) / 2 + b - a - 1;
 }
-function variance(board, score, p, k, l) {  // of the difference of two strategies in a pair
-  if (k === l) return 0;
-  return score.paired ? score.paired[p][at(board, k, l)] : score.error[p][k] ** 2 + score.error[p][l] ** 2;
+// variances of a sum over pairs, and their degrees of freedom, as emsym.leaderboard.estimates has them
+const FEW = 3;
+function combine(seeds, sections, both) {  // lists of [variance, degrees of freedom]
+  const sum = parts => parts.reduce((a, [v]) => a + v, 0), known = parts => parts.reduce((a, [, f]) => a + f, 0);
+  const [first, second] = [sum(seeds), sum(sections)];
+  const variance = Math.max(first + second - sum(both), first, second);
+  const squares = [...seeds, ...sections, ...both].reduce((a, [v, f]) => a + v * v / (f + 2), 0);
+  const ofSeeds = Math.max(1, known(seeds)), most = ofSeeds + (ofSeeds >= FEW ? known(sections) : 0);
+  const freedom = Math.min(most, Math.max(1, variance * variance / squares - 2));
+  return {variance, freedom: Number.isFinite(freedom) ? freedom : ofSeeds};
 }
-function denominator(board, score, p, k, l) {  // what it brings to the degrees of freedom
-  if (k === l) return 0;
-  if (score.parts) return score.parts[p][at(board, k, l)];
-  return variance(board, score, p, k, l) ** 2 / Math.min(score.freedom[p][k], score.freedom[p][l]);
-}
-function combine(board, pairs, variances, parts) {  // Satterthwaite's
-  const sum = variances.reduce((a, b) => a + b, 0), freedom = sum ** 2 / parts.reduce((a, b) => a + b, 0);
-  const least = pairs.reduce((a, p) => a + Math.max(1, board.seeds[p] - 1), 0);
-  return {error: Math.sqrt(sum) / pairs.length, freedom: Number.isFinite(freedom) ? freedom : least};
+// of the mean over pairs of Σ weights × strategies, of which there are one or two
+function errorOf(board, score, pairs, weights) {
+  const [[k, a], [l, b]] = [weights[0], weights[1] ?? [weights[0][0], 0]];
+  const of = table => {
+    if (k === l) return a * a * table.own[k];
+    if (!table.paired) return a * a * table.own[k] + b * b * table.own[l];
+    const both = (table.own[k] + table.own[l] - table.paired[at(board, k, l)]) / 2;
+    return Math.max(0, a * a * table.own[k] + 2 * a * b * both + b * b * table.own[l]);
+  };
+  const blocks = new Map(), sections = [];
+  for (const each of score.sections) {
+    const there = range(each.pairs.length).filter(i => pairs.includes(each.pairs[i]));
+    there.forEach(i => blocks.set(each.pairs[i], each.moves.length - 1));
+    if (!there.length) continue;
+    const moved = each.moves.map(block => there.reduce((sum, i) => sum + a * block[i][k] + b * block[i][l], 0));
+    sections.push([moved.reduce((sum, m) => sum + m * m, 0), each.moves.length - 1]);
+  }
+  const seeds = pairs.map(p => [of(score.seeds[p]), board.seeds[p] - 1]);
+  const both = pairs.map(p => [of(score.both[p]), (board.seeds[p] - 1) * (blocks.get(p) ?? 0)]);
+  const {variance, freedom} = combine(seeds, sections, both);
+  return {error: Math.sqrt(variance) / pairs.length, freedom};
 }
 function compare(board, score, pairs, k, l) {
   const difference = mean(pairs.map(p => score.mean[p][k] - score.mean[p][l]));
-  const {error, freedom} = combine(board, pairs, pairs.map(p => variance(board, score, p, k, l)), pairs.map(p => denominator(board, score, p, k, l)));
+  const {error, freedom} = errorOf(board, score, pairs, [[k, 1], [l, -1]]);
   const alone = pairs.some(p => board.seeds[p] < 2);
   return {difference, error, freedom, p: alone ? null : difference === 0 ? 1 : pOf(difference / error, freedom)};
 }
 function known(score, pairs, k) { return pairs.every(p => score.mean[p][k] !== null); }
+const root = value => Math.sqrt(Math.max(0, value));
 
 function summarise(board, score, part) {
   const rows = new Map();
   for (const k of part.names) {
     if (!known(score, part.pairs, k)) continue;
     const value = mean(part.pairs.map(p => score.mean[p][k]));
-    const errors = part.pairs.map(p => score.error[p][k]);
-    const row = {mean: value, low: null, high: null};
-    if (errors.every(e => e !== null)) {
-      const {error, freedom} = combine(board, part.pairs, errors.map(e => e ** 2), part.pairs.map(p => score.error[p][k] ** 4 / score.freedom[p][k]));
+    const row = {plain: value, mean: score.squared ? root(value) : value, low: null, high: null, plainLow: null};
+    if (part.pairs.every(p => board.seeds[p] > 1)) {
+      const {error, freedom} = errorOf(board, score, part.pairs, [[k, 1]]);
       const reach = error * quantile(freedom);
-      row.low = Math.max(score.bounds[0] ?? -Infinity, value - reach);
-      row.high = Math.min(score.bounds[1] ?? Infinity, value + reach);
+      row.plainLow = value - reach;
+      let [low, high] = [value - reach, value + reach];
+      if (score.squared) [low, high] = [root(low), value > reach ? root(value) * Math.exp(reach / (2 * value)) : root(high)];
+      row.low = Math.max(score.bounds[0] ?? -Infinity, low);
+      row.high = Math.min(score.bounds[1] ?? Infinity, high);
     }
     rows.set(k, row);
   }
@@ -185,7 +207,7 @@ function setUp(section, board) {
   }
   function compute(names, pairs) {
     const part = complete(board, names, pairs);
-    const found = board.scores.map(score => summarise(board, score, part));
+    const found = board.scores.map(score => summarise(board, score, part)), verdict = verdicts(part);
     for (const row of rows) {
       const k = Number(row.dataset.number), first = found[0].get(k);
       row.classList.toggle("unranked", !part.names.includes(k));
@@ -198,7 +220,7 @@ function setUp(section, board) {
         } else if (column === "rank") cell.textContent = first && lead.better ? first.first === first.last ? first.first : `${first.first}–${first.last}` : MISSING;
         else if (column === "average") fill(cell, first && lead.better ? {mean: first.rank, low: null} : null, 1);
         else if (column === "cut") fill(cell, cut(found[0], k, part.pairs), 0);
-        else if (column === "less") less(cell, k, part);
+        else if (column === "less") less(cell, k, part, verdict);
         else fill(cell, found[column].get(k), board.scores[column].digits);
       }
     }
@@ -228,26 +250,37 @@ function setUp(section, board) {
   }
   function cut(table, k, pairs) {
     const base = table.get(board.baseline), own = table.get(k);
-    if (!base || !own || k === board.baseline || !(base.mean > 0)) return null;
-    const ratio = own.mean / base.mean, n = pairs.length;
-    const sum = f => pairs.reduce((a, p) => a + f(p), 0) / (n * n);
-    const mine = sum(p => lead.error[p][k] ** 2), theirs = sum(p => lead.error[p][board.baseline] ** 2);
-    const both = (mine + theirs - sum(p => variance(board, lead, p, k, board.baseline))) / 2;
-    const error = Math.sqrt(Math.max(0, mine - 2 * ratio * both + ratio * ratio * theirs)) / base.mean;
-    const reach = base.low === null ? NaN : 100 * error * quantile(compare(board, lead, pairs, k, board.baseline).freedom);
-    const value = 100 * (1 - ratio);
-    return {mean: value, low: base.low > 0 ? value - reach : null, high: Math.min(100, value + reach)};
+    if (!base || !own || k === board.baseline || !(base.plain > 0)) return null;
+    const ratio = own.plain / base.plain;
+    const {error, freedom} = errorOf(board, lead, pairs, [[k, 1], [board.baseline, -ratio]]);
+    const reach = base.plainLow > 0 ? error / base.plain * quantile(freedom) : NaN;
+    const percent = part => 100 * (1 - (lead.squared ? root(part) : Math.max(0, part)));
+    return {mean: percent(ratio), low: percent(ratio + reach), high: percent(ratio - reach)};
   }
-  function less(cell, k, part) {
+  // one-sided p of a difference from the baseline, moved by the margin, and Holm's correction
+  function verdicts(part) {
+    const b = board.baseline, found = new Map();
+    if (!dice || !part.names.includes(b) || !known(dice, part.pairs, b)) return found;
+    const rows = part.names.filter(k => k !== b && known(dice, part.pairs, k)).map(k => ({k, ...compare(board, dice, part.pairs, k, b)}));
+    rows.forEach(row => found.set(row.k, "inconclusive"));
+    for (const [name, side] of [["non-inferior", 1], ["inferior", -1]]) {
+      const tests = rows.filter(row => row.p !== null).map(row => {
+        const t = side * (row.difference + board.margin) / row.error, both = Number.isFinite(t) ? pOf(t, row.freedom) : 0;
+        return {k: row.k, p: t > 0 ? both / 2 : 1 - both / 2};
+      }).sort((x, y) => x.p - y.p);
+      let worst = 0;
+      tests.forEach((test, i) => { worst = Math.max(worst, test.p * (tests.length - i)); if (worst <= ALPHA / 2) found.set(test.k, name); });
+    }
+    return found;
+  }
+  function less(cell, k, part, verdict) {
     cell.replaceChildren();
-    const b = board.baseline;
-    if (k === b || !part.names.includes(k) || !part.names.includes(b) || !known(dice, part.pairs, k) || !known(dice, part.pairs, b)) { cell.textContent = MISSING; return; }
-    const {difference, error, freedom, p} = compare(board, dice, part.pairs, k, b);
+    if (!verdict.has(k)) { cell.textContent = MISSING; return; }
+    const {difference, error, freedom, p} = compare(board, dice, part.pairs, k, board.baseline);
     const reach = p === null ? NaN : error * quantile(freedom);
     fill(cell, {mean: difference, low: difference - reach, high: difference + reach}, 3);
-    const verdict = difference - reach > -board.margin ? "non-inferior" : difference + reach < -board.margin ? "inferior" : "inconclusive";
     const small = document.createElement("small");
-    small.className = `verdict ${verdict}`; small.textContent = verdict;
+    small.className = `verdict ${verdict.get(k)}`; small.textContent = verdict.get(k);
     cell.append(small);
   }
   function shares(part) {

@@ -18,6 +18,7 @@ import pandas as pd
 
 from emsym import wording
 from emsym.leaderboard.board import Board
+from emsym.leaderboard.estimates import differences, own
 from emsym.leaderboard.render import sentences, svg_charts
 from emsym.scores.catalogue import MARGIN
 
@@ -136,7 +137,7 @@ def _row(board: Board, name: str) -> dict[str, Any]:
     )
     row["verdict"] = board.verdict.get(name, "")
     row["average"] = (
-        _texts(*_ends(lead.loc[name], "rank", "rank_low", "rank_high"), 1)
+        _texts(float(lead.loc[name, "rank"]), math.nan, math.nan, 1)
         if ranked and "rank" in lead
         else None
     )
@@ -219,8 +220,7 @@ def _pareto(board: Board) -> dict[str, Any] | None:
 
 def _on_front(row: pd.Series) -> str:
     place = "on the front" if row["front"] else "not on the front"
-    support = row["support"]
-    return place if pd.isna(support) else f"{place}; on it in {100 * support:.0f} % of the draws"
+    return f"{place}, beaten beyond doubt" if row["beaten"] else place
 
 
 def _pair(board: Board, pair: tuple[str, str]) -> dict[str, Any]:
@@ -254,8 +254,7 @@ def _comparisons(board: Board) -> list[dict[str, Any]]:
                         ),
                         "p": wording.p_value(row["p"]),
                         "p_holm": wording.p_value(row["p_holm"]),
-                        "effect": wording.number(row["effect"], 2),
-                        "wins": wording.number(100 * row["wins"], 0),
+                        "above": wording.number(100 * row["above"], 0),
                     }
                 )
         tables.append({"title": column.score.title, "rows": rows})
@@ -308,36 +307,45 @@ def _data(board: Board) -> dict[str, Any]:
 
 def _numbers(board: Board, key: str) -> dict[str, Any]:
     column = board.columns[key]
-    score = column.score
-    mean = column.pairs["mean"].unstack("init").loc[board.pairs, board.names]
-    error = column.errors.loc[board.pairs, board.names]
-    numbers: dict[str, Any] = {
+    score, estimates = column.score, column.estimates.take(board.pairs, board.names)
+    count = len(board.names)
+    paired = score.glance and len(board.pairs) * count * (count - 1) <= PAIRED
+    return {
         "name": score.name,
         "term": score.term,
         "better": score.better,
         "digits": score.digits,
         "bounds": [end if math.isfinite(end) else None for end in score.compared_bounds],
-        "mean": _rounded(mean.to_numpy(), score.digits + 4),
-        "error": _rounded(error.to_numpy()),
-        "freedom": _rounded(column.freedom.loc[board.pairs, board.names].to_numpy()),
+        "squared": estimates.squared,
+        # squares are small, and have twice the decimals
+        "mean": _rounded(estimates.point.to_numpy(), (1 + estimates.squared) * (score.digits + 4)),
+        "seeds": [_variances(each, paired) for each in estimates.of_seeds],
+        "both": [_variances(each, paired) for each in estimates.of_both],
+        "sections": [
+            {"pairs": each.pairs.tolist(), "moves": _rounded(each.moves)}
+            for each in estimates.sections
+        ],
+        "paired": paired,
     }
-    upper = np.triu_indices(len(board.names), 1)
-    if score.glance and column.variances[:, upper[0], upper[1]].size <= PAIRED:
-        # in the order of the pairs, each strategy with those after it
-        order = [list(mean.index).index(pair) for pair in board.pairs]
-        numbers["paired"] = _rounded(column.variances[order][:, upper[0], upper[1]])
-        numbers["parts"] = _rounded(column.parts[order][:, upper[0], upper[1]])
-    return numbers
+
+
+def _variances(covariance: np.ndarray, paired: bool) -> dict[str, list]:
+    """Those of K strategies and, where `paired`, of the differences of each from those after it."""
+    variances = {"own": _rounded(own(covariance))}
+    if paired:
+        upper = np.triu_indices(len(covariance), 1)
+        variances["paired"] = _rounded(differences(covariance)[upper])
+    return variances
 
 
 def _rounded(values: np.ndarray, digits: int | None = None) -> list:
-    """As lists for JSON, of four significant digits or so many decimals; None for NaN."""
+    """As lists for JSON, of six significant digits or so many decimals; None for NaN."""
     if values.ndim > 1:
         return [_rounded(row, digits) for row in values]
     return [
         None
         if not math.isfinite(value)
-        else float(f"{value:.4g}")
+        else float(f"{value:.6g}")
         if digits is None
         else round(float(value), digits)
         for value in values

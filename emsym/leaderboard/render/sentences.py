@@ -86,6 +86,7 @@ def measured_on(board: Board) -> str:
 
 def _ahead(board: Board, table: pd.DataFrame, code: Callable[[str], str]) -> str:
     first = board.lead.score
+    table = table.dropna(subset=["mean"])
     if first.better is None or len(table) < 2:
         return f"{len(table)} strategy is ranked." if len(table) == 1 else "Nothing is ranked."
     what = "Least biased" if first.name == "model_asymmetry" else f"Best {first.title}"
@@ -153,7 +154,7 @@ def facts(board: Board) -> list[tuple[str, str]]:
     )
     attribution, _, target = board.headline.partition("/")
     random = "; random uses none" if (done["init"] == "random").any() else ""
-    how = "seeds, then sections" if board.by_sections else "seeds alone: there are too many cells"
+    how = "seeds and sections" if board.by_sections else "seeds alone: there are too many cells"
     return [
         ("Protocol", f"{first['protocol']}, version {first['version']}, digest {first['digest']}"),
         ("Weights", f"{first['weights']}: {origin}{random}"),
@@ -165,7 +166,7 @@ def facts(board: Board) -> list[tuple[str, str]]:
         ("Masks", f"of probability > {board.threshold}: Dice, IoU and ARAND"),
         ("Attribution", f"{attribution} of the {target} logits"),
         ("Cells", f"{len(done)}, seeds {', '.join(map(str, seeds))}"),
-        ("Intervals", f"95 %, hierarchical paired bootstrap over {how}"),
+        ("Intervals", f"95 %, paired, over {how}"),
         *([("Made on", "; ".join(processors))] if processors else []),
     ]
 
@@ -234,14 +235,15 @@ METHOD = {
     **_meanings(),
     "rank": "the ranks that a row may have at 95 % for all rows together, by t-tests of all pairs "
     "of rows with Holm's correction: rows that share a rank are tied.",
-    "intervals": "95 %, by a hierarchical paired bootstrap: seeds, then blocks of "
-    "neighbouring sections, are drawn alike for all strategies; the mean ± Student's t × "
-    "the draws' standard deviation (emsym.leaderboard.bootstrap).",
+    "intervals": "95 %: the mean ± Student's t × the standard error, to which seeds add and blocks "
+    "of neighbouring sections, which all networks of a data set share; differences are paired "
+    "(emsym.leaderboard.estimates).",
     "average rank": "over the pairs of data set and architecture, 1 the best.",
-    f"{score_of('dice').title} − {BASELINE}": "non-inferior: the whole interval lies above "
-    f"−{MARGIN}; inferior: all of it below; else inconclusive.",
-    "front": "no other strategy has as much Dice at as little asymmetry; the per cent say in how "
-    "many of the bootstrap's draws.",
+    f"{score_of('dice').title} − {BASELINE}": f"non-inferior: a loss of {MARGIN} or more is ruled "
+    "out, at a one-sided 2.5 % corrected for all strategies (Holm); inferior: a lesser one is; "
+    "else inconclusive. An interval is of its row alone.",
+    "front": "yes: no other strategy has as much Dice at as little asymmetry, by the means as they "
+    "are; no: another is shown to be better in both; not shown: neither.",
 }
 """The meanings of the columns, by their titles."""
 

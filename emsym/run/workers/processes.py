@@ -39,11 +39,11 @@ class Process(Protocol):
 
     @property
     def stdin(self) -> IO[bytes] | None:
-        """What it reads."""
+        """The stream that it reads."""
 
     @property
     def stdout(self) -> IO[bytes] | None:
-        """What it writes."""
+        """The stream that it writes."""
 
     def poll(self) -> int | None:
         """Return the exit code of a process that has ended, minus the number of its signal."""

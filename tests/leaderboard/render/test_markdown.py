@@ -11,7 +11,7 @@ HOSTILE = "<script>alert(1)</script>|`\"'&\n# [x](javascript:1)"
 
 
 def page_of(records: list[Record]) -> str:
-    return markdown(boards(of_records(records), draws=1000))
+    return markdown(boards(of_records(records)))
 
 
 def line(text: str, start: str) -> list[str]:
