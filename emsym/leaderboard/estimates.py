@@ -24,8 +24,9 @@ How often intervals hold the truth and tests are wrong, by simulation, is printe
 
 Of a score whose sign means nothing, such as the model asymmetry, the *size* is wanted. A mean of
 |values| is too large where the noise of sections exceeds them, so the size is the root of the mean
-of value² − variance, the variance being that which sections give each value. All arithmetic is that
-of the squares, which add up; only what is shown is a root.
+of value² − variance, the variance being that which sections give each value. Means are those of the
+squares, which add up; what is shown of them is a root, and the error of a difference of two roots
+is that of their squares by the delta method.
 """
 
 from collections.abc import Callable, Sequence
@@ -120,6 +121,23 @@ class Estimates:
         """Whether a pair has a single seed, so that nothing is known of seeds."""
         return bool(self.seeds.min() < 2)
 
+    @cached_property
+    def slopes(self) -> np.ndarray:
+        """(K,): by how much what is shown of a mean changes with it."""
+        if not self.squared:
+            return np.ones(len(self.mean))
+        return size_slopes(self.mean, self.error(own)[0])
+
+    @property
+    def shown(self) -> np.ndarray:
+        """(K,): the means over all pairs as they are shown; of squares, their roots."""
+        return sizes(self.mean) if self.squared else self.mean
+
+    def difference_error(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the standard error of every difference that is shown, (K, K), and its freedom."""
+        scale = np.outer(self.slopes, self.slopes)
+        return self.error(lambda covariance: differences(covariance * scale))
+
     def error(self, contrast: Contrast) -> tuple[np.ndarray, np.ndarray]:
         """Return the standard error of a mean over all pairs, and its degrees of freedom."""
         return self._error(contrast, range(len(self.seeds)))
@@ -196,9 +214,13 @@ def differences(covariance: np.ndarray) -> np.ndarray:
     return np.where(variance < 1e-12 * both, 0, variance)
 
 
-def from_one(column: int) -> Contrast:
-    """Return the contrast of all strategies less one: (…, K, K) → (…, K)."""
-    return lambda covariance: differences(covariance)[..., column]
+def size_slopes(squares: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Return by how much a root changes with its square, 1/(2 √square), by the delta method.
+
+    Where a square cannot be told from 0 its root changes by no more than the root of its error.
+    """
+    roots = np.maximum(2 * sizes(squares), sizes(errors))
+    return np.divide(1, roots, out=np.zeros_like(roots), where=~(roots <= 0))
 
 
 def estimate_means(
@@ -325,24 +347,22 @@ def pair_intervals(
 def difference_intervals(estimates: Estimates, baseline: str, most: float = np.inf) -> pd.DataFrame:
     """All strategies less one, over all pairs: `mean`, `low`, `high`, within ±`most`."""
     column = list(estimates.point.columns).index(baseline)
-    error, freedom = estimates.error(from_one(column))
+    error, freedom = (each[:, column] for each in estimates.difference_error())
     reach = _reach(error, freedom, estimates.alone)
-    base = estimates.mean[column]
-    rows = _differences(estimates.mean, base, reach, estimates.squared, most)
-    return pd.DataFrame(rows, estimates.point.columns)
+    difference = estimates.shown - estimates.shown[column]
+    return _shown(difference, reach, False, (-most, most), estimates.point.columns)
 
 
 def pair_difference_intervals(
     estimates: Estimates, baseline: str, most: float = np.inf
 ) -> pd.DataFrame:
     """As `difference_intervals`, of each pair by itself: index (*PAIR, strategy)."""
-    column = list(estimates.point.columns).index(baseline)
-    error, freedom = estimates.pair_errors(from_one(column))
-    reach = _reach(error, freedom, (estimates.seeds < 2)[:, None])
-    point = estimates.point.to_numpy()
-    rows = _differences(point, point[:, [column]], reach, estimates.squared, most)
-    index = _pair_index(estimates.point)
-    return pd.DataFrame({name: each.ravel() for name, each in rows.items()}, index)
+    names = list(estimates.point.columns)
+    rows = [
+        difference_intervals(estimates.take([pair], names), baseline, most)
+        for pair in estimates.point.index
+    ]
+    return pd.concat(rows).set_axis(_pair_index(estimates.point))
 
 
 def ratio_intervals(estimates: Estimates, baseline: str) -> pd.DataFrame:
@@ -409,24 +429,6 @@ def _shown(
         point = sizes(point)
     rows = {"mean": point, "low": np.clip(low, *bounds), "high": np.clip(high, *bounds)}
     return pd.DataFrame(rows, index)
-
-
-def _differences(
-    point: np.ndarray, base: np.ndarray, reach: np.ndarray, squared: bool, most: float
-) -> dict[str, np.ndarray]:
-    """Differences, of roots where values are squares: √a − √b is (a − b)/(√a + √b)."""
-    difference = point - base
-    ends = [difference - reach, difference + reach]
-    if squared:
-        difference = sizes(point) - sizes(base)
-        total = sizes(point) + sizes(base)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            # |√a − √b| is √|a − b| at most, which counts where both may be nothing
-            ends = [
-                np.sign(end) * np.fmin(np.abs(end) / total, np.sqrt(np.abs(end))) for end in ends
-            ]
-    low, high = (np.clip(end, -most, most) for end in ends)
-    return {"mean": difference, "low": low, "high": high}
 
 
 def _pair_index(point: pd.DataFrame) -> pd.MultiIndex:

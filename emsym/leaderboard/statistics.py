@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from emsym.leaderboard.estimates import Estimates, difference_intervals, differences, from_one
+from emsym.leaderboard.estimates import Estimates, difference_intervals
 
 ALPHA = 0.05
 Better = Literal["high", "low"]
@@ -24,11 +24,11 @@ def difference_tests(estimates: Estimates) -> pd.DataFrame:
     paired t-test where there is one pair and sections do not vary. NaN where there is a single
     seed, or no value.
     """
-    point = estimates.mean
-    error, freedom = estimates.error(differences)
+    shown = estimates.shown
+    error, freedom = estimates.difference_error()
     with np.errstate(invalid="ignore", divide="ignore"):
-        p = 2 * stats.t.sf(np.abs(point[:, None] - point) / error, freedom)
-    p[point[:, None] == point] = 1
+        p = 2 * stats.t.sf(np.abs(shown[:, None] - shown) / error, freedom)
+    p[shown[:, None] == shown] = 1
     names = estimates.point.columns
     return pd.DataFrame(np.nan if estimates.alone else p, names, names)
 
@@ -78,9 +78,9 @@ def non_inferiority(estimates: Estimates, baseline: str, margin: float) -> pd.Se
     rows together by `holm`.
     """
     column = list(estimates.point.columns).index(baseline)
-    error, freedom = estimates.error(from_one(column))
+    error, freedom = (each[:, column] for each in estimates.difference_error())
     with np.errstate(invalid="ignore", divide="ignore"):
-        t = (estimates.mean - estimates.mean[column] + margin) / error
+        t = (estimates.shown - estimates.shown[column] + margin) / error
     t = pd.Series(np.nan if estimates.alone else t, estimates.point.columns)
     freedom = pd.Series(freedom, t.index).drop(index=baseline)
     t = t.drop(index=baseline)

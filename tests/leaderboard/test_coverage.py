@@ -106,12 +106,15 @@ def sizes(random: np.random.Generator, bias: float, spread: float, noise: float)
     return estimate_means(long.groupby(level=UNIT).mean(), long, squared=True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
+kinds_of_network = pytest.mark.parametrize(
     ("bias", "spread", "noise"),
     [(0, 0, 0.007), (0, 0.005, 0.007), (0.01, 0.005, 0.004), (0, 0.03, 0.007), (0.15, 0.05, 0.01)],
     ids=["symmetric", "nearly symmetric", "green", "random", "rgb"],
 )
+
+
+@pytest.mark.slow
+@kinds_of_network
 def test_sizes_are_measured_right_however_small(bias: float, spread: float, noise: float) -> None:
     random, truth = np.random.default_rng(0), float(np.hypot(bias, spread))
     many = [sizes(random, bias, spread, noise) for _ in range(20)]
@@ -122,6 +125,10 @@ def test_sizes_are_measured_right_however_small(bias: float, spread: float, nois
     error = squares.std() / np.sqrt(len(squares))
     assert abs(squares.mean() - truth**2) < 4 * error
     assert held >= 0.93
+    tests = [difference_tests(each).to_numpy() for each in many]
+    wrong = np.mean([p[at, at + 1] <= ALPHA for p in tests for at in range(0, 100, 2)])
+    print(f"false positives of differences: {wrong:.3f}")
+    assert wrong <= 0.06 + 0.014
 
 
 @pytest.mark.slow

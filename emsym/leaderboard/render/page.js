@@ -6,6 +6,7 @@ const MISSING = "–", ALPHA = 0.05;
 const all = JSON.parse(document.getElementById("data").textContent);
 const range = n => [...Array(n).keys()];
 const mean = values => values.reduce((a, b) => a + b, 0) / values.length;
+const root = value => Math.sqrt(Math.max(0, value));
 
 function told(value, digits) {
   if (value === null || !Number.isFinite(value)) return MISSING;
@@ -100,14 +101,20 @@ function errorOf(board, score, pairs, weights) {
   const {variance, freedom} = combine(seeds, sections, both);
   return {error: Math.sqrt(variance) / pairs.length, freedom};
 }
+function slope(board, score, pairs, k, value) {  // by how much what is shown changes with a mean
+  if (!score.squared) return 1;
+  const most = Math.max(2 * root(value), Math.sqrt(errorOf(board, score, pairs, [[k, 1]]).error));
+  return most > 0 ? 1 / most : 0;
+}
 function compare(board, score, pairs, k, l) {
-  const difference = mean(pairs.map(p => score.mean[p][k] - score.mean[p][l]));
-  const {error, freedom} = errorOf(board, score, pairs, [[k, 1], [l, -1]]);
+  const [one, other] = [k, l].map(each => mean(pairs.map(p => score.mean[p][each])));
+  const difference = score.squared ? root(one) - root(other) : one - other;
+  const weights = [[k, slope(board, score, pairs, k, one)], [l, -slope(board, score, pairs, l, other)]];
+  const {error, freedom} = errorOf(board, score, pairs, weights);
   const alone = pairs.some(p => board.seeds[p] < 2);
   return {difference, error, freedom, p: alone ? null : difference === 0 ? 1 : pOf(difference / error, freedom)};
 }
 function known(score, pairs, k) { return pairs.every(p => score.mean[p][k] !== null); }
-const root = value => Math.sqrt(Math.max(0, value));
 
 function summarise(board, score, part) {
   const rows = new Map();
