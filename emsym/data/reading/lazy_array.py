@@ -28,6 +28,9 @@ next block, and what is made of one, the memory of some of them is taken beyond 
 _RUN = 400
 """A block has at least so much along x, as the result wants it; more would mean that reading
 jumps farther, where x is not among the last of the stored axes."""
+_MOST, _MOST_IN_SECTION = 1 << 56, 1 << 39
+"""Voxels; the largest volume of the field, of a cubic millimetre of cortex, has a fiftieth, and a
+third in a section."""
 _TILE, _ROWS = 256, 8
 """A tile of bytes fits into the innermost cache of a processor, so many rows into the next."""
 
@@ -155,6 +158,11 @@ def open_lazy_array(name: str, folder: Path, files: Files, *, trusted: bool = Fa
         named, notes = getattr(array, "axes", ""), tuple(getattr(array, "notes", ()))
     if 0 in shape:
         raise UserError(f"The {name} at {locations[0]} is empty: its shape is {shape}.")
+    if math.prod(shape) > _MOST or math.prod(sorted(shape)[-2:]) > _MOST_IN_SECTION:
+        raise UserError(
+            f"The {name} at {locations[0]} says that it has {' × '.join(map(str, shape))} voxels, "
+            "more than can be looked at: take a coarser level of it, or do not trust this file."
+        )
     if dtype.kind not in "uifb":
         raise UserError(f"The {name} at {locations[0]} does not hold numbers.")
     # files that are named one by one are volumes, those of a pattern mostly sections

@@ -104,8 +104,7 @@ class SliceTracer(TorchDispatchMode):
         self.labels[stack] = order.expand(stack.shape)
         self.origins = WeakTensorKeyDictionary()
         self.moved = WeakTensorKeyDictionary()
-        self.computed = WeakTensorKeyDictionary()
-        """The tensors that are computed from several slices, behind the first weights."""
+        self.computed = WeakTensorKeyDictionary()  # from the slices, behind the first weights
         self.tensors = tensors
         for name, tensor in tensors.items():  # the same tensor may have several names
             self.origins[tensor] = (*self.origins.get(tensor, ()), name)
