@@ -175,8 +175,8 @@ def sides(slices: int) -> tuple[str, str]:
     """Name what lies before and after the centre of a stack.
 
     >>> sides(3), sides(5)
-    (('z−1', 'z+1'), ('the slices before the centre', 'the slices after it'))
+    (('z−1', 'z+1'), ('the slices before the centre', 'the slices after the centre'))
     """
     if slices == 3:
         return offset_name(-1), offset_name(1)
-    return "the slices before the centre", "the slices after it"
+    return "the slices before the centre", "the slices after the centre"

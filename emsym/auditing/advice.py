@@ -83,11 +83,12 @@ def _tied(loaded: Loaded) -> Advice:
 
 def _mirrored_file(loaded: Loaded, classes: int) -> list[Advice]:
     """Return the command that mirrors a file, where `symmetrize` builds the network as it is."""
-    if not (loaded.kind == "state dict" and loaded.architecture and classes == 1):
+    if loaded.repair is None or ("--architecture" in loaded.repair and classes > 1):
         return []
-    words = ["emsym-bench", "symmetrize", loaded.path, "--architecture", loaded.architecture]
     path = Path(loaded.path)
-    output = path.with_name(f"{path.stem}-mirrored{path.suffix}")
+    suffix = ".safetensors" if path.is_dir() else path.suffix
+    output = path.with_name(f"{path.stem}-mirrored{suffix}")
+    words = ["emsym-bench", "symmetrize", loaded.path, *loaded.repair]
     words += ["--init", "rgb+mirror-tied", "-o", str(output)]
     return [
         Advice(

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -12,12 +12,19 @@ import numpy as np
 from tabulate import tabulate
 
 from emsym.auditing.advice import advise
-from emsym.auditing.caveats import TARGETS, data_caveats, interval_caveats, score_caveats
+from emsym.auditing.caveats import (
+    TARGETS,
+    data_caveats,
+    interval_caveats,
+    prediction_cautions,
+    score_caveats,
+)
 from emsym.auditing.effect import answer_effect
-from emsym.auditing.inputs import AuditInputs, called_with
+from emsym.auditing.inputs import AuditInputs, attribution_names, called_with
 from emsym.auditing.intervals import blocks_of, mean_interval, part_intervals
 from emsym.auditing.network import Loaded
 from emsym.auditing.result import (
+    Advice,
     Audit,
     Interval,
     Network,
@@ -64,8 +71,13 @@ class AuditReport:
         from emsym.auditing import report
 
         paths = check_free(Path(path))
-        report.write_report(self.audit, self.pictures, paths[0])
+        page = report.html(self.audit, self.pictures)
         write_atomically(paths[1], self.audit.model_dump_json(indent=1) + "\n")
+        try:
+            write_atomically(paths[0], page)
+        except BaseException:
+            paths[1].unlink(missing_ok=True)  # no numbers without their report
+            raise
         return paths
 
     def __str__(self) -> str:
@@ -85,10 +97,30 @@ class AuditReport:
         about = f"Shares by {headline.attribution}, over the {TARGETS[headline.target]}."
         effect = [audit.effect.sentence] if audit.effect else []
         cautions = [f"Caution: {each}" for each in audit.cautions]
-        return "\n".join([audit.verdict, *effect, *cautions, "", shown, "", about, *audit.notes])
+        return "\n".join(
+            [
+                audit.verdict,
+                *effect,
+                *cautions,
+                *(["", "What to do:", *_advice_lines(audit.advice)] if audit.advice else []),
+                "",
+                shown,
+                "",
+                about,
+                *audit.notes,
+            ]
+        )
 
     def __repr__(self) -> str:
         return f"Report({self.audit.finding}: {self.audit.verdict})"
+
+
+def _advice_lines(advice: list[Advice]) -> Iterator[str]:
+    """Yield the advice, numbered, and each command on a line of its own to be copied."""
+    for place, each in enumerate(advice, 1):
+        yield f"{place}. {each.text}"
+        if each.command:
+            yield f"     {each.command}"
 
 
 @called_with(AuditInputs)
@@ -103,7 +135,7 @@ def audit(inputs: AuditInputs) -> AuditReport:
     Raises `UserError` for whatever of the inputs is wrong, in one sentence.
     """
     start = time.perf_counter()
-    methods = _methods(inputs.attributions)
+    methods = _methods(attribution_names(inputs.attribution))
     with prepare(inputs) as subject:
         loaded, dense, chosen = subject.loaded, subject.dense, subject.chosen
         reads, targets = chosen.slices, subject.targets
@@ -163,8 +195,14 @@ def audit(inputs: AuditInputs) -> AuditReport:
         stem=stem,
         stem_note=stem_note,
         advice=advise(finding, measured, loaded, subject.classes, subject.from_probabilities),
-        cautions=list(chosen.cautions),
-        notes=[*notes, *score_caveats(columns, list(rows.values()), counts, inverse)],
+        cautions=[
+            *chosen.cautions,
+            *(prediction_cautions(walk.predicted) if finding != "unmeasurable" else ()),
+        ],
+        notes=[
+            *notes,
+            *score_caveats(columns, list(rows.values()), counts, inverse, walk.predicted),
+        ],
         images={name: _numbers(values) for name, values in columns.items()},
         seconds=round(time.perf_counter() - start, 3),
         environment={**environment(), "device": str(dense.device)},
@@ -175,8 +213,7 @@ def audit(inputs: AuditInputs) -> AuditReport:
 # --- before the measurement -----------------------------------------------------------------------
 
 
-def _methods(names: Sequence[str]) -> list[str]:
-    methods = list(dict.fromkeys(names))
+def _methods(methods: list[str]) -> list[str]:
     for name in methods:
         if name != SHAPLEY:
             ATTRIBUTIONS.get(name)
@@ -192,7 +229,7 @@ def _for_network(methods: list[str], inputs: AuditInputs, differentiable: bool) 
     """
     if differentiable:
         return methods
-    if tuple(inputs.attributions) == AuditInputs.attributions:  # nobody asked for any
+    if inputs.attribution == AuditInputs.attribution:  # nobody asked for any
         return ["slice-occlusion", SHAPLEY]
     refused = [name for name in methods if name not in (*FORWARD_ONLY, SHAPLEY)]
     if refused:
@@ -219,6 +256,9 @@ class _Walk:
         """The counts of the predictions from reversed stacks."""
         self.averaged: list[Counts] = []
         """The counts of the predictions from the mean of both probabilities."""
+        self.pixels = 0
+        self.foreground = 0
+        """The predicted pixels among them."""
         self.examples: list[SectionExample] = []
         self._shown = evenly_spaced(len(chosen), EXAMPLES)
         self._maps: list[tuple[int, np.ndarray]] = []
@@ -227,6 +267,8 @@ class _Walk:
         """Keep the numbers of a group, the mean of its maps and whichever of it is an example."""
         for name, values in group.columns.items():
             self.columns[name].append(values)
+        self.pixels += group.predicted.size
+        self.foreground += int(group.predicted.sum())
         maps = group.maps[self.headline].numpy(force=True)
         truth = None if group.truth is None else group.truth.numpy(force=True)
         if truth is not None:
@@ -253,6 +295,11 @@ class _Walk:
                         truth=None if truth is None else truth[index].copy(),
                     )
                 )
+
+    @property
+    def predicted(self) -> float:
+        """The predicted foreground's part of all pixels."""
+        return self.foreground / self.pixels
 
     def pictures(self) -> Pictures:
         """The examples, and the mean map over all sections that have one; else one of zeros."""
@@ -289,7 +336,7 @@ def _measured(
         headline=headline,
         exact_values=None if exact_values is None else exact_values.model_asymmetry,
         flip_error=flip_error,
-        effect=answer_effect(flip_error, flip_dice, dice, exact),
+        effect=answer_effect(flip_error, flip_dice, dice, exact, walk.predicted),
         exact=exact,
         empty=int((columns[f"{headline.target}/pixels"] == 0).sum()),
     )

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from emsym.auditing.effect import NEARLY_EMPTY
 from emsym.auditing.result import SymmetryResult
 from emsym.auditing.volume import Chosen
 from emsym.scores.catalogue import score_of
@@ -85,6 +86,20 @@ def _labelled_share(chosen: Chosen) -> float:
     return foreground / max(labelled, 1)
 
 
+def prediction_cautions(predicted: float) -> list[str]:
+    """Say that a prediction is nearly empty; `predicted` is the foreground's part of its pixels."""
+    if predicted >= NEARLY_EMPTY:
+        return []
+    begins = "The prediction is empty"
+    if predicted > 0:
+        begins = f"The prediction is nearly empty: {100 * predicted:.2g} % of its pixels"
+        begins += " are foreground"
+    return [
+        f"{begins}. Are --mean and --sd those of its training, does a lower --threshold give more, "
+        "or do these sections hold little of it?"
+    ]
+
+
 def interval_caveats(sections: list[int], blocks: np.ndarray, valued: int) -> list[str]:
     """Say over which draws the intervals are, and how far they can be trusted.
 
@@ -112,11 +127,13 @@ def score_caveats(
     rows: list[SymmetryResult],
     counts: Counts | None,
     inverse: Counts | None,
+    predicted: float = 1,
 ) -> list[str]:
     """Say which scores are missing in how many sections, and why; and whether Dice is suspect.
 
     `counts` are pooled over sections, `inverse` those of the labels' background, None without
-    labels.
+    labels. `predicted` is the foreground's part of the prediction; where that is nearly empty,
+    labels are not suspected.
     """
     notes, empty, sections = [], {}, len(columns["flip_error"])
     if counts and inverse and (inverse.dice or 0) > 0.5 > (counts.dice or 0):
@@ -125,7 +142,7 @@ def score_caveats(
             f"them, and {inverse.dice:.2f} against what is 0. Give labels that are not 0 where the "
             "network is to find foreground."
         )
-    elif counts and counts.dice is not None and counts.dice < LOW_DICE:
+    elif counts and (counts.dice or 1) < LOW_DICE and predicted >= NEARLY_EMPTY:
         notes.append(
             f"Dice is {counts.dice:.2f}: is the labelled foreground what the network segments, "
             "and was it trained with this mean and sd?"

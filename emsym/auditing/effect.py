@@ -13,6 +13,11 @@ FLIP_DICE = 0.95
 """The masks that are predicted from both directions may agree by so little before a user would
 notice. The limit is this project's convention."""
 
+NEARLY_EMPTY = 0.001
+"""A prediction with a smaller part of the pixels as foreground tells next to nothing by its mask.
+The limit is this project's convention; the rarest targets of the field, synaptic clefts, have some
+three thousandths."""
+
 Matters = Literal["yes", "no", "unclear"]
 _BEGINNINGS: dict[Matters, str] = {
     "yes": "The answer depends on the direction of the stack",
@@ -22,15 +27,30 @@ _BEGINNINGS: dict[Matters, str] = {
 
 
 def answer_effect(
-    flip_error: Interval, flip_dice: Interval | None, dice: tuple[float | None, ...], exact: bool
+    flip_error: Interval,
+    flip_dice: Interval | None,
+    dice: tuple[float | None, ...],
+    exact: bool,
+    predicted: float = 1,
 ) -> AnswerEffect:
     """Judge by the intervals of the flip error and of the flip Dice, and say it in a sentence.
 
     `dice` are pooled, against labels: of the stacks as they are, reversed, and of the mean of both
     probabilities; None without labels. `exact` is whether nothing shows more than rounding.
+    `predicted` is the foreground's part of the prediction: of one that is nearly empty, masks are
+    not compared.
     """
+    if nearly_empty := flip_dice is not None and predicted < NEARLY_EMPTY:
+        flip_dice = Interval(value=flip_dice.value)
     matters = "no" if exact else _matters(flip_error, flip_dice)
-    sentence = f"{_BEGINNINGS[matters]}: {_changes(flip_error, flip_dice)}."
+    changes = _probability_change(flip_error)
+    if flip_dice is None:
+        changes += ", and nothing is predicted either way"
+    elif nearly_empty:
+        changes += ", and next to nothing is predicted, so that masks tell little"
+    else:
+        changes += f", and {_apart(flip_dice)} of the predicted foreground then lies elsewhere"
+    sentence = f"{_BEGINNINGS[matters]}: {changes}."
     if exact:
         sentence = "The answer does not depend on the direction of the stack, but for rounding."
     as_it_is, of_reversed, averaged = dice
@@ -54,11 +74,11 @@ def _matters(flip_error: Interval, flip_dice: Interval | None) -> Matters:
     return "no" if sure else "unclear"
 
 
-def _changes(flip_error: Interval, flip_dice: Interval | None) -> str:
+def _probability_change(flip_error: Interval) -> str:
     by = significant_interval(flip_error.value, flip_error.low, flip_error.high)
-    moved = f"reversing the stack moves the probability by {by} on average"
-    if flip_dice is None:
-        return f"{moved}, and nothing is predicted either way"
+    return f"reversing the stack moves the probability by {by} on average"
+
+
+def _apart(flip_dice: Interval) -> str:
     apart = 100 * (1 - flip_dice.value)
-    share = f"{apart:.0f}" if apart >= 1 else "less than 1"
-    return f"{moved}, and {share} % of the predicted foreground then lies elsewhere"
+    return f"{apart:.0f} %" if apart >= 1 else "less than 1 %"

@@ -117,10 +117,10 @@ class AuditInputs(NetworkOnVolume):
 
     sections: Sections = 20
     size: Size = 512
-    attributions: Annotated[
-        Sequence[str],
-        "`emsym-bench list attributions`, or slice-shapley; the first is the headline. By default "
-        "saliency, input-x-gradient and slice-shapley.",
+    attribution: Annotated[
+        Sequence[str] | str,
+        "One or several of `emsym-bench list attributions`, or slice-shapley; the first is the "
+        "headline. By default saliency, input-x-gradient and slice-shapley.",
     ] = ("saliency", "input-x-gradient", "slice-shapley")
     progress: Callable[[int, int], object] = lambda done, total: None
     """Called with how many sections are done, and how many there are."""
@@ -132,13 +132,22 @@ class SanityInputs(NetworkOnVolume):
 
     sections: Sections = 4
     size: Size = 256
-    attributions: Annotated[
-        Sequence[str],
-        "`emsym-bench list attributions`; by default all but patch-occlusion, which takes by far "
-        "the longest.",
+    attribution: Annotated[
+        Sequence[str] | str,
+        "One or several of `emsym-bench list attributions`; by default all but patch-occlusion, "
+        "which takes by far the longest.",
     ] = ()
     progress: Callable[[str, int, int], object] = lambda phase, done, total: None
     """Called with a phase, how much of it is done, and how much there is."""
+
+
+def attribution_names(attribution: Sequence[str] | str) -> list[str]:
+    """Return the methods that are meant, each once.
+
+    >>> attribution_names("saliency"), attribution_names(["lrp", "lrp"])
+    (['saliency'], ['lrp'])
+    """
+    return list(dict.fromkeys([attribution] if isinstance(attribution, str) else attribution))
 
 
 def described_fields(inputs: type[NetworkOnVolume]) -> Iterator[tuple[Field[Any], Any, str]]:
@@ -157,6 +166,8 @@ def called_with(inputs: Callable[P, I]) -> Callable[[Callable[[I], R]], Callable
     def decorate(function: Callable[[I], R]) -> Callable[P, R]:
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            if "attributions" in kwargs:  # as it was called before it was called as its option is
+                kwargs["attribution"] = kwargs.pop("attributions")
             return function(inputs(*args, **kwargs))
 
         assert isinstance(inputs, type)

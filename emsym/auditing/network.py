@@ -53,6 +53,9 @@ class Loaded:
     """Assumptions about it, a sentence each."""
     seed: int = 0
     """That of the cell which trained it, where a run did."""
+    repair: tuple[str, ...] | None = None
+    """The words after the path that tell `symmetrize` its network; None where it cannot treat it.
+    """
     options: tuple[DescribedOption, ...] = ()
     """The package's description of how it is to be shown a volume, and of its output."""
 
@@ -143,9 +146,20 @@ def _from_weights(package: Package, inputs: NetworkOnVolume, digest: str | None)
         architecture=architecture,
         slices=slices,
         path=str(path),
+        repair=_repair_words(inputs, checkpoint, architecture),
         notes=(*notes, *more),
         seed=record.seed if record else 0,
     )
+
+
+def _repair_words(
+    inputs: NetworkOnVolume, checkpoint: Checkpoint, architecture: str | None
+) -> tuple[str, ...] | None:
+    if inputs.weights_key not in (None, read_checkpoint(checkpoint.path).place):
+        return None  # `symmetrize` would take others
+    if inputs.factory is not None:
+        return "--model", inputs.factory
+    return () if architecture is None else ("--architecture", architecture)
 
 
 def _told_network(

@@ -11,7 +11,7 @@ from tabulate import tabulate
 from torch import Tensor
 
 from emsym.auditing.caveats import TARGETS, data_caveats
-from emsym.auditing.inputs import SanityInputs, called_with
+from emsym.auditing.inputs import SanityInputs, attribution_names, called_with
 from emsym.auditing.subject import NOT_FINITE, Subject, prepare
 from emsym.errors import UserError
 from emsym.protocol import SHAPLEY
@@ -105,7 +105,7 @@ def sanity(inputs: SanityInputs) -> SanityReport:
     Raises `UserError` as `emsym.audit` does, and where there is nothing to explain, no method is
     defined on the network, or it shows no weights.
     """
-    names = list(dict.fromkeys(inputs.attributions)) or [n for n in _registered() if n not in SLOW]
+    names = attribution_names(inputs.attribution) or [n for n in _registered() if n not in SLOW]
     for name in names:
         if name == SHAPLEY:
             raise UserError(f"{SHAPLEY} gives no map to compare: take slice-occlusion instead.")

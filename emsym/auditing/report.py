@@ -13,7 +13,6 @@ from emsym.auditing.charts import bars, longest_side, outlines, slice_side
 from emsym.auditing.effect import FLIP_DICE, FLIP_ERROR
 from emsym.auditing.result import Audit, Interval, Pictures, SectionExample, SymmetryResult
 from emsym.auditing.verdict import TOLERANCE
-from emsym.files import write_atomically
 from emsym.images import data_uri, equalise, shrink, stretch
 from emsym.scores.catalogue import score_of
 from emsym.scores.symmetry import slice_share
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
 NO_VALUES = "No Shapley values: the target is empty in all sections, or they were not asked for."
 _LEAST_WHITE = 0.1
 """The difference of probabilities that is drawn white is at least this: rounding stays black."""
-
-
-def write_report(audit: Audit, pictures: Pictures, path: Path) -> None:
-    """Write the report. Raises `UserError` where the file cannot be written."""
-    write_atomically(path, html(audit, pictures))
 
 
 def html(audit: Audit, pictures: Pictures) -> str:

@@ -54,6 +54,6 @@ def audit(
         report = run_audit(
             network, volume, progress=partial(following(watch), "Sections"), **options
         )
+    click.echo(report)  # first, so that a full disk does not lose what was measured
     report.write(output)
-    click.echo(report)
     click.echo(f"\nReport: {written[0]}\nNumbers: {written[1]}")

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _FLAGS = {
-    "attributions": "--attribution",
     "probabilities": "--probabilities/--logits",
     "factory": "--model",
 }

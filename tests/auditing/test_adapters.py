@@ -40,7 +40,7 @@ class Answers(nn.Module):
 
 
 def audited(model: object, volume: np.ndarray, **options: object) -> Audit:
-    options = {"sections": 3, "size": 64, "attributions": ("saliency",), **options}
+    options = {"sections": 3, "size": 64, "attribution": ("saliency",), **options}
     return audit(model, volume, **options).audit
 
 
@@ -157,9 +157,9 @@ def test_a_function_without_gradients_is_audited_by_forward_passes(volume, funct
     assert found.headline == "slice-occlusion/foreground"
     assert any("gives no gradients" in note for note in found.notes)
     methods = ("slice-occlusion", "slice-shapley")
-    assert_same(found, audited(network(), volume, attributions=methods))
+    assert_same(found, audited(network(), volume, attribution=methods))
     with pytest.raises(UserError, match="no gradients, which saliency may need: take"):
-        audited(function, volume, attributions=("saliency", "slice-occlusion"))
+        audited(function, volume, attribution=("saliency", "slice-occlusion"))
 
 
 def test_a_compiled_network_is_audited_uncompiled(volume) -> None:

@@ -1,5 +1,8 @@
 """Advice comes in the order of what it does to the answer."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from torch import nn
 
@@ -32,7 +35,8 @@ def measured(matters: str, dice_averaged: float | None) -> Measured:
 
 @pytest.fixture
 def loaded() -> Loaded:
-    return Loaded(nn.Identity(), "net.pt", "state dict", None, "unet-resnet18", 3, "net.pt")
+    words = "--architecture", "unet-resnet18"
+    return Loaded(nn.Identity(), "net.pt", "state dict", None, words[1], 3, "net.pt", repair=words)
 
 
 def test_what_makes_the_answer_symmetric_comes_first(loaded: Loaded) -> None:
@@ -47,6 +51,43 @@ def test_what_makes_the_answer_symmetric_comes_first(loaded: Loaded) -> None:
     ]
     first = advice[0].text
     assert "flip error is then 0 instead of 0.080, and Dice against the labels 0.810" in first
+
+
+@pytest.mark.parametrize(
+    ("path", "repair", "classes", "command"),
+    [
+        (
+            "net.pt",
+            ("--model", "my nets.py:build"),
+            4,
+            "symmetrize net.pt --model 'my nets.py:build' --init rgb+mirror-tied "
+            "-o net-mirrored.pt",
+        ),
+        (
+            "folder",
+            (),
+            4,
+            "symmetrize folder --init rgb+mirror-tied -o folder-mirrored.safetensors",
+        ),
+        ("net.pt", ("--architecture", "unet-resnet18"), 4, None),
+        ("net.pt", None, 1, None),
+    ],
+)
+def test_the_command_that_repairs_a_file_says_how_its_network_is_built(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    loaded: Loaded,
+    path: str,
+    repair: tuple[str, ...] | None,
+    classes: int,
+    command: str | None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    network = replace(loaded, path=path, repair=repair)
+    advice = advise("biased", measured("yes", None), network, classes, probabilities=False)
+    commands = [each.command for each in advice if "emsym-bench" in (each.command or "")]
+    assert commands == ([] if command is None else [f"emsym-bench {command}"])
 
 
 def test_where_the_answer_hardly_depends_on_it_that_is_said_first(loaded: Loaded) -> None:

@@ -50,7 +50,7 @@ VOLUME, LABELS = PHANTOM.image, PHANTOM.semantic == 1
 
 
 def audited(model: object, **options: object) -> Audit:
-    return emsym.audit(model, VOLUME, **{"attributions": ("saliency",), **options}).audit
+    return emsym.audit(model, VOLUME, **{"attribution": ("saliency",), **options}).audit
 
 
 def shares(found: Audit, attribution: str = "saliency") -> list[float]:
@@ -71,7 +71,7 @@ def shares(found: Audit, attribution: str = "saliency") -> list[float]:
 def test_a_network_that_looks_at_one_side(
     weights: tuple, said: str, expected: list, asymmetry: float
 ) -> None:
-    found = audited(Weighted(*weights), attributions=("saliency", SHAPLEY))
+    found = audited(Weighted(*weights), attribution=("saliency", SHAPLEY))
     assert found.finding == "biased"
     assert said in found.verdict
     assert shares(found) == shares(found, SHAPLEY) == expected
@@ -98,7 +98,7 @@ def test_a_linear_network_counts_by_its_weights() -> None:
 def test_a_mirror_symmetric_network() -> None:
     model = ARCHITECTURES.get("unet-tu-test_resnet")()
     emsym.symmetrize(model, "rgb+mirror-tied")
-    found = audited(model, attributions=("saliency", SHAPLEY))
+    found = audited(model, attribution=("saliency", SHAPLEY))
     assert found.finding == "symmetric"
     assert "exactly alike" in found.verdict
     assert found.flip_error.value < 1e-6
@@ -144,10 +144,7 @@ def test_shapley_parts_keep_their_sign() -> None:
     with torch.no_grad():
         model.weight.copy_(torch.tensor([3.0, 2.0, 1.0]).view(1, 3, 1, 1))
     above, below = (
-        [
-            part.value
-            for part in audited(model, target=t, attributions=("saliency", SHAPLEY)).shapley
-        ]
+        [part.value for part in audited(model, target=t, attribution=("saliency", SHAPLEY)).shapley]
         for t in ("foreground", "background")
     )
     assert min(above) > 0 > max(below)
@@ -158,7 +155,7 @@ def test_shapley_parts_keep_their_sign() -> None:
 def test_shapley_parts_of_nothing_are_missing_with_a_reason() -> None:
     """Grey levels are normalised: over whole sections what a linear network adds up to is 0."""
     model = nn.Conv2d(3, 1, 1, bias=False)
-    found = audited(model, target="all", attributions=("saliency", SHAPLEY))
+    found = audited(model, target="all", attribution=("saliency", SHAPLEY))
     assert found.shapley is None
     assert any("cannot be told from 0" in note for note in found.notes)
     assert found.symmetry[1].share is not None
@@ -187,7 +184,7 @@ def test_five_slices_and_one() -> None:
 
 
 def test_more_slices_than_shapley_values_can_be_had_of() -> None:
-    found = audited(Weighted(*range(9)), attributions=("saliency", SHAPLEY))
+    found = audited(Weighted(*range(9)), attribution=("saliency", SHAPLEY))
     assert found.shapley is None
     assert any("No Shapley values" in note for note in found.notes)
 
@@ -438,7 +435,7 @@ def test_softmax_over_classes_is_told_too() -> None:
 
 def test_a_target_that_is_empty_everywhere_is_missing_not_zero() -> None:
     found = audited(
-        Weighted(2, 1, 1), labels=np.zeros_like(LABELS), attributions=("saliency", SHAPLEY)
+        Weighted(2, 1, 1), labels=np.zeros_like(LABELS), attribution=("saliency", SHAPLEY)
     )
     assert found.finding == "unmeasurable"
     assert "labels have no foreground" in found.verdict
@@ -454,7 +451,7 @@ def test_a_target_that_is_empty_everywhere_is_missing_not_zero() -> None:
 def test_a_target_that_is_empty_in_some_sections_is_counted() -> None:
     labels = LABELS.copy()
     labels[:5] = False
-    report = emsym.audit(Weighted(2, 1, 1), VOLUME, labels, attributions=("saliency",))
+    report = emsym.audit(Weighted(2, 1, 1), VOLUME, labels, attribution=("saliency",))
     found, page = report.audit, html(report.audit, report.pictures)
     assert found.symmetry[0].missing == 4
     assert "mean over 6 sections" in page
@@ -479,7 +476,7 @@ class Rooted(nn.Module):
 
 
 def test_attributions_that_are_not_finite_are_missing_and_leave_the_mean_map() -> None:
-    report = emsym.audit(Rooted(), VOLUME, attributions=("saliency",), slices=3, target="all")
+    report = emsym.audit(Rooted(), VOLUME, attribution=("saliency",), slices=3, target="all")
     found, missing = report.audit, report.audit.symmetry[0].missing
     assert 0 < missing < 10
     assert any(f"zero everywhere or not finite in {missing} of" in note for note in found.notes)
@@ -500,7 +497,7 @@ def test_the_answer_that_more_sections_would_tell_is_given_where_there_are_more(
             return x[:, :1] * side + x[:, 2:] * (2 - side)
 
     some, every = (
-        emsym.audit(Wavering(), volume, attributions=("saliency",), sections=n, target="all").audit
+        emsym.audit(Wavering(), volume, attribution=("saliency",), sections=n, target="all").audit
         for n in (6, 38)
     )
     assert some.finding == every.finding == "unclear"
@@ -561,8 +558,8 @@ def test_what_a_network_may_not_give(what: str, told: str) -> None:
         ({"threshold": 1.5}, "between 0 and 1"),
         ({"target": "true-foreground"}, "needs labels"),
         ({"target": "membrane"}, "no target 'membrane': take one of foreground"),
-        ({"attributions": ("salience",)}, "did you mean 'saliency'"),
-        ({"attributions": (SHAPLEY,)}, "gives maps"),
+        ({"attribution": ("salience",)}, "did you mean 'saliency'"),
+        ({"attribution": (SHAPLEY,)}, "gives maps"),
         ({"mean": 3.0}, "both --mean and --sd"),
         ({"sections": 0}, "--sections must be 1"),
     ],
@@ -613,6 +610,12 @@ def test_printing_it_tells_the_verdict_and_the_numbers(report: AuditReport) -> N
     for word in ("share of z−1", "share of z ", "share of z+1", "flip error", "Dice"):
         assert word in told
     assert f"{report.audit.symmetry[0].share[0].value:.3f}" in told
+    lines = told.splitlines()
+    assert lines[1] == report.audit.effect.sentence
+    place = lines.index("What to do:")
+    assert place < next(i for i, line in enumerate(lines) if line.startswith("share of"))
+    first = report.audit.advice[0]
+    assert lines[place + 1 : place + 3] == [f"1. {first.text}", f"     {first.command}"]
     assert len(repr(report)) < 200
 
 
@@ -626,7 +629,7 @@ def test_pictures_are_of_the_sections_that_were_audited(report: AuditReport) -> 
 
 def test_inverted_labels_are_told() -> None:
     model = Weighted(1, 2, 1)
-    right = emsym.audit(model, VOLUME, attributions=("saliency",)).pictures.examples[0]
+    right = emsym.audit(model, VOLUME, attribution=("saliency",)).pictures.examples[0]
     assert right.truth is None
     seen = np.zeros(VOLUME.shape, np.uint8)
     for z in range(1, len(VOLUME) - 1):
@@ -634,9 +637,9 @@ def test_inverted_labels_are_told() -> None:
         x = torch.from_numpy((window - VOLUME.mean()) / VOLUME.std())[None]
         with torch.no_grad():
             seen[z] = (model(x)[0, 0] > 0).numpy()
-    notes = emsym.audit(model, VOLUME, 1 - seen, attributions=("saliency",)).audit.notes
+    notes = emsym.audit(model, VOLUME, 1 - seen, attribution=("saliency",)).audit.notes
     assert any("look inverted" in note for note in notes)
-    notes = emsym.audit(model, VOLUME, seen, attributions=("saliency",)).audit.notes
+    notes = emsym.audit(model, VOLUME, seen, attribution=("saliency",)).audit.notes
     assert not any("inverted" in note for note in notes)
 
 
@@ -650,12 +653,18 @@ def test_sections_that_were_filled_up_are_told() -> None:
 
 def test_grey_levels_in_other_units_are_cautioned_of_beside_the_verdict() -> None:
     report = emsym.audit(
-        Weighted(2, 1, 1), VOLUME, attributions=("saliency",), target="all", mean=0.5, sd=0.2
+        Weighted(2, 1, 1), VOLUME, attribution=("saliency",), target="all", mean=0.5, sd=0.2
     )
     (caution,) = report.audit.cautions
     assert "Are they in other units?" in caution
     assert f"Caution: {caution}" in str(report).splitlines()[:3]
     assert not audited(Weighted(2, 1, 1)).cautions
+
+
+def test_a_prediction_that_is_nearly_empty_is_cautioned_of() -> None:
+    found = audited(Weighted(2, 1, 1), labels=LABELS, threshold=1 - 1e-7)
+    assert found.cautions[0].startswith("The prediction is ")
+    assert not any("Dice is" in note for note in found.notes)
 
 
 def test_labels_of_three_values_are_told() -> None:
@@ -670,5 +679,5 @@ def test_a_function_of_numpy_arrays_is_audited_by_forward_passes() -> None:
     def middle(x: Tensor) -> np.ndarray:
         return 3 * x.numpy()[:, 1:2] + np.asarray(x)[:, :1] - 5
 
-    found = audited(middle, attributions=AuditInputs.attributions)
+    found = audited(middle, attribution=AuditInputs.attribution)
     assert {row.attribution for row in found.symmetry} == {"slice-occlusion", SHAPLEY}

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from emsym.auditing.caveats import FEW, interval_caveats, score_caveats
+from emsym.auditing.caveats import FEW, interval_caveats, prediction_cautions, score_caveats
+from emsym.auditing.effect import NEARLY_EMPTY
 from emsym.scores.segmentation import Counts
 
 
@@ -38,6 +39,17 @@ def test_a_dice_that_is_suspect(dice: float, inverse: float, expected: str) -> N
     notes = score_caveats(columns, [], counts(dice), counts(inverse))
     assert len(notes) == bool(expected)
     assert expected in "".join(notes)
+
+
+def test_a_prediction_that_is_nearly_empty_is_told_and_labels_are_not_suspected() -> None:
+    assert prediction_cautions(NEARLY_EMPTY) == []
+    (few,), (none,) = prediction_cautions(0.00021), prediction_cautions(0)
+    assert few.startswith("The prediction is nearly empty: 0.021 % of its pixels are foreground.")
+    assert none.startswith("The prediction is empty. Are --mean and --sd those of its training")
+    columns = {"flip_error": np.zeros(2), "flip_dice": np.ones(2)}
+    counts = Counts.of(np.arange(1000) < 1, np.arange(1000) < 500)
+    for predicted, notes in ((0.001, 1), (0.0002, 0)):
+        assert len(score_caveats(columns, [], counts, counts, predicted)) == notes
 
 
 def test_sections_without_a_prediction_are_counted() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from emsym.auditing.effect import answer_effect
+from emsym.auditing.effect import NEARLY_EMPTY, answer_effect
 from emsym.auditing.result import Interval
 
 NO_LABELS = (None, None, None)
@@ -37,6 +37,18 @@ def test_the_sentence_says_how_much_changes_and_what_the_labels_say() -> None:
         "the average of both 0.810."
     )
     assert (effect.dice_reversed, effect.dice_averaged) == (0.79, 0.81)
+
+
+def test_masks_of_a_prediction_that_is_nearly_empty_are_not_compared() -> None:
+    numbers = around(0.01, 0.001), around(0.02, 0.01), NO_LABELS
+    effect = answer_effect(*numbers, exact=False, predicted=NEARLY_EMPTY / 2)
+    assert effect.matters == "unclear"
+    assert effect.sentence.endswith(
+        ", and next to nothing is predicted, so that masks tell little."
+    )
+    assert "98 %" in answer_effect(*numbers, exact=False, predicted=NEARLY_EMPTY).sentence
+    moved = around(0.08, 0.01), around(0.02, 0.01), NO_LABELS
+    assert answer_effect(*moved, exact=False, predicted=0).matters == "yes"
 
 
 def test_rounding_is_no_effect() -> None:

@@ -45,7 +45,13 @@ def test_its_documentation_tells_what_every_option_means() -> None:
 
 
 def test_the_shapley_values_are_among_the_defaults() -> None:
-    assert SHAPLEY in AuditInputs("net.pt", "em.tif").attributions
+    assert SHAPLEY in AuditInputs("net.pt", "em.tif").attribution
+
+
+def test_the_name_that_attribution_had_is_still_taken() -> None:
+    assert called_with(AuditInputs)(lambda inputs: inputs.attribution)(
+        "net.pt", "em.tif", attributions=("lrp",)
+    ) == ("lrp",)
 
 
 def test_importing_the_inputs_is_quick() -> None:

@@ -157,7 +157,7 @@ def onnx(folder: Path) -> Saved:
     model, _ = built("monai")
     model.eval()
     torch.onnx.export(model, (torch.zeros(2, 3, 64, 64),), folder / "net.onnx", verbose=False)
-    return Saved(folder / "net.onnx", model, {"attributions": ["slice-occlusion"]})
+    return Saved(folder / "net.onnx", model, {"attribution": ["slice-occlusion"]})
 
 
 LIBRARIES = (
@@ -184,8 +184,8 @@ def test_a_network_that_a_library_saved(library: Callable[[Path], Saved], tmp_pa
     saved = library(tmp_path)
     values = gaussian_filter(np.random.default_rng(0).normal(size=(6, 64, 64)), (1, 2, 2))
     volume = np.uint8(255 * (values - values.min()) / np.ptp(values))
-    options: Any = {"sections": 2, "size": 64, "attributions": ["saliency"]}
-    options |= {"attributions": saved.options.pop("attributions", ["saliency"])}
+    options: Any = {"sections": 2, "size": 64, "attribution": ["saliency"]}
+    options |= {"attribution": saved.options.pop("attribution", ["saliency"])}
     report = audit(saved.path, volume, **options, **saved.options).audit
     here = audit(Logits(saved), volume, **options, channel=saved.options.get("channel")).audit
     assert report.network.digest

@@ -33,7 +33,7 @@ def test_scores_are_those_of_the_network_in_pytorch(tmp_path: Path, volume, batc
     path = tmp_path / "net.onnx"
     torch.onnx.export(model, (torch.zeros(batch, 3, 64, 64),), path, verbose=False)
     labels = np.uint8(volume > 128)
-    options = {"sections": 3, "size": 64, "attributions": METHODS}
+    options = {"sections": 3, "size": 64, "attribution": METHODS}
     here = audit(model, volume, labels, **options).audit
     there = audit(path, volume, labels, **options).audit
     assert there.network.kind == "ONNX"
@@ -51,7 +51,7 @@ def test_gradient_methods_are_refused_by_name(tmp_path: Path, volume) -> None:
         nn.Conv2d(3, 1, 3, padding=1), (torch.zeros(1, 3, 64, 64),), path, verbose=False
     )
     with pytest.raises(UserError, match="no gradients, which saliency, deeplift may need"):
-        audit(path, volume, sections=2, size=64, attributions=("saliency", "deeplift"))
+        audit(path, volume, sections=2, size=64, attribution=("saliency", "deeplift"))
 
 
 def test_what_is_no_such_network_is_told(tmp_path: Path, volume) -> None:

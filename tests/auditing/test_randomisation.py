@@ -19,7 +19,7 @@ def network() -> nn.Module:
 
 
 def test_a_table_of_every_stage_and_a_verdict() -> None:
-    report = sanity(network(), IMAGE, attributions=("saliency",), target="all", sections=2)
+    report = sanity(network(), IMAGE, attribution=("saliency",), target="all", sections=2)
     lines = str(report).splitlines()
     assert lines[0].startswith("How alike the maps of Sequential are")
     assert any(
@@ -32,8 +32,8 @@ def test_a_table_of_every_stage_and_a_verdict() -> None:
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        (network(), {"attributions": ("slice-shapley",)}, "take slice-occlusion"),
-        (network(), {"attributions": ("salience",)}, "did you mean 'saliency'"),
+        (network(), {"attribution": ("slice-shapley",)}, "take slice-occlusion"),
+        (network(), {"attribution": ("salience",)}, "did you mean 'saliency'"),
         (lambda x: x[:, 1:2], {"slices": 3}, "shows no weights"),
         (network(), {"target": "foreground", "threshold": 0.999999}, "nothing to explain"),
     ],

@@ -1,6 +1,7 @@
 """The report as a browser reads it: what it says, what it shows and what it never does."""
 
 import base64
+import errno
 import io
 import re
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ import pytest
 from PIL import Image
 
 from emsym.auditing import report
+from emsym.auditing.audit import AuditReport
 from emsym.auditing.result import (
     Advice,
+    AnswerEffect,
     Audit,
     DataResult,
     Interval,
@@ -354,14 +357,36 @@ def test_a_report_of_three_large_sections_is_under_two_megabytes():
         assert len(html) < 2_000_000  # of noise, which compresses worst
 
 
-def test_write_writes_the_page_and_says_where_it_cannot(tmp_path: Path):
-    audit, pictures = _audit(), _pictures()
-    report.write_report(audit, pictures, tmp_path / "new" / "audit.html")
-    written = (tmp_path / "new" / "audit.html").read_text(encoding="utf-8")
-    assert written == report.html(audit, pictures)
+def test_what_matters_and_what_to_do_come_first():
+    sentence = "The answer depends on it: reversing moves 9 %. Dice is 0.8."
+    effect = AnswerEffect(matters="yes", sentence=sentence)
+    html = report.html(_audit(effect=effect), _pictures())
+    assert '<p class="effect yes"><b>The answer depends on it.</b> Reversing moves 9' in html
+    places = [html.index(part) for part in ("<h1", 'class="effect', 'id="advice"', 'id="shares"')]
+    assert places == sorted(places)
+    plain = AnswerEffect(matters="no", sentence="It does not.")
+    assert "<b>It does not.</b>" in report.html(_audit(effect=plain, advice=[]), _pictures())
+
+
+def test_write_writes_both_files_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    written = AuditReport(_audit(), _pictures())
+    page, numbers = written.write(tmp_path / "new" / "audit.html")
+    assert page.read_text(encoding="utf-8") == report.html(_audit(), _pictures())
+    assert Audit.model_validate_json(numbers.read_text()) == _audit()
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
-        report.write_report(audit, pictures, tmp_path / "file" / "audit.html")
+        written.write(tmp_path / "file" / "audit.html")
+    for taken in (0, 1):  # files that the disk still takes
+        folder, left = tmp_path / f"{taken}", iter(range(taken))
+
+        def full(_: int, left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+        with pytest.raises(UserError, match="The disk is full"):
+            written.write(folder / "audit.html")
+        assert not list(folder.iterdir())
 
 
 def test_an_example_that_nothing_explains_has_black_maps_and_no_shares():

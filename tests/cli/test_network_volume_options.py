@@ -39,7 +39,7 @@ def test_words_become_values_of_the_fields_types() -> None:
     words = "--labels l.tif --slices 5 --mean 1.5 --attribution saliency --attribution grad-cam"
     options = parsed(*words.split())
     assert (options["labels"], options["slices"], options["mean"]) == ("l.tif", 5, 1.5)
-    assert options["attributions"] == ("saliency", "grad-cam")
+    assert options["attribution"] == ("saliency", "grad-cam")
     assert parsed("--probabilities")["probabilities"] is True
     assert parsed("--logits")["probabilities"] is False
 

@@ -99,7 +99,7 @@ def test_an_audit_fetches_the_chunks_that_it_needs(
 ) -> None:
     address, asked = served
     image = f"{address}/v{version}.zarr{end}"
-    options: dict = {"sections": 2, "attributions": ("saliency",), "probabilities": False}
+    options: dict = {"sections": 2, "attribution": ("saliency",), "probabilities": False}
     audit = emsym.audit(nn.Conv2d(3, 1, 1), image, **options).audit
     assert audit.data.shape == (24, 16, 16)
     assert any("The finest level of 2" in note for note in audit.notes) == (end == "")
