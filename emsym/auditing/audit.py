@@ -20,6 +20,7 @@ from emsym.auditing.caveats import (
     score_caveats,
 )
 from emsym.auditing.effect import answer_effect
+from emsym.auditing.in_units import UNITS, InUnits
 from emsym.auditing.inputs import AuditInputs, attribution_names, called_with
 from emsym.auditing.intervals import blocks_of, mean_interval, part_intervals
 from emsym.auditing.network import Loaded
@@ -93,6 +94,10 @@ class AuditReport:
         table = [(name, *_cells(interval)) for name, interval in rows]
         if audit.dice is not None:
             table.append((score_of("dice").title, f"{audit.dice:.3f}", ""))
+        lengths = [each for each in audit.in_units if each.unit]
+        table += [
+            (f"{score_of(a.score).term} ({a.unit})", *_cells(a.value, digits=2)) for a in lengths
+        ]
         shown = tabulate(table, headers=["", "value", "95 % interval"], disable_numparse=True)
         about = f"Shares by {headline.attribution}, over the {TARGETS[headline.target]}."
         effect = [audit.effect.sentence] if audit.effect else []
@@ -148,11 +153,12 @@ def audit(inputs: AuditInputs) -> AuditReport:
                 f"coalitions; at most {SHAPLEY_SLICES} slices have them."
             )
         headline = next(name for name in methods if name != SHAPLEY), targets[0]
+        in_units = InUnits(dense, chosen, methods, inputs.threshold, inputs.voxel_size)
         walk = _Walk(chosen, headline)
         inputs.progress(0, len(chosen))
         try:
             for group in measure(dense, chosen, targets, methods, inputs.threshold):
-                walk.add(group)
+                walk.add(group, in_units.columns(group))
                 inputs.progress(group.part.stop, len(chosen))
         except ArithmeticError as error:
             raise UserError(NOT_FINITE) from error
@@ -182,7 +188,7 @@ def audit(inputs: AuditInputs) -> AuditReport:
         verdict=verdict,
         finding=finding,
         network=_network(loaded, subject.classes, dense.channel),
-        data=chosen.data,
+        data=chosen.data.model_copy(update={"voxel_size_nm": in_units.voxel_size}),
         slices=reads,
         headline="/".join(headline),
         flip_error=measured.flip_error,
@@ -190,6 +196,7 @@ def audit(inputs: AuditInputs) -> AuditReport:
         dice=counts.dice if counts else None,
         iou=counts.iou if counts else None,
         effect=measured.effect if reads > 1 else None,
+        in_units=in_units.scores(columns, blocks),
         symmetry=list(rows.values()),
         shapley=shapley,
         stem=stem,
@@ -203,7 +210,11 @@ def audit(inputs: AuditInputs) -> AuditReport:
             *notes,
             *score_caveats(columns, list(rows.values()), counts, inverse, walk.predicted),
         ],
-        images={name: _numbers(values) for name, values in columns.items()},
+        images={
+            name: _numbers(values)
+            for name, values in columns.items()
+            if name not in UNITS or np.isfinite(values).any()
+        },
         seconds=round(time.perf_counter() - start, 3),
         environment={**environment(), "device": str(dense.device)},
     )
@@ -263,9 +274,9 @@ class _Walk:
         self._shown = evenly_spaced(len(chosen), EXAMPLES)
         self._maps: list[tuple[int, np.ndarray]] = []
 
-    def add(self, group: Measurement) -> None:
-        """Keep the numbers of a group, the mean of its maps and whichever of it is an example."""
-        for name, values in group.columns.items():
+    def add(self, group: Measurement, more: dict[str, np.ndarray]) -> None:
+        """Keep the numbers of a group, `more` beside, its mean map and whichever is an example."""
+        for name, values in (group.columns | more).items():
             self.columns[name].append(values)
         self.pixels += group.predicted.size
         self.foreground += int(group.predicted.sum())
@@ -414,10 +425,11 @@ def _stem(loaded: Loaded, slices: int) -> tuple[StemResult | None, str]:
 # --- in words -------------------------------------------------------------------------------------
 
 
-def _cells(interval: Interval | None) -> tuple[str, str]:
+def _cells(interval: Interval | None, digits: int = 3) -> tuple[str, str]:
     """Return a value and its interval; – where there is none."""
     if interval is None:
         return MISSING, ""
     if interval.low is None or interval.high is None:
-        return number(interval.value, 3), ""
-    return number(interval.value, 3), f"{number(interval.low, 3)} to {number(interval.high, 3)}"
+        return number(interval.value, digits), ""
+    low, high = number(interval.low, digits), number(interval.high, digits)
+    return number(interval.value, digits), f"{low} to {high}"

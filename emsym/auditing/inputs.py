@@ -122,6 +122,11 @@ class AuditInputs(NetworkOnVolume):
         "One or several of `emsym-bench list attributions`, or slice-shapley; the first is the "
         "headline. By default saliency, input-x-gradient and slice-shapley.",
     ] = ("saliency", "input-x-gradient", "slice-shapley")
+    voxel_size: Annotated[
+        tuple[float, float, float] | None,
+        "Distance of sections, height and width of a pixel, in nm; by default a data set's. Where "
+        "nobody says, offsets are in sections and boundary shifts in pixels.",
+    ] = None
     progress: Callable[[int, int], object] = lambda done, total: None
     """Called with how many sections are done, and how many there are."""
 

@@ -11,7 +11,15 @@ from emsym import wording
 from emsym.auditing.caveats import FEW, TARGETS
 from emsym.auditing.charts import bars, longest_side, outlines, slice_side
 from emsym.auditing.effect import FLIP_DICE, FLIP_ERROR
-from emsym.auditing.result import Audit, Interval, Pictures, SectionExample, SymmetryResult
+from emsym.auditing.in_units import decoder_effect
+from emsym.auditing.result import (
+    Audit,
+    Interval,
+    Pictures,
+    SectionExample,
+    SymmetryResult,
+    UnitScore,
+)
 from emsym.auditing.verdict import TOLERANCE
 from emsym.images import data_uri, equalise, shrink, stretch
 from emsym.scores.catalogue import score_of
@@ -19,6 +27,23 @@ from emsym.scores.symmetry import slice_share
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+
+_ABOUT = {
+    "view_offset": "How far off the segmented section lies what the network looks at, along z: "
+    "below 0 towards the slices before it, above 0 towards those after it.",
+    "answer_offset": "How far off the section lie the labels that explain best how the answer "
+    "moves when the stack is reversed.",
+    "boundary_displacement": "How far the predicted boundaries move on average when the stack is "
+    "reversed.",
+    "dice_without_before": "Against the labels, with the slice before the segmented one missing.",
+    "dice_without_after": "Against the labels, with the slice after it missing.",
+    "missing_asymmetry": "How much more Dice is lost without the slice after it than without that "
+    "before it, whatever the images hold.",
+    "stem_flip": "In the maps of the first layer.",
+    "bottleneck_flip": "In the smallest maps, where an encoder ends.",
+    "answer_flip": "In the logits.",
+}
+"""The meanings of the scores in units."""
 
 NO_VALUES = "No Shapley values: the target is empty in all sections, or they were not asked for."
 _LEAST_WHITE = 0.1
@@ -41,6 +66,7 @@ def html(audit: Audit, pictures: Pictures) -> str:
         "interval": _interval,
         "spread": _spread,
         "times": _times,
+        "unit_score": _unit_score,
         "duration": partial(wording.duration, digits=1),
     }
     environment.globals |= {"score_of": score_of, "title": _title}
@@ -61,6 +87,10 @@ def html(audit: Audit, pictures: Pictures) -> str:
         bands=bands,
         filters=filters,
         leans=_leans(shown),
+        about=_ABOUT,
+        lengths=[each for each in audit.in_units if not each.score.endswith("_flip")],
+        layers=[each for each in audit.in_units if each.score.endswith("_flip")],
+        decoder=decoder_effect(audit.in_units),
         shown=shown,
         valued=len(audit.data.sections) - shown.missing,
         where=TARGETS,
@@ -95,6 +125,12 @@ def _spread(interval: str) -> "Markup":
     if not bracket:
         return Markup("{}").format(interval)
     return Markup('{} <span class="bounds">({}</span>').format(value, bounds)
+
+
+def _unit_score(score: UnitScore) -> "Markup":
+    """Word a value with its unit, and its bounds set apart."""
+    value, bracket, bounds = _interval(score.value).partition(" (")
+    return _spread(f"{value} {score.unit}".strip() + bracket + bounds)
 
 
 def _times(interval: str) -> str:

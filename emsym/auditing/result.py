@@ -89,6 +89,8 @@ class DataResult(Strict):
     """Sections that have all their neighbours, of which some were audited."""
     sections: list[int]
     """The audited ones, by their number in the volume."""
+    voxel_size_nm: tuple[float, float, float] | None = None
+    """Along z, y and x; None where nobody says."""
     crop: tuple[int, int, int, int]
     """Rows [y0, y1) and columns [x0, x1) that were looked at."""
 
@@ -103,6 +105,15 @@ class AnswerEffect(Strict):
     """Dice of the predictions from reversed stacks, pooled; None without labels."""
     dice_averaged: float | None = None
     """The same of the mean of both probabilities."""
+
+
+class UnitScore(Strict):
+    """An optional score of the catalogue (`emsym.scores.optional`), mean over sections."""
+
+    score: str
+    unit: str
+    """``nm``; ``sections`` or ``pixels`` where the voxel size is not known; or nothing."""
+    value: Interval
 
 
 class Advice(Strict):
@@ -132,6 +143,9 @@ class Audit(Strict):
     iou: float | None
     effect: AnswerEffect | None = None
     """None of a network of one slice."""
+    in_units: list[UnitScore] = []
+    """How large the bias is in units that people feel, of the scores that have a value; empty for a
+    network of one slice."""
     symmetry: list[SymmetryResult]
     """The scores of each attribution method and target; slice-shapley among them."""
     shapley: list[Interval] | None

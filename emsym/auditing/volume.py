@@ -40,6 +40,8 @@ class Chosen:
     data: DataResult
     marked: int | None = None
     """The label of the foreground; None where it is whatever is not 0."""
+    slice_labels: np.ndarray | None = None
+    """(N, S, H, W) bool, of every slice; None where it is not sure that all are labelled."""
     unlabelled: np.ndarray | None = None
     """(N, H, W) bool, where the labels say nothing; None where they always do."""
     notes: tuple[str, ...] = ()
@@ -68,6 +70,10 @@ class Chosen:
         """Where the labels of stacks say something, (n, H, W) bool; None where they always do."""
         return None if self.unlabelled is None else torch.from_numpy(~self.unlabelled[part])
 
+    def slice_truth(self, part: slice) -> np.ndarray | None:
+        """The labels of every slice of stacks, bool (n, S, H, W); None where they are not known."""
+        return None if self.slice_labels is None else self.slice_labels[part]
+
     def marking(self, classes: int, channel: int) -> "Chosen":
         """Return its sections, with the foreground of one of the classes of a network.
 
@@ -91,6 +97,8 @@ class _Source:
     """The sections that may be looked at."""
     train: tuple[int, int] | None
     """The sections that grey levels are normalised by, where a card says."""
+    voxel_size_nm: tuple[float, float, float] | None = None
+    """Along z, y and x, where a card says."""
 
 
 def choose_sections(
@@ -149,6 +157,11 @@ def choose_sections(
     if isinstance(source.labels, Volume):
         unlabelled, unlabelled_notes = _unlabelled_of_card(source.labels, chosen, crop)
         notes += unlabelled_notes
+    slice_labels = None
+    if isinstance(source.labels, Volume) and unlabelled is None:
+        every = dict(zip(needed, _labels(source.labels, needed, crop), strict=True))
+        stacks = ([every[z] for z in range(c - half, c + half + 1)] for c in chosen)
+        slice_labels = np.array(list(stacks))
     data = DataResult(
         name=source.name,
         source=source.source,
@@ -160,6 +173,7 @@ def choose_sections(
         available=len(centres),
         sections=chosen,
         crop=crop,
+        voxel_size_nm=source.voxel_size_nm,
     )
     return Chosen(
         image,
@@ -167,6 +181,7 @@ def choose_sections(
         scale,
         slices,
         data,
+        slice_labels=slice_labels,
         unlabelled=unlabelled,
         notes=tuple(notes),
         cautions=tuple(cautions),
@@ -191,7 +206,8 @@ def _source(inputs: NetworkOnVolume, seed: int) -> _Source:
         which = "" if card is family else f", the volume of seed {seed}"
         source = f"test split of the dataset {card.name}{which}"
         train, test = card.split.train, card.split.test
-        return _Source(card.name, source, opened.image, opened, test, train)
+        size = card.known_voxel_size
+        return _Source(card.name, source, opened.image, opened, test, train, size)
     image = _lazy_array("image", volume, axes)
     marks = None if labels is None else _lazy_array("labels", labels, axes)
     if marks is not None and marks.shape != image.shape:

@@ -45,6 +45,8 @@ def _option(field: Field[Any], kind: Any, text: str) -> Callable[[Command], Comm
     if get_origin(kind) in (Union, UnionType):
         kind = get_args(kind)[0]  # beside None
     several = get_origin(kind) is Sequence
+    if get_origin(kind) is tuple:
+        kind = get_args(kind)  # as many values follow the option
     if get_origin(kind) is Literal:
         kind = click.Choice(get_args(kind))
     elif several or isinstance(kind, ForwardRef):

@@ -285,6 +285,11 @@ class Card(Strict):
         return split_task(self.name)[0]
 
     @property
+    def known_voxel_size(self) -> tuple[float, float, float] | None:
+        """`voxel_size_nm`; None where it is 1 × 1 × 1, which stands for one that nobody knows."""
+        return None if self.voxel_size_nm == (1, 1, 1) else self.voxel_size_nm
+
+    @property
     def extent(self) -> tuple[int, int, int] | None:
         """(Z, Y, X) where it is known without opening the volume."""
         return self.phantom.shape if self.phantom else self.shape

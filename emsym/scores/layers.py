@@ -77,7 +77,8 @@ def layer_flips(dense: DenseLogits, x: Tensor) -> LayerFlips:
         made = [layer for layer in made if len(layer.values) == len(both) // 2]
         return [*made, _compared("logits", logits[:, None])]
 
-    parts = [made for _, made in dense.in_chunks(run, len(x), x.shape[-1] * x.shape[-2])]
+    pixels = 2 * x.shape[-1] * x.shape[-2]  # a stack and its mirror image are run together
+    parts = [made for _, made in dense.in_chunks(run, len(x), pixels)]
     *layers, logits = (
         LayerFlip(same[0].name, same[0].size, np.concatenate([each.values for each in same]))
         for same in zip(*parts, strict=True)

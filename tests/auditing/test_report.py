@@ -26,6 +26,7 @@ from emsym.auditing.result import (
     SectionExample,
     StemResult,
     SymmetryResult,
+    UnitScore,
 )
 from emsym.errors import UserError
 
@@ -90,6 +91,12 @@ def _audit(slices: int = 3, **changed: object) -> Audit:
             "dice": 0.765,
             "iou": 0.619,
             "symmetry": [_symmetry(slices), _symmetry(slices, "slice-shapley")],
+            "in_units": [
+                UnitScore(score="view_offset", unit="nm", value=_found(-4.567)),
+                UnitScore(score="boundary_displacement", unit="pixels", value=_found(2.345)),
+                UnitScore(score="bottleneck_flip", unit="", value=_found(0.777)),
+                UnitScore(score="answer_flip", unit="", value=_found(0.333)),
+            ],
             "shapley": [_found(1 / slices) for _ in range(slices)],
             "stem": StemResult(
                 where="encoder.conv1",
@@ -198,6 +205,11 @@ def test_the_verdict_is_the_heading_of_the_page(page: _Page):
         "12.5 % of the pixels in one are not in the other",
         "0.765",
         "0.619",
+        "View offset −4.57 nm (−4.58 to −4.55)",
+        "Boundary shift 2.35 pixels (2.33–2.36)",
+        "two maps that have nothing to do with each other. What comes after the bottleneck heals",
+        "Flip at answer 0.333",
+        "nobody said how far they are apart",
         "encoder.conv1",
         "4 filters",
         "0 of 2",
@@ -299,6 +311,7 @@ def test_a_missing_value_is_a_dash_with_its_reason():
         shapley=None,
         stem=None,
         stem_note="The first layer is a 3D convolution.",
+        in_units=[],
         advice=[],
         notes=["No pixel is predicted foreground in 2 of 2 sections."],
     )
@@ -316,6 +329,7 @@ def test_a_missing_value_is_a_dash_with_its_reason():
     ):
         assert told in page.text
     assert not page.all("img")
+    assert "How large that is" not in page.text
     assert not re.search(r"\b(None|nan)\b", page.text.replace("None.", ""))
 
 

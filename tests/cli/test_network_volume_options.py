@@ -40,6 +40,7 @@ def test_words_become_values_of_the_fields_types() -> None:
     options = parsed(*words.split())
     assert (options["labels"], options["slices"], options["mean"]) == ("l.tif", 5, 1.5)
     assert options["attribution"] == ("saliency", "grad-cam")
+    assert parsed("--voxel-size", "50", "4", "4.5")["voxel_size"] == (50, 4, 4.5)
     assert parsed("--probabilities")["probabilities"] is True
     assert parsed("--logits")["probabilities"] is False
 

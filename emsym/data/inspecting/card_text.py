@@ -84,10 +84,9 @@ def _times(numbers: tuple[float, ...] | None) -> str:
 
 
 def _voxel_size(card: Card) -> str:
-    """Return the size in words; 1 × 1 × 1 is what `data new` writes where no file tells it."""
-    if card.voxel_size_nm == (1, 1, 1):
-        return "unknown size"
-    return f"{_times(card.voxel_size_nm)} nm"
+    """Return the size in words."""
+    size = card.known_voxel_size
+    return "unknown size" if size is None else f"{_times(size)} nm"
 
 
 def _for_each_seed(card: Card) -> str:

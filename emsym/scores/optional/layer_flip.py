@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emsym.scores.score import Score
+from emsym.scores.score import ROUNDING, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,15 @@ def _values(sections: ScoredSections, layer: LayerFlip | None) -> np.ndarray:
 
 
 LAYER_FLIPS = tuple(
-    Score(key, title, _MEANING.format(what), "low", bounds=(0, 2), compute=compute)
+    Score(
+        key,
+        title,
+        _MEANING.format(what),
+        "low",
+        bounds=(0, 2),
+        floor=ROUNDING,
+        compute=compute,
+    )
     for key, title, what, compute in (
         ("stem_flip", "flip at stem", "the first layer's maps", _stem),
         ("bottleneck_flip", "flip at bottleneck", "the maps where the encoder ends", _bottleneck),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emsym.scores.score import Score
+from emsym.scores.score import ROUNDING, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,6 +80,7 @@ MISSING_NEIGHBOUR = (
         "low",
         bounds=(-1, 1),
         absolute=True,
+        floor=ROUNDING,
         long_title="missing asymmetry",
         compute=missing_asymmetry,
     ),

@@ -65,6 +65,9 @@ def answer_offset(sections: ScoredSections) -> np.ndarray:
     return sections.voxel_size_nm[0] * shift
 
 
+FLOOR = 0.01
+"""nm below which an offset may be rounding: three in ten thousand of a section of 30."""
+
 OFFSETS = (
     Score(
         "view_offset",
@@ -75,6 +78,7 @@ OFFSETS = (
         bounds=(-math.inf, math.inf),
         digits=2,
         absolute=True,
+        floor=FLOOR,
         long_title="view offset",
         compute=view_offset,
     ),
@@ -87,6 +91,7 @@ OFFSETS = (
         bounds=(-math.inf, math.inf),
         digits=2,
         absolute=True,
+        floor=FLOOR,
         long_title="answer offset",
         compute=answer_offset,
     ),
