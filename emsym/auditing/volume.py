@@ -18,6 +18,7 @@ from emsym.data.cards import list_cards, load_card, told_files
 from emsym.data.reading.file_key import split_file_key
 from emsym.data.reading.lazy_array import LazyArray, in_memory_array, open_lazy_array
 from emsym.data.reading.readers import find_files
+from emsym.data.reading.section_order import centres_of_whole_stacks
 from emsym.data.stacks import ROUNDING, Normalisation, evenly_spaced
 from emsym.data.volume import Volume, open_volume
 from emsym.errors import UserError
@@ -124,11 +125,17 @@ def choose_sections(
             raise UserError(f"--{name} must be 1 or more.")
     source = _source(inputs, seed)
     half, (start, stop) = slices // 2, source.within
-    centres = range(start + half, stop - half)
+    breaks = [place - start for place in source.image.breaks]
+    centres = [start + z for z in centres_of_whole_stacks(stop - start, slices, breaks)]
     if not centres:
         raise UserError(
-            f"The volume has {stop - start} sections to look at, fewer than the {slices} of one "
-            "slice stack."
+            f"The volume has {stop - start} sections to look at, "
+            + (
+                f"of which no {slices} follow each other by the numbers in their names: where they "
+                "are neighbours all the same, number them one after the other."
+                if breaks and stop - start >= slices
+                else f"fewer than the {slices} of one slice stack."
+            )
         )
     chosen = [centres[index] for index in evenly_spaced(len(centres), inputs.sections)]
     crop = _middle(source.image.shape[1:], size)
@@ -214,6 +221,11 @@ def _source(inputs: NetworkOnVolume, seed: int) -> _Source:
         raise UserError(
             f"The image has the shape {image.shape}, its labels {marks.shape}: they must be the "
             "same (Z, Y, X)."
+        )
+    if marks is not None and marks.breaks and marks.breaks != image.breaks:
+        raise UserError(
+            "Numbers are missing in the names of the labels' files, and not the same as in those "
+            "of the image: give both for the same sections, with the same numbers."
         )
     in_memory = isinstance(volume, np.ndarray)
     name = "array" if in_memory else Path(str(volume)).name

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from emsym.data.cards import Card
+from emsym.data.reading.section_order import centres_of_whole_stacks
 from emsym.data.volume import Sections, Volume, check_split
 from emsym.errors import UserError
 from emsym.protocol import Augmentation, Border
@@ -63,15 +64,22 @@ class Split:
     """The section of the volume that `image[0]` is."""
     known: Tensor | None = None
     """(Z, H, W) bool: the pixels that have a label; None where all do."""
+    breaks: tuple[int, ...] = ()
+    """The indices of `image` whose sections do not follow the one before them."""
 
     @property
-    def centres(self) -> range:
+    def centres(self) -> Sequence[int]:
         """The indices of `image` that stacks are centred on.
 
-        `skip`: those that have all their neighbours. `mirror`: all.
+        `skip`: those that have all their neighbours. `mirror`: all. No stack reaches across a
+        section that is missing.
         """
-        edge = self.slices // 2 if self.border == "skip" else 0
-        return range(edge, len(self.image) - edge)
+        if self.border == "skip":
+            return centres_of_whole_stacks(len(self.image), self.slices, self.breaks)
+        half, every = self.slices // 2, range(len(self.image))
+        if not self.breaks:
+            return every
+        return [z for z in every if not any(z - half < b <= z + half for b in self.breaks)]
 
     @property
     def sections(self) -> list[int]:
@@ -274,6 +282,10 @@ def read_splits(
     image of one grey level.
     """
     train, test = (volume.read(*card.split.train), volume.read(*card.split.test, instances=True))
+    breaks = [
+        tuple(place - start for place in volume.breaks if start < place < stop)
+        for start, stop in (card.split.train, card.split.test)
+    ]
     known = [
         None if card.task.ignore is None else volume.labelled(*ends)
         for ends in (card.split.train, card.split.test)
@@ -295,11 +307,19 @@ def read_splits(
             border,
             first,
             None if labelled is None else torch.from_numpy(labelled),
+            missing,
         )
-        for part, (first, _), labelled in zip(
-            (train, test), (card.split.train, card.split.test), known, strict=True
+        for part, (first, _), labelled, missing in zip(
+            (train, test), (card.split.train, card.split.test), known, breaks, strict=True
         )
     ]
+    for name, split in zip(("train", "test"), made, strict=True):
+        if not split.centres:
+            raise UserError(
+                f"In the {name} split of '{card.name}' no {slices} sections follow each other by "
+                "the numbers in the names of their files: where they are neighbours all the same, "
+                "number them one after the other."
+            )
     return made[0], made[1], test
 
 

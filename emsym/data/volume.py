@@ -44,6 +44,11 @@ class Volume:
         return self.image.shape
 
     @property
+    def breaks(self) -> tuple[int, ...]:
+        """The sections that, by the names of their files, do not follow the one before them."""
+        return self.image.breaks
+
+    @property
     def dtype(self) -> np.dtype:
         """The image's type as it is read: uint8, uint16 or float32."""
         kept = self.image.dtype in (np.uint8, np.uint16)

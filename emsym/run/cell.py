@@ -47,7 +47,8 @@ def load_splits(
     volume = open_volume(card)
     check_volume(card, volume, slices, patch)
     train_split, test_split, test = read_splits(card, volume, slices, border)
-    stacked = slice(test_split.centres.start, test_split.centres.stop)
+    centres = test_split.centres
+    stacked = slice(centres.start, centres.stop) if isinstance(centres, range) else [*centres]
     foreground, rule = test.foreground[stacked], card.task.instances
     if test.instances is None:
         instances = segmentation.components(foreground, rule)

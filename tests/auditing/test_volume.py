@@ -164,6 +164,26 @@ def test_a_folder_of_several_kinds(tmp_path: Path) -> None:
         chosen(tmp_path / "empty")
 
 
+def test_stacks_across_a_missing_section_are_left_out(tmp_path: Path) -> None:
+    for folder, values in (("image", IMAGE), ("labels", LABELS)):
+        stored("folder", values, tmp_path / folder)
+        for gone in (3, 4):
+            (tmp_path / folder / f"{gone}.png").unlink()
+    found = chosen(tmp_path / "image", tmp_path / "labels", sections=20)
+    assert found.data.sections == [1, 4, 5]  # of the files 0, 1, 2, 5, 6, 7, 8
+    assert found.data.available == 3
+    x, truth = found[1:2]
+    np.testing.assert_array_equal(truth[0], LABELS[6, 4:36, 9:41] > 0)
+    expected = (IMAGE[5:8, 4:36, 9:41] - found.scale.mean) / found.scale.sd
+    np.testing.assert_allclose(x[0], expected, rtol=1e-4, atol=1e-6)
+    assert any("3, 4 are missing: stacks that would reach" in note for note in found.notes)
+    with pytest.raises(UserError, match="no 5 follow each other by the numbers in their names"):
+        chosen(f"{tmp_path / 'image'}/[0-256].png", slices=5)
+    (tmp_path / "labels" / "8.png").rename(tmp_path / "labels" / "9.png")
+    with pytest.raises(UserError, match="give both for the same sections"):
+        chosen(tmp_path / "image", tmp_path / "labels")
+
+
 def test_values_of_a_small_unit_are_not_one_value() -> None:
     assert chosen(IMAGE * np.float32(1e-8)).data.shape == IMAGE.shape
 

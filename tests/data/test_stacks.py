@@ -1,6 +1,7 @@
 """Stacks: slices, labels and augmentation stay aligned, and nothing leaks between splits."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 from emsym.data.cards import load_card
 from emsym.data.stacks import Normalisation, Split, SplitSubset, read_splits
 from emsym.data.volume import Sections
+from emsym.errors import UserError
 
 SHAPE = (11, 20, 24)
 PATCH = 8
@@ -40,7 +42,7 @@ class InMemory:
     """A volume that is not on disk."""
 
     def __init__(self, image, foreground):
-        self.image, self.foreground = image, foreground
+        self.image, self.foreground, self.breaks = image, foreground, ()
 
     def read(self, start, stop, instances=False):
         return Sections(self.image[start:stop], self.foreground[start:stop], None)
@@ -353,3 +355,32 @@ def test_pixels_without_a_label_are_told_apart_in_patches_and_sections(augment):
     assert coded(3).labelled(slice(2, 4)) is None
     some = SplitSubset(split, [5, 0])
     assert torch.equal(some.labelled(slice(0, 1)), torch.from_numpy(known[6:7]))
+
+
+@pytest.mark.parametrize(
+    ("border", "centres"), [("skip", [1, *range(4, 10)]), ("mirror", [0, 1, *range(4, 11)])]
+)
+def test_no_stack_reaches_across_a_missing_section(border, centres):
+    split = replace(coded(3, border, first=2), breaks=(3,))
+    assert [*split.centres] == centres
+    assert split.sections == [2 + centre for centre in centres]
+    x, labels = split[:]
+    assert len(split) == len(x) == len(labels) == len(centres)
+    for stack, centre in zip(x, centres, strict=True):
+        assert torch.equal(stack, CODE[split.neighbours(centre)])
+    drawn, _ = split.sample(200, 1, (), torch.Generator().manual_seed(0))
+    seen = {tuple(places(window[:, 0, 0])[0].tolist()) for window in drawn}
+    assert seen == {tuple(split.neighbours(centre)) for centre in centres}
+
+
+def test_a_gap_lies_where_it_does_in_the_volume_and_leaves_stacks():
+    card, volume = flat()  # train 2 to 8, test 8 to 14
+    volume.breaks = (5, 8, 12)
+    train, test, _ = read_splits(card, volume, 3, "skip")
+    assert (train.breaks, test.breaks) == ((3,), (4,))
+    assert (train.sections, test.sections) == ([3, 6], [9, 10])
+    volume.breaks = (3, 5, 7)
+    with pytest.raises(
+        UserError, match=r"In the train split of .* no 3 sections follow each other"
+    ):
+        read_splits(card, volume, 3, "skip")

@@ -16,7 +16,7 @@ from emsym.data.cards import Files
 from emsym.data.reading.axes import Layout, find_layout, open_view, order_notes
 from emsym.data.reading.readers import Array, Location, find_files, open_array
 from emsym.data.reading.registry import RemoteZarr
-from emsym.data.reading.section_order import gap_notes
+from emsym.data.reading.section_order import Gaps, find_gaps
 from emsym.errors import UserError
 
 Box = tuple[slice, ...]
@@ -59,12 +59,19 @@ class LazyArray:
     notes: tuple[str, ...] = ()
     """Notes on how it is read, a sentence each: what was taken for granted, and
     what is left out."""
+    gaps: tuple[int, ...] = ()
+    """The parts before which, by the numbers in their names, others are missing."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(Z, Y, X)."""
         size = dict(zip(self._axes_of(self.parts[0]), self.parts[0].shape, strict=True))
         return sum(map(self._depth, self.parts)), size["y"], size["x"]
+
+    @property
+    def breaks(self) -> tuple[int, ...]:
+        """The sections that do not follow the one before them."""
+        return tuple(sum(map(self._depth, self.parts[:part])) for part in self.gaps)
 
     def blocks(
         self, start: int, stop: int, *, whole: bool = False
@@ -174,18 +181,27 @@ def open_lazy_array(name: str, folder: Path, files: Files, *, trusted: bool = Fa
     if "z" in layout.axes:
         parts[1:] = [_sized(name, part, layout.axes.index("z")) for part in parts[1:]]
     axes = layout.axes if "z" in layout.axes else f"z{layout.axes}"
+    gaps = _gaps(locations)
     return LazyArray(
         name,
         tuple(parts),
         _numbers(dtype),
         axes,
-        (*notes, *layout.notes, *_gaps(locations)),
+        (*notes, *layout.notes, *gaps.notes),
+        tuple(gaps.places),
     )
 
 
-def _gaps(locations: list[Location]) -> Iterator[str]:
+def _gaps(locations: list[Location]) -> Gaps:
+    """Find the gaps in the numbers of files, those of each folder by themselves."""
+    places, notes, before = list[int](), list[str](), 0
     for _, group in groupby(locations, lambda location: str(location.parent)):
-        yield from gap_notes([location.name for location in group])
+        names = [location.name for location in group]
+        gaps = find_gaps(names)
+        places += [before + place for place in gaps.places]
+        notes += gaps.notes
+        before += len(names)
+    return Gaps(places, notes)
 
 
 def _layout(

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import pairwise
+from typing import NamedTuple
 
 from emsym.errors import first_names
 
@@ -29,35 +30,63 @@ def in_order(names: Sequence[str]) -> list[int]:
     return sorted(range(len(names)), key=numbers.__getitem__) if numbers else [*range(len(names))]
 
 
-def gap_notes(names: Sequence[str]) -> list[str]:
-    """Say which numbers are left out between those of sections.
+class Gaps(NamedTuple):
+    """The places where numbers of sections are missing."""
 
-    >>> gap_notes(["s1.png", "s2.png", "s4.png"])[0][:60]
-    'Of the numbers in the names of sections, 3 is missing: what '
+    places: list[int]
+    """Of each section, in order, before which some are missing."""
+    notes: list[str]
+    """A sentence where there are some, or where that cannot be told."""
+
+
+def find_gaps(names: Sequence[str]) -> Gaps:
+    """Find which numbers are left out between those of sections.
+
+    >>> find_gaps(["s1.png", "s2.png", "s4.png"]).places
+    [2]
     """
     try:
         numbers = sorted(_count(names)) if len(names) > 2 else []
     except ValueError:  # files that a card names one by one
-        return []
-    gaps = [(before, after - before) for before, after in pairwise(numbers)]
-    if len({size for _, size in gaps}) < 2:
-        return []
-    step = min(size for _, size in gaps)
-    if any(size % step for _, size in gaps):
-        return [
-            "The numbers in the names of sections are not evenly spaced, but the sections were "
-            "taken to be."
-        ]
+        return Gaps([], [])
+    steps = [after - before for before, after in pairwise(numbers)]
+    if len({*steps}) < 2:
+        return Gaps([], [])
+    step = min(steps)
+    if any(size % step for size in steps):
+        return Gaps(
+            [],
+            [
+                "The numbers in the names of sections are not evenly spaced, but the sections were "
+                "taken to be."
+            ],
+        )
     missing = [
         before + step * count
-        for before, size in gaps
+        for before, size in zip(numbers, steps, strict=False)
         for count in range(1, min(int(size / step), 9))
     ]
     shown = first_names([f"{number.normalize():f}" for number in missing])
-    return [
+    note = (
         f"Of the numbers in the names of sections, {shown} {'is' if len(missing) == 1 else 'are'} "
-        "missing: what follows a gap was taken for the neighbour of what stands before it."
-    ]
+        "missing: stacks that would reach across a gap are left out."
+    )
+    return Gaps([place + 1 for place, size in enumerate(steps) if size > step], [note])
+
+
+def centres_of_whole_stacks(count: int, slices: int, breaks: Sequence[int]) -> Sequence[int]:
+    """Return the sections of `count` that have all their neighbours, `slices` in all.
+
+    `breaks` are the sections that do not follow the one before them.
+
+    >>> centres_of_whole_stacks(9, 3, []), centres_of_whole_stacks(9, 3, [4])
+    (range(1, 8), [1, 2, 5, 6, 7])
+    """
+    half = slices // 2
+    centres = range(half, count - half)
+    if not breaks:
+        return centres
+    return [z for z in centres if not any(z - half < place <= z + half for place in breaks)]
 
 
 def _count(names: Sequence[str]) -> Column:

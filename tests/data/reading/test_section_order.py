@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from emsym.data.reading.section_order import gap_notes, in_order
+from emsym.data.reading.section_order import centres_of_whole_stacks, find_gaps, in_order
 
 SERIES = {
     "plain": [f"s{n}.png" for n in range(8, 12)],
@@ -51,8 +51,30 @@ def test_names_without_one_order_are_asked_about(names: list[str]) -> None:
 
 
 def test_gaps_are_told() -> None:
-    assert gap_notes(["s8.png", "s9.png", "s10.png"]) == gap_notes(["s0.png", "s5.png"]) == []
-    assert gap_notes([f"s{n}.png" for n in range(0, 90, 10)]) == []
-    (note,) = gap_notes([f"s{n:03d}.png" for n in (1, 3, 4, 6)])
-    assert "2, 5 are missing" in note
-    assert "not evenly spaced" in gap_notes([f"s{n}.png" for n in (0, 4, 8, 11)])[0]
+    for numbers in (range(8, 11), (0, 5), range(0, 90, 10)):
+        assert find_gaps([f"s{n}.png" for n in numbers]) == ([], [])
+    gaps = find_gaps([f"s{n:03d}.png" for n in (1, 3, 4, 6)])
+    assert gaps.places == [1, 3]
+    assert "2, 5 are missing: stacks that would reach across" in gaps.notes[0]
+    uneven = find_gaps([f"s{n}.png" for n in (0, 4, 8, 11)])
+    assert uneven.places == []
+    assert "not evenly spaced" in uneven.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("slices", "breaks", "centres"),
+    [
+        (1, [3], [0, 1, 2, 3, 4, 5, 6]),
+        (3, [3], [1, 4, 5]),
+        (5, [3], []),
+        (3, [1, 6], [2, 3, 4]),
+        (3, [], [1, 2, 3, 4, 5]),
+    ],
+)
+def test_no_stack_reaches_across_a_gap(slices: int, breaks: list[int], centres: list[int]) -> None:
+    found = [*centres_of_whole_stacks(7, slices, breaks)]
+    assert found == centres
+    half = slices // 2
+    for z in range(half, 7 - half):  # one run of sections holds the whole stack, or it is left out
+        runs = [sum(place <= each for place in breaks) for each in range(z - half, z + half + 1)]
+        assert (z in found) == (len({*runs}) == 1)
