@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from emsym.leaderboard.estimates import PAIR
+from emsym.protocol import SHAPLEY
 from emsym.scores.catalogue import is_optional, score_of
 from emsym.scores.score import Score
 
@@ -29,6 +30,15 @@ HEADLINE = (
 )
 """The scores that a leaderboard shows, in order; optional ones follow."""
 
+EXACT = replace(
+    score_of("model_asymmetry"),
+    title="exact asym.",
+    long_title="model asymmetry by exact Shapley values",
+    meaning="the model asymmetry of exact Shapley values: what each slice brings to the answer, "
+    "where saliency says what the filters would do with a small change of it.",
+)
+"""The first score by another method, which stands beside it: the headline depends on the method."""
+
 
 def shown_scores(prefix: str, threshold: str, known: Iterable[str]) -> dict[str, Score]:
     """Return the scores that are shown, by their keys: of those that are `known`.
@@ -37,10 +47,12 @@ def shown_scores(prefix: str, threshold: str, known: Iterable[str]) -> dict[str,
     """
     attribution, _, target = prefix.rpartition("/")
     where = {"attribution": attribution, "map": attribution, "target": target}
-    headline = [score_of(name).key.format(threshold=threshold, **where) for name in HEADLINE]
+    lead, *others = (score_of(name).key.format(threshold=threshold, **where) for name in HEADLINE)
+    exact = f"{SHAPLEY}/{target}/{EXACT.name}"
     there = dict.fromkeys(known)
     plugins = sorted(key for key in there if is_optional(key))
-    return {key: score_of(key) for key in (*headline, *plugins) if key in there}
+    keys = dict.fromkeys((lead, exact, *others, *plugins))
+    return {key: EXACT if key == exact != lead else score_of(key) for key in keys if key in there}
 
 
 @dataclass(frozen=True)

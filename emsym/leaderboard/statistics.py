@@ -70,12 +70,14 @@ def against(
     return rows.assign(p=p, p_holm=holm(p), above=above(apart).where(rows["mean"].notna()))
 
 
-def non_inferiority(estimates: Estimates, baseline: str, margin: float) -> pd.Series:
+def non_inferiority(
+    estimates: Estimates, baseline: str, margin: float, level: float = ALPHA
+) -> pd.Series:
     """Say whether each other strategy keeps to the margin, of a score of which more is better.
 
     "non-inferior": less by the margin or more is ruled out; "inferior": less by no more than the
-    margin is; "inconclusive": neither, or there is no test. Tests are one-sided at 2.5 %, for all
-    rows together by `holm`.
+    margin is; "inconclusive": neither, or there is no test. Tests are one-sided at half the level,
+    for all rows together by `holm`.
     """
     column = list(estimates.point.columns).index(baseline)
     error, freedom = (each[:, column] for each in estimates.difference_error())
@@ -87,7 +89,7 @@ def non_inferiority(estimates: Estimates, baseline: str, margin: float) -> pd.Se
     verdict = pd.Series("inconclusive", t.index)
     for name, side in (("non-inferior", t), ("inferior", -t)):
         p = pd.Series(stats.t.sf(side, freedom), t.index)
-        verdict[holm(p) <= ALPHA / 2] = name
+        verdict[holm(p) <= level / 2] = name
     return verdict
 
 

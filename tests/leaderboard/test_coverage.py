@@ -16,6 +16,7 @@ from emsym.leaderboard.estimates import (
     intervals,
     ratio_intervals,
 )
+from emsym.leaderboard.render.sentences import SURE
 from emsym.leaderboard.statistics import (
     ALPHA,
     difference_tests,
@@ -175,3 +176,22 @@ def test_inferior_strategies_are_seldom_called_non_inferior(simulate: Simulate) 
         called += (verdicts == "non-inferior").any()
     print(f"\nany of four at the margin called non-inferior: {called / times:.3f}")
     assert called / times <= 0.025 + 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_what_the_first_sentence_names_is_found_again(simulate: Simulate, seeds: int) -> None:
+    """In four of five other runs, whatever differences between strategies there are."""
+    random, again = np.random.default_rng(0), []
+    options = {"sets": 3, "architectures": 2, "seeds": seeds, "section_sd": 0.5}
+    for _ in range(300):
+        less = dict(zip("wxyz", -random.uniform(0, 2, 4), strict=True))
+        first, second = (
+            difference_tests(estimate_means(*simulate(random, {"rgb": 0.0, **less}, **options)))
+            for _ in range(2)
+        )
+        named = holm(first["rgb"].drop("rgb")) <= SURE
+        again += list(holm(second["rgb"].drop("rgb"))[named] <= ALPHA)
+    print(f"\n{seeds} seeds: {len(again)} named, found again {np.mean(again):.3f}")
+    assert len(again) > 100
+    assert np.mean(again) >= 0.8

@@ -1,16 +1,25 @@
 """The sentences of a leaderboard, the same in all renderings."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from emsym.leaderboard.board import Board
+from emsym.leaderboard.board import Board, Column
+from emsym.leaderboard.eligibility import EXACT
+from emsym.leaderboard.statistics import non_inferiority
 from emsym.models.pretrained.weights import ORIGINS
 from emsym.scores.catalogue import MARGIN, is_optional, score_of
 from emsym.scores.score import BASELINE
 from emsym.wording import interval, p_value, rank_range
 
 ALPHA = 0.05
+SURE = ALPHA / 10
+"""The first sentence names what is shown at this level: another run of the same protocol, on
+another processor or with other seeds, then finds it again at `ALPHA` in four of five cases
+(`tests/leaderboard/test_coverage.py`; Goodman 1992, Statistics in Medicine 11, 875–879)."""
+SEEDS = 3
+"""With fewer seeds a pair, only two in three cases are found again, and no strategy is named."""
 _BIBTEX = """\
 @misc{molnar2025,
   author = {Molnár and Szabó and Horváth},
@@ -45,7 +54,7 @@ def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
     least = int(board.seeds.loc[board.shared].min())
     few = {
         1: "One seed gives no interval, and tells nothing apart.",
-        2: "Two seeds a pair are few: expect these numbers to move as there are more.",
+        2: "Two seeds a pair are too few to advise a strategy: another run may find others.",
     }
     count = len(board.ranked)
     both = f"all {count} ranked strategies have" if count > 1 else "the one ranked strategy has"
@@ -55,27 +64,62 @@ def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
     return lines
 
 
-def _less_biased(board: Board) -> list[str]:
-    """The strategies that are shown to be less biased than the baseline."""
-    bias = board.column("model_asymmetry")
-    if bias is None or "p_holm" not in bias.summary:
-        return []
-    table = bias.summary.reindex(board.order)
-    return list(table.index[(table["less"] < 0) & (table["p_holm"] < ALPHA)])
+def _measures(board: Board) -> dict[str, Column]:
+    """The columns that measure the bias, each by how a sentence says it."""
+    columns = {
+        f"by {board.headline.partition('/')[0]}": board.column("model_asymmetry"),
+        "by exact Shapley values": next(
+            (column for column in board.columns.values() if column.score is EXACT), None
+        ),
+        "by flip error": board.column("flip_error"),
+    }
+    return {
+        how: column
+        for how, column in columns.items()
+        if column is not None and "p_holm" in column.summary
+    }
+
+
+def _less_biased(board: Board, column: Column, level: float) -> list[str]:
+    """The strategies that are shown to have less of a bias than the baseline."""
+    table = column.summary.reindex(board.order)
+    return list(table.index[(table["less"] < 0) & (table["p_holm"] < level)])
 
 
 def _best(board: Board, code: Callable[[str], str]) -> list[str]:
     """Which strategies to take, where some are shown to be less biased at no loss."""
-    fine = [n for n in _less_biased(board) if board.verdict.get(n) == "non-inferior"]
-    if not fine or board.baseline is None:
+    dice, measures = board.column("dice"), _measures(board)
+    if board.baseline is None or dice is None or not measures:
         return []
-    table = board.lead.summary.loc[fine]
-    # in one group of ties as long as no two of them are told apart by their ranks
-    tied = len(fine) > 1 and table["first"].max() <= table["last"].min()
-    more = "; nothing tells these apart" if tied else ""
-    named = ", ".join(map(code, fine))
+    if dice.shared.seeds.min() < SEEDS:
+        return []
+    verdict = non_inferiority(dice.shared, board.baseline, MARGIN, SURE)
+    shown = {how: _less_biased(board, column, SURE) for how, column in measures.items()}
+    fine = [name for name in board.order if verdict.get(name) == "non-inferior"]
+    each = {name: [how for how in shown if name in shown[how]] for name in fine}
+    alike = [name for name in fine if len(each[name]) == len(measures)]
+    parts = [", ".join(map(code, alike))] if alike else []
+    parts += [
+        f"{code(name)} {' and '.join(hows)} alone"
+        for name, hows in each.items()
+        if hows and name not in alike
+    ]
+    if not parts:
+        return []
+    how = f" {_listed(list(measures))}" if alike and len(measures) > 1 else ""
+    more = ""
+    if len(alike) > 1:
+        table = board.lead.summary.loc[alike]
+        # in one group of ties as long as no two of them are told apart by their ranks
+        more = "; nothing tells these apart" * bool(table["first"].max() <= table["last"].min())
     base = code(board.baseline)
-    return [f"Less biased than {base} at no loss of Dice beyond {MARGIN}: {named}{more}."]
+    loss = f"at no loss of Dice beyond {MARGIN}"
+    return [f"Less biased than {base}{how}, {loss}: {'; '.join(parts)}{more}."]
+
+
+def _listed(words: Sequence[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def measured_on(board: Board) -> str:
@@ -108,11 +152,7 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
     if best is None or base is None:
         return []
     if bias is not None and "cut" in bias.summary:
-        row = bias.summary.loc[best]
-        cut = interval(row["cut"], row["cut_low"], row["cut_high"], 0)
-        known = not pd.isna(row["p_holm"])
-        p = f" (p {_p_equals(row['p_holm'])}, corrected for all strategies)" if known else ""
-        lines.append(f"Against {code(base)}, {code(best)} has {cut} % less model asymmetry{p}.")
+        lines.append(f"Against {code(base)}, {code(best)} has {_reductions(board, best)}.")
     if dice is not None:
         row = dice.summary.loc[best]
         less = interval(row["less"], row["less_low"], row["less_high"], 3)
@@ -128,7 +168,7 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
         if fine:
             lines.append(f"Dice non-inferior to {code(base)}: {', '.join(map(code, fine))}.")
     if bias is not None and "p_holm" in bias.summary and bias.summary["p_holm"].notna().any():
-        better = _less_biased(board)
+        better = _less_biased(board, bias, ALPHA)
         named = ", ".join(map(code, better)) if better else "none"
         table = bias.summary.reindex([*better, base])
         overlap = table.loc[better, "last"] >= table.loc[base, "first"]
@@ -139,6 +179,25 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
             + (" Ranks claim more, of all pairs of rows at once, and leave this open." * open_)
         )
     return lines
+
+
+def _reductions(board: Board, best: str) -> str:
+    """By how much a strategy has less of the bias, by each measure of it."""
+    parts, ends = [], []
+    for how, column in _measures(board).items():
+        row = column.summary.loc[best]
+        if pd.isna(row.get("cut", math.nan)):
+            continue
+        cut = interval(row["cut"], row["cut_low"], row["cut_high"], 0)
+        known = not pd.isna(row["p_holm"])
+        p = f" (p {_p_equals(row['p_holm'])}, corrected for all strategies)" if known else ""
+        what = column.score.term if column.score.name != "model_asymmetry" else "model asymmetry"
+        by = f" {how}" if column.score.name == "model_asymmetry" else ""
+        parts.append(f"{cut} % less {what}{by}{p}")
+        if column.score.name == "model_asymmetry":
+            ends.append((row["cut_low"], row["cut_high"]))
+    apart = len(ends) == 2 and (ends[0][0] > ends[1][1] or ends[1][0] > ends[0][1])
+    return _listed(parts) + (": how much depends on the method" if apart else "")
 
 
 def facts(board: Board) -> list[tuple[str, str]]:
@@ -165,6 +224,11 @@ def facts(board: Board) -> list[tuple[str, str]]:
         ),
         ("Masks", f"of probability > {board.threshold}: Dice, IoU and ARAND"),
         ("Attribution", f"{attribution} of the {target} logits"),
+        (
+            "Endpoint",
+            f"{board.lead.score.title} is the primary one; all other scores are secondary, and not "
+            "corrected for their number",
+        ),
         ("Cells", f"{len(done)}, seeds {', '.join(map(str, seeds))}"),
         ("Intervals", f"95 %, paired, over {how}"),
         *([("Made on", "; ".join(processors))] if processors else []),
@@ -233,6 +297,7 @@ def _shared_words(titles: Sequence[str]) -> str:
 
 METHOD = {
     **_meanings(),
+    EXACT.title: EXACT.meaning,
     "rank": "the ranks that a row may have at 95 % for all rows together, by t-tests of all pairs "
     "of rows with Holm's correction: rows that share a rank are tied.",
     "intervals": "95 %: the mean ± Student's t × the standard error, to which seeds add and blocks "

@@ -11,8 +11,8 @@ from emsym.leaderboard.render import sentences
 
 WIDE = 130
 """Characters of a terminal that intervals fit in; without them, a row fits in 80."""
-SHORT = 14
-"""The longest names beside which slice shares fit in 80 characters, too."""
+SHORT, FEW = 14, 3
+"""The longest names, and the most scores, beside which slice shares fit in 80 characters, too."""
 
 
 def print_boards(boards: list[Board], console: Console) -> None:
@@ -46,7 +46,8 @@ def _table(board: Board, wide: bool) -> Table:
     dice = board.column("dice") if board.baseline is not None else None
     if dice is not None:
         table.add_column(f"{dice.score.title} − {board.baseline}", no_wrap=True)
-    with_shares = bool(board.shares) and (wide or max(map(len, board.order)) <= SHORT)
+    room = max(map(len, board.order)) <= SHORT and len(shown) <= FEW
+    with_shares = bool(board.shares) and (wide or room)
     if with_shares:
         ends = [wording.slice_name(board.shares[0]), wording.slice_name(board.shares[-1])]
         title = f"share {ends[0]} … {ends[1]}" if wide else f"{ends[0]} … {ends[1]}"

@@ -40,7 +40,7 @@ def test_the_summary_comes_first_and_details_are_folded(records: list[Record]) -
     first = text.index("Least biased: `uniform-green`, model asym. 0.000")
     assert first < text.index("| rank") < text.index("<details>")
     assert text.count("<details>") == text.count("</details>") > 3
-    assert "100 (100–100) % less model asymmetry (p " in text
+    assert "100 (100–100) % less model asymmetry by saliency (p " in text
     assert "Dice non-inferior to `rgb`: `uniform-green`" in text
 
 

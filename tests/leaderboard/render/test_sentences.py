@@ -1,5 +1,7 @@
 """The sentences that say what a leaderboard shows."""
 
+import re
+
 from made_boards import board_of
 
 from emsym.leaderboard.render.sentences import (
@@ -11,14 +13,80 @@ from emsym.leaderboard.render.sentences import (
 )
 from emsym.run.store.record import Record
 
+LEAD = "saliency/true-foreground/model_asymmetry"
+
 
 def test_the_best_is_named_with_what_it_gains_and_costs(records: list[Record]) -> None:
-    lines = conclusions(board_of(records), lambda name: f"<{name}>")
-    assert lines[0] == "Less biased than <rgb> at no loss of Dice beyond 0.01: <uniform-green>."
+    lines = conclusions(board_of(with_a_third_seed(records)), lambda name: f"<{name}>")
+    assert lines[0] == (
+        "Less biased than <rgb> by saliency and by flip error, at no loss of Dice beyond 0.01: "
+        "<uniform-green>."
+    )
     assert lines[1].startswith("Least biased: <uniform-green>, model asym. 0.000 (")
     assert lines[2].startswith("Against <rgb>, <uniform-green> has 100 (100–100) % less")
     assert "non-inferior, so no more than the margin of 0.01 is lost" in lines[3]
-    assert lines[-1].startswith("Two seeds a pair are few")
+
+
+def test_two_seeds_advise_no_strategy(records: list[Record]) -> None:
+    lines = conclusions(board_of(records), str)
+    assert lines[0].startswith("Least biased: uniform-green")
+    assert lines[-1].startswith("Two seeds a pair are too few to advise a strategy")
+
+
+def with_a_third_seed(records: list[Record]) -> list[Record]:
+    """Those of seed 0 once more, but for the sign of the asymmetry."""
+    third = [
+        r.model_copy(
+            update={"seed": 2, "key": r.key[::-1], "scores": {**r.scores, LEAD: -r.scores[LEAD]}}
+        )
+        for r in records
+        if r.seed == 0
+    ]
+    return [*records, *third]
+
+
+def by_another_method(records: list[Record], biased: dict[str, float]) -> list[Record]:
+    """The records with an asymmetry of exact Shapley values, about as large as given."""
+    key = "slice-shapley/true-foreground/model_asymmetry"
+    return [
+        r.model_copy(update={"scores": {**r.scores, key: biased[r.init] * (1 + 0.001 * r.seed)}})
+        for r in records
+    ]
+
+
+def test_methods_that_disagree_are_told(records: list[Record]) -> None:
+    less = by_another_method(with_a_third_seed(records), {"rgb": 0.4, "uniform-green": 0.1})
+    lines = conclusions(board_of(less), str)
+    assert lines[0].startswith(
+        "Less biased than rgb by saliency, by exact Shapley values and by flip error, at no loss"
+    )
+    assert re.search(
+        r"less model asymmetry by saliency .*, 75 \(\d+–\d+\) % less model asymmetry by exact "
+        r"Shapley values .* and \d+ .*% less flip error .*: how much depends on the method\.$",
+        lines[2],
+    )
+
+
+def test_what_one_method_alone_shows_is_told_as_such(records: list[Record]) -> None:
+    more = by_another_method(with_a_third_seed(records), {"rgb": 0.1, "uniform-green": 0.4})
+    lines = conclusions(board_of(more), str)
+    assert lines[0].endswith("beyond 0.01: uniform-green by saliency and by flip error alone.")
+
+
+def test_what_another_run_may_not_find_again_is_not_the_first_sentence(
+    records: list[Record],
+) -> None:
+    """Shown at p < .05, but not at .005."""
+    noisy = [
+        r.model_copy(update={"scores": {**r.scores, "flip_error": 0.01, LEAD: 0.3 + 0.06 * r.seed}})
+        if r.init == "rgb"
+        else r
+        for r in with_a_third_seed(records)
+    ]
+    lines = conclusions(board_of(noisy), str)
+    assert not lines[0].startswith("Less biased than")
+    assert "Shown to be less biased than rgb, at p < .05" in " ".join(lines)
+    assert "for all strategies: uniform-green." in " ".join(lines)
 
 
 def test_a_strategy_that_costs_dice_is_not_advised(records: list[Record]) -> None:
