@@ -55,6 +55,9 @@ class Recipe(Strict):
     Alike for all slices of a stack."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """The precision of training (autocast). Scores are always taken in float32."""
+    patch_places: Literal["seed", "cell"] = "seed"
+    """What decides where patches are cut: the ``seed`` alone, so that data sets of one size share
+    their places, or the ``cell`` but for its strategy, as independent cells need it."""
     threads: Positive = 1
     """CPU threads of a cell. Part of the recipe because they decide the order of additions, so
     that a cell gives the same numbers whatever else runs beside it."""
@@ -126,6 +129,17 @@ class Cell(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.dataset} · {self.architecture} · {self.init} · seed {self.seed}"
+
+    def patch_seed(self, recipe: Recipe) -> int:
+        """Return what its patches are drawn from, below 2³¹: the same for all strategies.
+
+        >>> recipe = Recipe(steps=1, batch_size=1, patch=32, learning_rate=1e-3)
+        >>> Cell("d", "a", "rgb", 3).patch_seed(recipe)
+        3
+        """
+        if recipe.patch_places == "seed":
+            return self.seed
+        return int(json_digest([self.dataset, self.architecture, self.seed])[:8], 16) >> 1
 
 
 class Protocol(Strict):
@@ -201,6 +215,8 @@ class Protocol(Strict):
         for later in ("scores", "arand_3d"):  # protocols from before there were any keep theirs
             if later not in self.scoring.model_dump(exclude_defaults=True):
                 del deciding["scoring"][later]
+        if self.recipe.patch_places == "seed":
+            del deciding["recipe"]["patch_places"]
         return json_digest(deciding)
 
     def allowed(self, device: str, score: str, value: float) -> float:

@@ -54,6 +54,26 @@ def test_the_digest_follows_what_decides_a_number(tiny: Path) -> None:
     )
 
 
+def test_patches_of_a_cell_are_its_own_where_the_protocol_says_so(tiny: Path) -> None:
+    """The same for all strategies; protocols that do not say it keep their digest."""
+    old = load_protocol(str(tiny))
+    tiny.write_text(tiny.read_text().replace("[recipe]\n", '[recipe]\npatch_places = "cell"\n'))
+    new = load_protocol(str(tiny))
+    assert old.digest != new.digest
+    assert {cell.patch_seed(old.recipe) for cell in old.cells()} == set(old.seeds)
+    cells = [
+        Cell(dataset, architecture, init, seed)
+        for dataset in "ab"
+        for architecture in "xy"
+        for init in ("rgb", "random")
+        for seed in range(3)
+    ]
+    seeds = {cell._replace(init=""): cell.patch_seed(new.recipe) for cell in cells}
+    assert len(set(seeds.values())) == len(seeds) == 12
+    assert all(seeds[cell._replace(init="")] == cell.patch_seed(new.recipe) for cell in cells)
+    assert all(0 <= seed < 2**31 for seed in seeds.values())
+
+
 def test_the_tolerance_is_of_a_device_and_of_no_digest(tiny: Path) -> None:
     before = load_protocol(str(tiny)).digest
     with pytest.raises(UserError, match="does not say how far scores may be apart on 'cpu'"):

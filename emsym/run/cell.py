@@ -169,7 +169,7 @@ def _measure(
     train_split = train_split.to(device)
     with timed(seconds, "train"):
         # strategies that share a seed see the same batches, so that they compare in pairs
-        generator = torch.Generator().manual_seed(cell.seed)
+        generator = torch.Generator().manual_seed(cell.patch_seed(recipe))
         reversals = torch.Generator().manual_seed(2**31 + cell.seed)  # not the batches' numbers
         torch.manual_seed(cell.seed)  # what dropout draws from
         zflips = ZFLIP in parse_init(cell.init).interventions
