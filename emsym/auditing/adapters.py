@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from emsym.errors import UserError, first_names
 
+QUERIES = ("class_queries_logits", "masks_queries_logits")
+"""The outputs of networks after MaskFormer, by their names in Transformers."""
 _LEAST = 1e-6
 """Probabilities are taken for at least that far from 0 and 1, where the logit is infinite."""
 
@@ -29,6 +31,8 @@ class PickedOutput(nn.Module):
         self.model, self.key, self.upsample = model, key, upsample
         self.taken = ""
         """The name of the output that is taken of several, once the network was asked."""
+        self.joined = False
+        """Whether maps were made of queries, once the network was asked."""
         self.enlarged = ""
         """The maps that were brought to another size, once the network was asked."""
         self.is_needed = upsample or key is not None
@@ -36,7 +40,7 @@ class PickedOutput(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the output that is taken; raises `UserError` where it cannot be told which."""
-        maps = self._taken(self.model(x))
+        maps = self._taken(self.model(x), x.shape[2:])
         if maps.ndim == 3 and maps.shape == (len(x), *x.shape[2:]):
             maps, self.is_needed = maps[:, None], True
         if self.upsample and maps.ndim == 4 and maps.shape[2:] != x.shape[2:]:
@@ -52,13 +56,21 @@ class PickedOutput(nn.Module):
             )
         return maps
 
-    def _taken(self, answer: object) -> Tensor:
+    def _taken(self, answer: object, size: torch.Size) -> Tensor:
         if isinstance(answer, Tensor):
             if self.key is not None:
                 raise UserError("The network gives one output: leave --output-key out.")
             return answer
         self.is_needed = True
         outputs = dict(_named_tensors(answer))
+        if self.key is None and {*QUERIES} <= outputs.keys():
+            self.joined = True
+            classes, masks = (outputs[name] for name in QUERIES)
+            if self.upsample:
+                masks = nn.functional.interpolate(
+                    masks.float(), size, mode="bilinear", align_corners=False
+                )
+            return maps_of_queries(classes, masks)
         if self.key is not None:
             if self.key not in outputs:
                 raise UserError(
@@ -75,6 +87,21 @@ class PickedOutput(nn.Module):
             )
         self.taken = maps[0]
         return outputs[maps[0]]
+
+
+def maps_of_queries(classes: Tensor, masks: Tensor) -> Tensor:
+    """Return logits (N, C, H, W) of a network that gives masks of queries, and their classes.
+
+    `classes` are logits (N, Q, C + 1), the last of them of no object, and `masks` logits
+    (N, Q, H, W). The score of a class is the sum over queries of its probability times that of the
+    mask, as Transformers' `post_process_semantic_segmentation` has it; its logarithm is returned,
+    or of one class its logit, so that the class with the highest score is the one with the highest
+    probability.
+    """
+    scores = torch.einsum("nqc,nqhw->nchw", classes.softmax(-1)[..., :-1], masks.sigmoid())
+    if scores.shape[1] == 1:
+        return scores.clamp(_LEAST, 1 - _LEAST).logit()
+    return scores.clamp(min=_LEAST).log()
 
 
 def _named_tensors(answer: object) -> Iterator[tuple[str, Tensor]]:

@@ -8,6 +8,7 @@ A program is code all the same: it runs, and may use time and memory as it likes
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +30,7 @@ from emsym.models.packaged.open_package import open_package
 from emsym.models.packaged.package import DescribedOption, Package
 from emsym.models.pretrained.checkpoint import SUFFIXES, Checkpoint, read_checkpoint
 from emsym.models.pretrained.likely_architecture import architecture_option
+from emsym.models.pretrained.weights_index import weights_files
 from emsym.plugins import load_factory
 from emsym.run.store.record import Record
 
@@ -274,8 +276,10 @@ def _full(model: nn.Module) -> nn.Module:
 
 
 def _hash(path: Path) -> str:
+    """Return the SHA-256 of a file; of an index that of its files' ones, in its order."""
     try:
-        return pooch.file_hash(path)
+        hashes = [pooch.file_hash(file) for file in weights_files(path)]
+        return hashes[0] if len(hashes) == 1 else sha256(" ".join(hashes).encode()).hexdigest()
     except OSError as error:
         raise UserError(
             f"{path} cannot be opened ({error.strerror}): check the path and its permissions."

@@ -121,6 +121,11 @@ def _dense(
     model, classes = picked if picked.is_needed else model, answer.shape[1]
     if picked.taken:
         notes.append(f"Of the network's outputs '{picked.taken}' was looked at.")
+    if picked.joined:
+        notes.append(
+            "The network gives masks of queries: of these a map of each class was made, as "
+            "Transformers' post-processing for semantic segmentation does."
+        )
     if picked.enlarged:
         notes.append(f"{picked.enlarged} were brought to the size of the section, bilinearly.")
     activation = _activation(answer, inputs)

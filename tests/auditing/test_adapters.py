@@ -205,3 +205,45 @@ def test_averaged_weights_beside_plain_ones_are_told(tmp_path: Path, volume) -> 
     assert any("also holds state_dict_ema: --weights-key" in note for note in found.notes)
     other = audited(tmp_path / "net.ckpt", volume, weights_key="state_dict_ema", **options)
     assert_same(other, audited(averaged, volume))
+
+
+class Queries(nn.Module):
+    """Two queries, of which the first is class 0 where z−1 is bright, the second class 1 else."""
+
+    def __init__(self, classes: Tensor) -> None:
+        super().__init__()
+        self.classes, self.scale = classes, nn.Parameter(torch.tensor(3.0))
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        bright = self.scale * nn.functional.avg_pool2d(x[:, :1], 2)
+        return {
+            "class_queries_logits": self.classes.expand(len(x), -1, -1),
+            "masks_queries_logits": torch.cat([bright, -bright], 1),
+            "encoder_last_hidden_state": x,
+        }
+
+
+def test_queries_become_a_map_of_each_class() -> None:
+    classes = torch.tensor([[2.0, 0.0, 1.0], [0.0, 2.0, 1.0]])
+    x = torch.randn(2, 3, 8, 8)
+    picked = PickedOutput(Queries(classes), None, upsample=True)
+    maps = picked(x)
+    masks = nn.functional.interpolate(
+        3 * nn.functional.avg_pool2d(x[:, :1], 2), (8, 8), mode="bilinear"
+    ).sigmoid()
+    high, low = classes.softmax(1)[0, :2]
+    expected = torch.cat([high * masks + low * (1 - masks), low * masks + high * (1 - masks)], 1)
+    torch.testing.assert_close(maps.exp(), expected)
+    assert picked.joined
+    assert not picked.taken
+    alone = classes[:, [0, 2]]
+    weights = alone.softmax(1)[:, 0]
+    one = PickedOutput(Queries(alone), None, upsample=True)(x)
+    torch.testing.assert_close(one.sigmoid(), weights[0] * masks + weights[1] * (1 - masks))
+
+
+def test_an_audit_says_what_it_made_of_queries(volume: np.ndarray) -> None:
+    model = Queries(torch.tensor([[2.0, 0.0, 1.0], [0.0, 2.0, 1.0]]))
+    found = audited(model, volume, upsample=True, channel=0, target="all")
+    assert any("The network gives masks of queries" in note for note in found.notes)
+    assert found.shown.share[0].value == pytest.approx(1)

@@ -110,6 +110,13 @@ def bioimage_package(path: Path, own: bool, aside: Path) -> Package | None:
     [stack] = described.inputs if len(described.inputs) == 1 else [None]
     if stack is None or stack.letters() not in _STACKS:
         raise UserError(_other_axes(described, place))
+    if len(described.outputs) == 1 and described.outputs[0].letters() not in (*_STACKS, "byx"):
+        raise UserError(
+            f"{place} describes an output with the axes "
+            f"{first_names([described.outputs[0].letters()])}, and emsym audits networks that give "
+            "a map for each class (bcyx): give --model FILE.py:NAME, a function of yours that "
+            "returns the network with its axes in that order."
+        )
     options = (grey_level_option(stack.preprocessing, place), *_activation(described.outputs))
     notes = (f"Of the bioimage.io package {first_names([weights.source])} was taken.",)
     return Package(file, slices=stack.slices(), notes=notes, options=options)
@@ -216,10 +223,18 @@ def _fetched(weights: _Weights, place: str, fetch: Callable[[str], Path]) -> Pat
 def _other_axes(described: _Description, place: str) -> str:
     axes = [tensor.letters() for tensor in described.inputs]
     volumes = len(axes) == 1 and {*"zyx"} <= {*axes[0]}
-    why = "a 3D network" if volumes else "a network of other input"
+    turned = len(axes) == 1 and sorted(axes[0]) in (sorted("bcyx"), sorted("bzyx"))
+    why, way = "a network of other input", "."
+    if volumes and not turned:
+        why = "a 3D network"
+    elif turned:
+        way = (
+            ": give --model FILE.py:NAME, a function of yours that returns the network with its "
+            "axes in that order."
+        )
     return (
         f"{place} describes {why} (axes {first_names(axes)}), and emsym audits networks that read "
-        "slices as channels (bcyx)."
+        f"slices as channels (bcyx){way}"
     )
 
 

@@ -12,9 +12,13 @@ from emsym.models.packaged import smp_folder, transformers_folder
 from emsym.models.packaged.bioimage import bioimage_package
 from emsym.models.packaged.package import Package, read_description
 from emsym.models.packaged.training_folder import bundle_package, results_package
+from emsym.models.pretrained.weights_index import INDEX
 
 CONFIG = "config.json"
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_WEIGHTS = (
+    *("model.safetensors", "pytorch_model.bin"),
+    *(f"model.safetensors{INDEX}", f"pytorch_model.bin{INDEX}"),
+)
 _KERAS = ("saved_model.pb", "keras_metadata.pb")
 
 
@@ -58,9 +62,6 @@ def _from_config(description: Path, weights: Path) -> Package | None:
 
 
 def _unknown(path: Path) -> str:
-    parts = sorted(path.glob("*.index.json"))
-    if parts:
-        return f"{path} holds weights in several files ({parts[0].name}): save them in one."
     names = first_names(sorted(each.name for each in path.iterdir())) or "nothing"
     return (
         f"{path} is a folder of {names}, and none that save_pretrained, bioimage.io, MONAI or "

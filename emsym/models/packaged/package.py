@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emsym.errors import UserError, error_with_type
+from emsym.models.pretrained.weights_index import weights_files
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -77,7 +78,7 @@ def check_size(build: Callable[[], nn.Module], weights: Path, description: Path)
             size = sum(weight.numel() for weight in build().parameters())
     except Exception:  # it wants values while it is built, or cannot be built at all
         return
-    if size > weights.stat().st_size:
+    if size > sum(file.stat().st_size for file in weights_files(weights)):
         raise UserError(
             f"{description} describes a network of {size:,} parameters, more than {weights} "
             "holds: do not trust it."

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 CLASSES = "architectures"
 """The key of a config.json that names the class, in a list."""
-_SEMANTIC = re.compile(r"(?!Auto)[A-Za-z0-9]+ForSemanticSegmentation")
+_SEMANTIC = re.compile(
+    r"(?!Auto)[A-Za-z0-9]+For(Semantic|Universal)Segmentation|MaskFormerForInstanceSegmentation"
+)
 _PREPROCESSING = "preprocessor_config.json"
 _OWN_SCALES = (
     f"By its {_PREPROCESSING} the network may have been shown each channel normalised by a mean "

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from emsym.errors import UserError, first_line, first_names
 from emsym.files import atomic_replacement
 from emsym.models.pretrained.inert_pickle import Inert, load_with_inert, module_state
+from emsym.models.pretrained.weights_index import indexed_files, is_index, weights_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +62,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
-    """Read a .safetensors file or one of `torch.save`; no pickled code is ever run.
+    """Read a .safetensors file, one of `torch.save` or an index; no pickled code is ever run.
 
     The weights may be the content, a pickled module, or lie in dictionaries under any key. `key`
     (``state_dict_ema``, ``model.encoder``) says which where there are several. Without it plain
@@ -73,6 +74,8 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     """
     import torch
 
+    if is_index(path):
+        return _indexed(path, key)
     content, whole = _read(path)
     candidates = dict(_state_dicts(content))
     place = _chosen(path, list(candidates), key) if candidates else None
@@ -92,6 +95,19 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
         raise UserError(f"The tensor {first_names([name])} of {path} {fault}.")
     others = tuple(".".join(other) for other in candidates if other != place)
     return Checkpoint(path, content, place, state, others, whole, _pickled_class(content, place))
+
+
+def _indexed(index: Path, key: str | None) -> Checkpoint:
+    """Read the weights of an index from its files, each of which is checked by itself."""
+    if key is not None:
+        raise UserError(f"{index} holds one network's weights: leave --weights-key out.")
+    parts = {file: read_checkpoint(file) for file in weights_files(index)}
+    state = {}
+    for name, file in indexed_files(index).items():
+        if name not in parts[file].state:
+            raise UserError(f"{file} has no tensor {first_names([name])}, which {index} names.")
+        state[name] = parts[file].state[name]
+    return Checkpoint(index, state, (), state, whole=all(part.whole for part in parts.values()))
 
 
 def _pickled_class(content: Any, place: tuple[str, ...]) -> str:
@@ -286,7 +302,8 @@ def write_checkpoint(checkpoint: Checkpoint, changed: Mapping[str, Tensor], path
     import torch
     from safetensors.torch import save_file
 
-    if path.suffix not in (*SUFFIXES, checkpoint.path.suffix):
+    own = () if is_index(checkpoint.path) else (checkpoint.path.suffix,)
+    if path.suffix not in (*SUFFIXES, *own):
         raise UserError(f"{path} must end in one of {', '.join(SUFFIXES)}.")
     state = copy(checkpoint.state)  # of its own class, with its own attributes
     state.update(changed)

@@ -135,7 +135,10 @@ BOMB = "a: &a {x: 1}\nb: &b {<<: [*a, *a]}\nc: {<<: [*b, *b]}\n"
     ("description", "told"),
     [
         (changed("inputs.0.axes", "bczyx"), "describes a 3D network"),
-        (changed("inputs.0.axes", "byxc"), "a network of other input"),
+        (changed("inputs.0.axes", "byxc"), "a network of other input .*: give --model FILE.py"),
+        (changed("inputs.0.axes", "bcxy"), r"\(axes bcxy\).* with its axes in that order"),
+        (changed("outputs.0.axes", "bcxy"), r"an output with the axes bcxy, .*: give --model"),
+        (changed("outputs.0.axes", "bczyx"), "an output with the axes bczyx"),
         (changed("inputs", OLDER["inputs"] * 2), "a network of other input"),
         (changed("inputs", OLDER["inputs"] * 99), "'inputs'"),
         (changed("weights", {"pytorch_state_dict": {"source": "w.pt"}}), "--model FILE.py:NAME"),

@@ -36,7 +36,6 @@ def test_weights_alone_are_wanted_where_the_user_tells_the_network(tmp_path: Pat
         ([], "is a folder of nothing, and none that save_pretrained"),
         (["a.txt", "b.txt"], r"is a folder of a\.txt, b\.txt, and none"),
         (["saved_model.pb"], "is a Keras network; emsym reads PyTorch and ONNX"),
-        (["model.safetensors.index.json"], "weights in several files"),
         (["model.safetensors"], r"is a folder of model\.safetensors, and none"),
     ],
 )

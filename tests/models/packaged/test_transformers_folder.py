@@ -9,6 +9,7 @@ import pytest
 import torch
 from audited_networks import loaded
 
+from emsym.auditing.adapters import PickedOutput
 from emsym.errors import UserError
 from emsym.models.packaged.transformers_folder import (
     _grey_levels,
@@ -23,7 +24,7 @@ SEGFORMER = {"architectures": ["SegformerForSemanticSegmentation"], "model_type"
     ("config", "told"),
     [
         ({"architectures": ["AutoModelForSemanticSegmentation"]}, "gives no map of classes"),
-        ({"architectures": ["Mask2FormerForUniversalSegmentation"]}, "gives no map of classes"),
+        ({"architectures": ["DetrForObjectDetection"]}, "gives no map of classes"),
         ({"architectures": []}, "gives no map of classes"),
         (SEGFORMER | {"backbone": "someone/network"}, "from a hub, and nothing is fetched"),
         (SEGFORMER | {"num_labels": 10**999}, "a number beyond 1,048,576, as no network has"),
@@ -105,6 +106,12 @@ def test_a_segformer_that_was_saved(tmp_path: Path) -> None:
     with torch.no_grad():
         torch.testing.assert_close(found.model(x).logits, model(x).logits)
     assert [option.values for option in found.options] == [{"upsample": True}]
+    sharded = tmp_path / "sharded"
+    model.save_pretrained(sharded, max_shard_size="20KB")
+    assert len([*sharded.glob("*.safetensors")]) > 1
+    again = loaded(sharded)
+    with torch.no_grad():
+        torch.testing.assert_close(again.model(x).logits, model(x).logits)
     content = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(content | {"decoder_hidden_size": 9}))
     with pytest.raises(UserError, match=r"does not hold the weights|cannot be built"):
@@ -112,3 +119,43 @@ def test_a_segformer_that_was_saved(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(content | {"hidden_sizes": [10**6] * 4}))
     with pytest.raises(UserError, match="parameters, more than"):
         loaded(tmp_path)
+
+
+@pytest.mark.slow
+def test_queries_of_a_mask2former_are_what_transformers_makes_of_them(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is an optional extra")
+    torch.manual_seed(0)
+    backbone = transformers.SwinConfig(
+        embed_dim=8,
+        depths=[1] * 4,
+        num_heads=[1] * 4,
+        window_size=2,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
+    config = transformers.Mask2FormerConfig(
+        backbone_config=backbone,
+        num_labels=3,
+        num_queries=5,
+        decoder_layers=2,
+        encoder_layers=1,
+        hidden_dim=32,
+        feature_size=32,
+        mask_feature_size=32,
+        num_attention_heads=2,
+        encoder_feedforward_dim=16,
+        dim_feedforward=16,
+    )
+    model = transformers.Mask2FormerForUniversalSegmentation(config).eval()
+    with torch.no_grad():  # untrained, it would give one class alone
+        for name, weight in model.named_parameters():
+            if "class_predictor" in name or "mask_embedder" in name:
+                weight.normal_()
+    model.save_pretrained(tmp_path)
+    x = torch.randn(1, 3, 384, 384)  # the size that Transformers brings masks to
+    with torch.no_grad():
+        maps = PickedOutput(loaded(tmp_path).model, None, upsample=True)(x)
+        processor = transformers.Mask2FormerImageProcessor()
+        (expected,) = processor.post_process_semantic_segmentation(model(x), [(384, 384)])
+    assert maps.shape == (1, 3, 384, 384)
+    assert len(expected.unique()) > 1
+    assert (maps[0].argmax(0) == expected).float().mean() > 0.999
