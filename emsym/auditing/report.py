@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 _ABOUT = {
     "view_offset": "How far off the segmented section lies what the network looks at, along z: "
     "below 0 towards the slices before it, above 0 towards those after it.",
-    "answer_offset": "How far off the section lie the labels that explain best how the answer "
-    "moves when the stack is reversed.",
+    "answer_offset": "How far off the section lie the labels that explain the answer best.",
     "boundary_displacement": "How far the predicted boundaries move on average when the stack is "
     "reversed.",
     "dice_without_before": "Against the labels, with the slice before the segmented one missing.",
