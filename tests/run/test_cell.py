@@ -129,7 +129,8 @@ def test_a_protocol_may_ask_for_scores_and_for_none_of_instances_that_one_hole_m
     assert record.status == "done", record.error
     assert len(asked) > 10
     assert {*asked, *image_scores(protocol)} == {*record.scores} - {"arand_3d"}
-    assert all(record.scores[name] is not None for name in asked)
+    missing = {name for name in asked if record.scores[name] is None}
+    assert missing <= {"answer_offset"}, "two steps do not teach to follow labels"
     assert record.scores["arand_3d"] is None, "its neurites lie between membranes"
 
 
