@@ -200,8 +200,9 @@ def _phantom_arrays(card: Card) -> tuple[LazyArray, dict[str, LazyArray]]:
         )
     except ValueError as error:
         raise UserError(f"The card of '{card.name}': {error}.") from error
-    return in_memory_array(f"image of '{card.name}'", arrays["image"]), {
-        name: in_memory_array(_label_name(card, name), arrays[name]) for name in card.task.layers
+    return in_memory_array(f"image of '{card.name}'", arrays["image"], "zyx"), {
+        name: in_memory_array(_label_name(card, name), arrays[name], "zyx")
+        for name in card.task.layers
     }
 
 

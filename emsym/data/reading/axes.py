@@ -252,6 +252,16 @@ def _doubts(sizes: Shape, axes: str, sections: bool) -> tuple[str, ...]:
     return order_notes((z, y, x))
 
 
+def sections_come_last(shape: Shape) -> bool:
+    """Return whether the last of three axes looks like that of sections: two alike, and a short.
+
+    >>> sections_come_last((512, 480, 30)), sections_come_last((200, 64, 40))
+    (True, False)
+    """
+    low, high = sorted(shape[:2])
+    return high <= _ALIKE * low and 2 * shape[2] <= low
+
+
 def order_notes(shape: Shape) -> tuple[str, ...]:
     """Say that z was taken to come first, where it is not the shortest of z, y and x."""
     if shape[0] <= min(shape[1:]):

@@ -13,7 +13,13 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from emsym.data.cards import Files
-from emsym.data.reading.axes import Layout, find_layout, open_view, order_notes
+from emsym.data.reading.axes import (
+    Layout,
+    find_layout,
+    open_view,
+    order_notes,
+    sections_come_last,
+)
 from emsym.data.reading.readers import Array, Location, find_files, open_array
 from emsym.data.reading.registry import RemoteZarr
 from emsym.data.reading.section_order import Gaps, find_gaps
@@ -247,11 +253,18 @@ def _sized(name: str, part: Part, z: int) -> Part:
 def in_memory_array(name: str, array: np.ndarray, axes: str | None = None) -> LazyArray:
     """Return a lazy array of one that is in memory: (Z, Y, X), unless `axes` says otherwise.
 
-    Raises `UserError` where the axes do not fit.
+    Raises `UserError` where the axes do not fit, and where none are said and the sections seem to
+    come last.
     """
     shape = tuple(array.shape)
     layout = _layout(name, shape, "", axes, sections=False, trusted=True)
     part = _part_in_memory(name, array, layout.picks)
+    if axes is None and sections_come_last(part.shape):
+        shown = " × ".join(map(str, part.shape))
+        raise UserError(
+            f"The {name} is an array of {shown}, whose last axis looks like that of the sections, "
+            'and arrays are (Z, Y, X): say axes="yxz" where it is, or axes="zyx" where it is not.'
+        )
     notes = layout.notes if axes else order_notes(part.shape)
     return LazyArray(name, (part,), array.dtype, layout.axes, notes)
 

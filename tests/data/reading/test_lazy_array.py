@@ -122,7 +122,20 @@ def test_paths_are_files_on_disk(tmp_path):
 
 def test_of_an_array_in_memory_it_is_said_that_z_was_taken_to_come_first():
     assert in_memory_array("image", np.zeros((5, 8, 9))).notes == ()
-    (note,) = in_memory_array("image", np.zeros((16, 16, 5))).notes
-    assert "the first of the axes 16 × 16 × 5 is z was taken for granted" in note
+    (note,) = in_memory_array("image", np.zeros((16, 9, 9))).notes
+    assert "the first of the axes 16 × 9 × 9 is z was taken for granted" in note
+
+
+def test_an_array_whose_sections_seem_to_come_last_is_asked_about():
+    array = np.arange(16 * 15 * 5).reshape(16, 15, 5)
+    with pytest.raises(UserError, match=r'16 × 15 × 5, whose last axis .* axes="yxz"'):
+        in_memory_array("image", array)
+    assert in_memory_array("image", array, "zyx").shape == (16, 15, 5)
+    turned = in_memory_array("image", array, "yxz")
+    assert turned.shape == (5, 16, 15)
+    whole = np.empty(turned.shape)
+    turned.read_into(whole, 0)
+    np.testing.assert_array_equal(whole, array.transpose(2, 0, 1))
+    assert in_memory_array("image", np.zeros((16, 8, 5))).shape == (16, 8, 5)
     told = in_memory_array("image", np.zeros((16, 16, 5)), "yxz")
     assert (told.shape, told.notes) == ((5, 16, 16), ())
