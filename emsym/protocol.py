@@ -56,7 +56,7 @@ class Recipe(Strict):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """The precision of training (autocast). Scores are always taken in float32."""
     patch_places: Literal["seed", "cell"] = "seed"
-    """What decides where patches are cut: the ``seed`` alone, so that data sets of one size share
+    """The source of the places of patches: the ``seed`` alone, so that data sets of one size share
     their places, or the ``cell`` but for its strategy, as independent cells need it."""
     threads: Positive = 1
     """CPU threads of a cell. Part of the recipe because they decide the order of additions, so

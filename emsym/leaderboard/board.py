@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from emsym.leaderboard.results import FACTS, Results
 from emsym.leaderboard.statistics import (
     against,
     better_beyond_doubt,
+    discriminative_power,
     non_inferiority,
     pareto,
     rank_ranges,
@@ -52,6 +54,8 @@ class Column:
     """All that these come from: of all pairs and strategies."""
     shared: Estimates
     """Those of the shared pairs and the ranked strategies."""
+    values: pd.DataFrame
+    """The cells that these come from: index `UNIT`, a column per ranked strategy."""
 
     def of_pair(
         self, pair: tuple[str, str], names: Sequence[str]
@@ -210,6 +214,24 @@ class Board:
         return pd.DataFrame({"front": front, "beaten": both.any()})
 
     @cached_property
+    def power(self) -> pd.DataFrame:
+        """How well each data set tells the ranked strategies apart: a column per compared score."""
+        columns = [c for c in self.columns.values() if c.score.glance]
+        powers = {c.score.title: discriminative_power(c.values) for c in columns}
+        return pd.DataFrame(powers)
+
+    @property
+    def told_apart(self) -> tuple[int, int]:
+        """How many neighbours in the order of the first score are told apart, and of how many."""
+        lead, better = self.lead, self.lead.score.better
+        ranked = list(lead.summary["mean"].dropna().sort_values(ascending=better != "high").index)
+        if better is None:
+            return 0, 0
+        ahead = better_beyond_doubt(lead.shared, better)
+        neighbours = list(pairwise(ranked))
+        return sum(bool(ahead.loc[one, other]) for one, other in neighbours), len(neighbours)
+
+    @cached_property
     def verdict(self) -> pd.Series:
         """Whether the Dice of each ranked strategy but the baseline is non-inferior."""
         dice = self.column("dice")
@@ -271,10 +293,11 @@ class Board:
             floor=score.floor,
         )
         shared = estimates.take(self.shared, self.ranked)
-        values = wide.abs() if score.absolute else wide
+        values = (wide.abs() if score.absolute else wide)[self.ranked]
+        values = values[values.index.droplevel("seed").isin(self.shared)]
         summary = self._summary(key, score, shared, values)
         pairs = pair_intervals(estimates, score.compared_bounds)
-        return Column(key, score, summary, pairs, estimates, shared)
+        return Column(key, score, summary, pairs, estimates, shared, values)
 
     def sections(self, cells: pd.DataFrame, key: str) -> pd.DataFrame | None:
         """A score of each section as `estimate_means` wants it; None where unknown."""
@@ -298,9 +321,8 @@ class Board:
         if key == next(iter(self.scores)) and score.better is not None:
             table["rank"] = average_ranks(shared, score.better)
         if self.baseline is not None:
-            rows = values.index.droplevel("seed").isin(self.shared)
             width = bounds[1] - bounds[0]
-            rows = against(self.baseline, values.loc[rows, self.ranked], shared, width)
+            rows = against(self.baseline, values, shared, width)
             names = {"mean": "less", "low": "less_low", "high": "less_high"}
             table = table.join(rows.rename(columns=names))
             if score.better == "low" and bounds[0] == 0:

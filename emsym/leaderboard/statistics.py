@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from emsym.leaderboard.estimates import Estimates, difference_intervals
+from emsym.leaderboard.estimates import PAIR, Estimates, difference_intervals
 
 ALPHA = 0.05
 Better = Literal["high", "low"]
@@ -135,6 +135,19 @@ def tie_groups(ranges: pd.DataFrame) -> pd.Series:
     reach = order["last"].cummax().shift(fill_value=0)
     groups = (order["first"] > reach).cumsum().where(order["first"].notna())
     return groups.reindex(ranges.index)
+
+
+def discriminative_power(cells: pd.DataFrame) -> pd.Series:
+    """Return how well each data set tells strategies apart: their spread over that of seeds.
+
+    The standard deviation of the strategies' means, over that of seeds within a strategy and an
+    architecture (as between and within methods in Isensee et al. 2024, arXiv 2404.09556). About
+    √(1/n) of n cells where strategies do not differ; NaN where seeds do not vary, or are alone.
+    """
+    between = cells.groupby(level="dataset", sort=False).mean().std(axis=1)
+    variance = cells.groupby(level=PAIR, sort=False).var()
+    within = variance.groupby(level="dataset", sort=False).mean().mean(axis=1) ** 0.5
+    return between / within.where(within > 0)
 
 
 def pareto(dice: pd.Series, asymmetry: pd.Series) -> pd.Series:

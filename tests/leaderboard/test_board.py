@@ -113,3 +113,9 @@ def test_a_score_that_one_strategy_lacks_ranks_the_others(records: list[Record])
     assert table.loc["rgb", "last"] == 2
     assert board.order[-1] == "mine"
     assert board.columns["dice@0.5"].summary["mean"].notna().all()
+
+
+def test_neighbours_that_are_told_apart_are_counted(records: list[Record]) -> None:
+    assert board_of(records).told_apart == (1, 1)
+    assert board_of([records[0], records[2]]).told_apart == (0, 0)
+    assert list(board_of(records).power.columns) == ["model asym.", "Dice", "flip error"]

@@ -14,6 +14,7 @@ from emsym.leaderboard.statistics import (
     against,
     better_beyond_doubt,
     difference_tests,
+    discriminative_power,
     holm,
     non_inferiority,
     pareto,
@@ -199,3 +200,13 @@ def test_what_is_rounding_is_not_ranked() -> None:
     cells = frame(a=[3e-9, 3.1e-9, 2.9e-9], b=[1e-9, 1.1e-9, 0.9e-9])
     found = rank_ranges(estimate_means(cells, squared=True, floor=1e-4), "low")
     assert found.to_numpy().tolist() == [[1, 2], [1, 2]]
+
+
+def test_a_data_set_tells_apart_what_differs_more_than_seeds() -> None:
+    """By hand: means 0 and 2, of seeds that are 1 apart on either side."""
+    index = pd.MultiIndex.from_product([["far", "near"], ["a"], [0, 1]], names=UNIT)
+    cells = pd.DataFrame({"x": [-1.0, 1.0, -1.0, 1.0], "y": [1.0, 3.0, -0.9, 1.1]}, index)
+    power = discriminative_power(cells)
+    assert power["far"] == pytest.approx(1)
+    assert power["near"] == pytest.approx(0.05)
+    assert discriminative_power(cells * 0).isna().all()

@@ -42,7 +42,7 @@ class GuardedStore(WrapperStore):
         super().__init__(store)
         self._root = root
         self.chunk_bytes: int | None = None
-        """What a chunk takes in memory, once the metadata tell."""
+        """The memory that a chunk takes, once the metadata tell."""
         self._sizes: dict[str, int] | None = None
         if root is not None and root.is_file():
             with zipfile.ZipFile(root) as archive:

@@ -34,7 +34,7 @@ class Gaps(NamedTuple):
     """The places where numbers of sections are missing."""
 
     places: list[int]
-    """Of each section, in order, before which some are missing."""
+    """The sections, in order, before which some are missing."""
     notes: list[str]
     """A sentence where there are some, or where that cannot be told."""
 

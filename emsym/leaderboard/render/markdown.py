@@ -60,6 +60,10 @@ def _board(board: Board) -> list[str]:
     if len(board.pairs) > 60:
         pairs.append(f"… and {len(board.pairs) - 60} more, in the tables beside this page.")
     parts.append(_folded("Each data set and architecture", pairs))
+    if board.power.notna().any(axis=None):
+        parts.append(
+            _folded("How well each data set tells strategies apart", [_grid(_power(board))])
+        )
     if gaps:
         parts.append(_folded("Missing and failed", ["\n".join(gaps)]))
     if apart:
@@ -171,6 +175,12 @@ def _pair(board: Board, pair: tuple[str, str]) -> Columns:
         texts = [wording.interval(*each, column.score.digits) for each in ends]
         columns.append((_title(column.score), texts))
     return columns
+
+
+def _power(board: Board) -> Columns:
+    table = board.power
+    scores = [(_text(name), [wording.number(v, 1) for v in table[name]]) for name in table]
+    return [(sentences.POWER, [_text(name) for name in table.index]), *scores]
 
 
 def _value(column: Column, name: str) -> str:

@@ -109,6 +109,7 @@ def _view(board: Board) -> dict[str, Any]:
         "architectures": list(dict.fromkeys(name for _, name in board.pairs)),
         "pairs": [_pair(board, pair) for pair in board.pairs[:PAIRS]],
         "left_out": max(0, len(board.pairs) - PAIRS),
+        "power": _power(board),
         "gaps": sentences.gaps(board),
         "apart": board.apart.head(500).to_dict("records"),
         "facts": sentences.facts(board),
@@ -235,6 +236,17 @@ def _pair(board: Board, pair: tuple[str, str]) -> dict[str, Any]:
         for name, values in zip(board.order, zip(*columns, strict=True), strict=True)
     ]
     return {"dataset": pair[0], "architecture": pair[1], "rows": rows}
+
+
+def _power(board: Board) -> dict[str, Any] | None:
+    table = board.power
+    if not table.notna().any(axis=None):
+        return None
+    rows = [
+        {"name": name, "values": [wording.number(value, 1) for value in row]}
+        for name, row in zip(table.index, table.to_numpy(), strict=True)
+    ]
+    return {"scores": list(table), "rows": rows}
 
 
 def _comparisons(board: Board) -> list[dict[str, Any]]:

@@ -59,6 +59,9 @@ def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
     count = len(board.ranked)
     both = f"all {count} ranked strategies have" if count > 1 else "the one ranked strategy has"
     lines.append(f"Ranked over the {where} that {both}.")
+    apart, neighbours = board.told_apart
+    if neighbours > 1 and least > 1:
+        lines.append(f"Told apart are {apart} of {neighbours} neighbours in this order.")
     if least in few:
         lines.append(few[least])
     return lines
@@ -295,6 +298,8 @@ def _shared_words(titles: Sequence[str]) -> str:
     return " ".join(same[0] for same in words if len(set(same)) == 1)
 
 
+POWER = "discriminative power"
+
 METHOD = {
     **_meanings(),
     EXACT.title: EXACT.meaning,
@@ -307,6 +312,8 @@ METHOD = {
     f"{score_of('dice').title} − {BASELINE}": f"non-inferior: a loss of {MARGIN} or more is ruled "
     "out, at a one-sided 2.5 % corrected for all strategies (Holm); inferior: a lesser one is; "
     "else inconclusive. An interval is of its row alone.",
+    POWER: "the standard deviation of the strategies' means on a data set, over that of seeds "
+    "within a strategy: where it is small, the data set tells little (arXiv 2404.09556).",
     "front": "yes: no other strategy has as much Dice at as little asymmetry, by the means as they "
     "are; no: another is shown to be better in both; not shown: neither.",
 }
