@@ -192,6 +192,7 @@ def audit(inputs: AuditInputs) -> AuditReport:
         iou=counts.iou if counts else None,
         effect=measured.effect if reads > 1 else None,
         in_units=in_units.scores(columns, blocks),
+        layers=in_units.layers(blocks),
         symmetry=list(rows.values()),
         shapley=shapley,
         stem=stem,

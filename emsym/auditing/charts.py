@@ -73,6 +73,21 @@ def bars(values: Sequence[Interval], beside: Iterable[Interval] | None = None) -
     ]
 
 
+def curve(values: Sequence[float]) -> tuple[str, float]:
+    """Return an SVG path through values from left to right, and the height of 1.
+
+    Both lie in a box of 1000 × 100, from 0 at the bottom to 1, or the largest value, at the top.
+
+    >>> curve([0.5, 2])
+    ('M0 75L1000 0', 50.0)
+    """
+    top, step = max(1.0, *values), 1000 / max(1, len(values) - 1)
+    points = [
+        f"{index * step:.4g} {100 * (1 - value / top):.4g}" for index, value in enumerate(values)
+    ]
+    return f"M{'L'.join(points)}", round(100 * (1 - 1 / top), 1)
+
+
 def outlines(filters: Iterable[Sequence[float | None]]) -> tuple[list[str], int]:
     """Return the shares (F, S) of filters as S SVG paths in a box of 1000 × 100, and how many.
 

@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from emsym.auditing.intervals import mean_interval
-from emsym.auditing.result import UnitScore
+from emsym.auditing.result import LayerResult, UnitScore
 from emsym.auditing.volume import Chosen
 from emsym.errors import UserError
 from emsym.protocol import SHAPLEY
 from emsym.scores.catalogue import score_of
 from emsym.scores.dense_logits import DenseLogits
+from emsym.scores.layers import LayerFlip, joined
 from emsym.scores.measure import Measurement
-from emsym.scores.optional.compute import Surroundings, optional_scores
+from emsym.scores.optional.compute import Surroundings, optional_scores, scored_sections
 from emsym.scores.score import ROUNDING
 
 UNITS = {
@@ -68,6 +69,7 @@ class InUnits:
         self._dense, self._chosen, self._threshold = dense, chosen, threshold
         names = list(UNITS) if chosen.slices > 1 else []
         self._names = [n for n in names if n != "view_offset" or SHAPLEY in methods]
+        self._layers: list[list[LayerFlip]] = []
 
     def columns(self, group: Measurement) -> dict[str, np.ndarray]:
         """Compute them of a group of n sections, (n,) each, NaN where missing."""
@@ -76,7 +78,20 @@ class InUnits:
             self.voxel_size or (1.0, 1.0, 1.0),
             slice_truth=self._chosen.slice_truth(group.part),
         )
-        return optional_scores(group, self._names, self._threshold, around)
+        if not self._names:
+            return {}
+        sections = scored_sections(group, self._threshold, around)
+        self._layers.append([*sections.layer_flips.layers, sections.layer_flips.logits])
+        return optional_scores(sections, self._names)
+
+    def layers(self, blocks: np.ndarray) -> list[LayerResult]:
+        """Return the mean of each layer that has a value, with its interval."""
+        made = []
+        for layer in joined(self._layers):
+            value = mean_interval(layer.values, blocks, score_of("answer_flip").bounds)
+            if value is not None:
+                made.append(LayerResult(name=layer.name, size=layer.size, value=value))
+        return made
 
     def scores(self, columns: Mapping[str, np.ndarray], blocks: np.ndarray) -> list[UnitScore]:
         """Return the mean of each that has a value, with its interval over blocks of sections."""

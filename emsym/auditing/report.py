@@ -9,7 +9,7 @@ import numpy as np
 
 from emsym import wording
 from emsym.auditing.caveats import FEW, TARGETS
-from emsym.auditing.charts import bars, longest_side, outlines, slice_side
+from emsym.auditing.charts import bars, curve, longest_side, outlines, slice_side
 from emsym.auditing.effect import FLIP_DICE, FLIP_ERROR
 from emsym.auditing.in_units import decoder_effect
 from emsym.auditing.result import (
@@ -90,6 +90,7 @@ def html(audit: Audit, pictures: Pictures) -> str:
         lengths=[each for each in audit.in_units if not each.score.endswith("_flip")],
         layers=[each for each in audit.in_units if each.score.endswith("_flip")],
         decoder=decoder_effect(audit.in_units),
+        curve=curve([layer.value.value for layer in audit.layers]) if audit.layers[1:] else None,
         shown=shown,
         valued=len(audit.data.sections) - shown.missing,
         where=TARGETS,

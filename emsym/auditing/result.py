@@ -116,6 +116,16 @@ class UnitScore(Strict):
     value: Interval
 
 
+class LayerResult(Strict):
+    """How far reversing the stack moves what a layer passes on (`emsym.scores.layers`)."""
+
+    name: str
+    """The module's name in the network; ``logits`` for its answer."""
+    size: tuple[int, int]
+    """Height and width of its map of an audited section."""
+    value: Interval
+
+
 class Advice(Strict):
     """A piece of advice."""
 
@@ -146,6 +156,9 @@ class Audit(Strict):
     in_units: list[UnitScore] = []
     """How large the bias is in units that people feel, of the scores that have a value; empty for a
     network of one slice."""
+    layers: list[LayerResult] = []
+    """The flip error layer by layer, in the order in which they are run, the logits last; the
+    logits alone where a network hides its layers."""
     symmetry: list[SymmetryResult]
     """The scores of each attribution method and target; slice-shapley among them."""
     shapley: list[Interval] | None

@@ -16,7 +16,7 @@ from emsym.scores import segmentation
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.faithfulness.metrics import faithfulness
 from emsym.scores.measure import Measurement, measure
-from emsym.scores.optional.compute import Surroundings, optional_scores
+from emsym.scores.optional.compute import Surroundings, optional_scores, scored_sections
 
 
 class ScoresOverTraining:
@@ -95,7 +95,9 @@ def score_model(
                 instances[measured.part],
                 test.slice_truth(measured.part),
             )
-            scores.extend(optional_scores(measured, scoring.scores, scoring.thresholds[0], around))
+            if scoring.scores:
+                sections = scored_sections(measured, scoring.thresholds[0], around)
+                scores.extend(optional_scores(sections, scoring.scores))
             faithful.keep(measured)
     for threshold, several in counts.items():
         whole = segmentation.pooled(several)

@@ -10,6 +10,7 @@ negative. Scales and offsets of a layer cancel, so that layers compare with each
 logits.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,11 +80,22 @@ def layer_flips(dense: DenseLogits, x: Tensor) -> LayerFlips:
 
     pixels = 2 * x.shape[-1] * x.shape[-2]  # a stack and its mirror image are run together
     parts = [made for _, made in dense.in_chunks(run, len(x), pixels)]
-    *layers, logits = (
+    *layers, logits = joined(parts)
+    return LayerFlips(layers, logits)
+
+
+def joined(parts: Sequence[Sequence[LayerFlip]]) -> list[LayerFlip]:
+    """Put the layers of several groups of stacks together, the logits last.
+
+    The logits alone where the groups were run through other layers, as some networks choose.
+    """
+    names = [[layer.name for layer in part] for part in parts]
+    if any(each != names[0] for each in names):
+        parts = [part[-1:] for part in parts]
+    return [
         LayerFlip(same[0].name, same[0].size, np.concatenate([each.values for each in same]))
         for same in zip(*parts, strict=True)
-    )
-    return LayerFlips(layers, logits)
+    ]
 
 
 def _with_weights(model: nn.Module) -> list[tuple[str, nn.Module]]:

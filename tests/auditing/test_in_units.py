@@ -34,7 +34,7 @@ class Reads(nn.Module):
 
 
 def found(model: nn.Module, **options: object) -> dict[str, UnitScore]:
-    given = {"labels": PHANTOM.semantic, "attributions": METHODS, **options}
+    given = {"labels": PHANTOM.semantic, "attribution": METHODS, **options}
     report = emsym.audit(model, PHANTOM.image, **given)
     return {each.score: each for each in report.audit.in_units}
 
@@ -60,7 +60,7 @@ def test_where_nobody_says_the_voxel_size_lengths_are_in_sections_and_pixels() -
 
 def test_a_card_says_its_voxel_size_and_that_all_slices_are_labelled(tiny: Path) -> None:
     card = str(tiny.with_name("tiny-a.toml"))
-    report = emsym.audit(Reads(2), card, attributions=METHODS)
+    report = emsym.audit(Reads(2), card, attribution=METHODS)
     scores = {each.score: each.value.value for each in report.audit.in_units}
     assert set(scores) == set(UNITS)
     assert report.audit.data.voxel_size_nm == (30, 6, 6)
@@ -71,7 +71,7 @@ def test_a_card_says_its_voxel_size_and_that_all_slices_are_labelled(tiny: Path)
 
 def test_a_symmetric_network_is_off_by_nothing(tiny: Path) -> None:
     card = str(tiny.with_name("tiny-a.toml"))
-    report = emsym.audit(Reads(1), card, attributions=METHODS)
+    report = emsym.audit(Reads(1), card, attribution=METHODS)
     scores = {each.score: each.value.value for each in report.audit.in_units}
     for name in UNITS.keys() - {"dice_without_before", "dice_without_after"}:
         assert scores[name] == pytest.approx(0, abs=1e-4), name
@@ -80,7 +80,7 @@ def test_a_symmetric_network_is_off_by_nothing(tiny: Path) -> None:
 
 def test_scores_that_cannot_be_had_are_left_out() -> None:
     assert found(Reads(0, 1)) == {}
-    without = found(Reads(2), labels=None, attributions=("saliency",))
+    without = found(Reads(2), labels=None, attribution=("saliency",))
     assert set(without) == {"boundary_displacement", "stem_flip", "bottleneck_flip", "answer_flip"}
 
 
@@ -88,6 +88,17 @@ def test_a_length_that_is_none_is_told() -> None:
     for wrong in ((0, 4, 4), (30, np.nan, 4)):
         with pytest.raises(UserError, match="three lengths in nm, each above 0"):
             found(Reads(2), voxel_size=wrong)
+
+
+def test_every_layer_is_told_in_order() -> None:
+    labels = {"labels": PHANTOM.semantic, "attribution": METHODS}
+    shown = emsym.audit(Reads(2), PHANTOM.image, **labels).audit
+    assert [layer.name for layer in shown.layers] == ["read", "logits"]
+    assert {layer.size for layer in shown.layers} == {(64, 64)}
+    read, logits = (layer.value.value for layer in shown.layers)
+    assert read == pytest.approx(logits, rel=1e-4)
+    assert 0.1 < read < 2
+    assert emsym.audit(Reads(0, 1), PHANTOM.image, **labels).audit.layers == []
 
 
 def layers(deep: float, answer: float, reach: float | None = 0.1) -> list[UnitScore]:

@@ -21,6 +21,7 @@ from emsym.auditing.result import (
     Audit,
     DataResult,
     Interval,
+    LayerResult,
     Network,
     Pictures,
     SectionExample,
@@ -96,6 +97,10 @@ def _audit(slices: int = 3, **changed: object) -> Audit:
                 UnitScore(score="boundary_displacement", unit="pixels", value=_found(2.345)),
                 UnitScore(score="bottleneck_flip", unit="", value=_found(0.777)),
                 UnitScore(score="answer_flip", unit="", value=_found(0.333)),
+            ],
+            "layers": [
+                LayerResult(name=name, size=(96, 64), value=_found(0.5))
+                for name in ("encoder.conv1", "decoder.conv", "logits")
             ],
             "shapley": [_found(1 / slices) for _ in range(slices)],
             "stem": StemResult(
@@ -209,6 +214,7 @@ def test_the_verdict_is_the_heading_of_the_page(page: _Page):
         "Boundary shift 2.35 pixels (2.33–2.36)",
         "two maps that have nothing to do with each other. What comes after the bottleneck heals",
         "Flip at answer 0.333",
+        "3 layers in the order in which they are run, from encoder.conv1 (left)",
         "nobody said how far they are apart",
         "encoder.conv1",
         "4 filters",
@@ -312,6 +318,7 @@ def test_a_missing_value_is_a_dash_with_its_reason():
         stem=None,
         stem_note="The first layer is a 3D convolution.",
         in_units=[],
+        layers=[],
         advice=[],
         notes=["No pixel is predicted foreground in 2 of 2 sections."],
     )

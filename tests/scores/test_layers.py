@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from emsym.models.architectures import create_model
 from emsym.scores.dense_logits import DenseLogits
-from emsym.scores.layers import layer_flips
+from emsym.scores.layers import LayerFlip, joined, layer_flips
 
 pytestmark = pytest.mark.numerical
 X = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -58,6 +58,13 @@ def test_stacks_do_not_depend_on_each_other_and_no_hook_stays() -> None:
         assert layer.name == same.name
         assert layer.values[:1] == pytest.approx(same.values, rel=1e-4)
     assert not any(module._forward_hooks for module in dense.model.modules())
+
+
+def test_a_network_that_chooses_its_layers_has_its_answer_alone() -> None:
+    two, one = ([LayerFlip(name, (8, 8), np.ones(2)) for name in names] for names in ("ab", "b"))
+    assert [layer.name for layer in joined([two, two])] == ["a", "b"]
+    (left,) = joined([two, one])
+    assert (left.name, left.values.tolist()) == ("b", [1, 1, 1, 1])
 
 
 def test_a_squeeze_is_no_map_and_a_constant_layer_has_no_value() -> None:

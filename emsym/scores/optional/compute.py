@@ -31,21 +31,19 @@ class Surroundings:
     """The labels of every slice, bool (n, S, H, W); None where they are not at hand."""
 
 
-def optional_scores(
-    measured: Measurement, names: Sequence[str], threshold: float, around: Surroundings
-) -> dict[str, np.ndarray]:
+def optional_scores(sections: ScoredSections, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Compute the named scores of a group of n sections: key → (n,) float, NaN where missing.
 
     Raises `UserError` where a function gives anything else, or a value outside its bounds.
     """
-    if not names:
-        return {}
-    sections = _sections(measured, threshold, around)
     scores = [optional_score(name) for name in names]
     return {score.key: _values(score, sections) for score in scores}
 
 
-def _sections(measured: Measurement, threshold: float, around: Surroundings) -> ScoredSections:
+def scored_sections(
+    measured: Measurement, threshold: float, around: Surroundings
+) -> ScoredSections:
+    """Return a group of sections as optional scores see it; `threshold` is of the probability."""
     count, _, height, width = measured.x.shape
     truth = np.zeros((count, height, width), bool)
     known = truth

@@ -87,3 +87,25 @@ def test_rows_are_in_the_order_of_the_board(records: list[Record]) -> None:
 
 def test_a_single_seed_has_no_interval_and_no_settled_rank(records: list[Record]) -> None:
     assert line(page_of(records[:3]), "| 1–2 ")[2] == "0.000"
+
+
+def test_optional_scores_are_columns_with_their_unit_and_meaning(records: list[Record]) -> None:
+    offsets = {("rgb", 0): -4.0, ("rgb", 1): 5.0}  # nm, whose signs do not cancel
+    asked = [
+        record.model_copy(
+            update={
+                "scores": {
+                    **record.scores,
+                    "view_offset": offsets.get((record.init, record.seed), 0.0),
+                    "voi_split": 0.25 if record.init == "rgb" else 0.5,
+                }
+            }
+        )
+        for record in records
+    ]
+    text = page_of(asked)
+    assert "view offset (nm) ↓" in text
+    assert "the centroid of exact Shapley values" in text
+    assert "| 4.53 (" in text, "the root of the mean square"
+    assert "VOI split ↓" in text
+    assert "view offset" not in page_of(records)

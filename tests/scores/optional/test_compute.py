@@ -8,7 +8,7 @@ from emsym.errors import UserError
 from emsym.scores.catalogue import SCORES, register_score
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.measure import Measurement
-from emsym.scores.optional.compute import Surroundings, optional_scores
+from emsym.scores.optional.compute import Surroundings, optional_scores, scored_sections
 from emsym.scores.optional.scored_sections import ScoredSections
 
 AROUND = Surroundings(DenseLogits(torch.nn.Identity()), (30, 6, 6))
@@ -41,14 +41,14 @@ def test_a_score_sees_what_was_predicted_and_attributed(measured: Measurement) -
         doubled = sections.attributions["saliency", "all"] / sections.x.clip(1)
         return doubled.max((1, 2, 3)) + (sections.probability - sections.mirrored).mean((1, 2))
 
-    (values,) = optional_scores(measured, ["seen"], 0.4, AROUND).values()
+    (values,) = optional_scores(scored_sections(measured, 0.4, AROUND), ["seen"]).values()
     assert values.tolist() == [2.25, 2.25]
 
 
 def test_missing_is_nan_and_whole_numbers_are_values(measured: Measurement) -> None:
     register_score("some")(lambda sections: np.array([np.nan, 1]))
     register_score("count")(lambda sections: [3, 4])
-    columns = optional_scores(measured, ["some", "count"], 0.5, AROUND)
+    columns = optional_scores(scored_sections(measured, 0.5, AROUND), ["some", "count"])
     np.testing.assert_array_equal(columns["plugin/some"], [np.nan, 1])
     assert columns["plugin/count"].tolist() == [3.0, 4.0]
 
@@ -66,8 +66,4 @@ def test_missing_is_nan_and_whole_numbers_are_values(measured: Measurement) -> N
 def test_what_is_no_score_is_told(measured: Measurement, values: object, message: str) -> None:
     register_score("odd", bounds=(0, 1))(lambda sections: values)
     with pytest.raises(UserError, match=message):
-        optional_scores(measured, ["odd"], 0.5, AROUND)
-
-
-def test_nothing_is_converted_where_no_score_is_asked_for() -> None:
-    assert optional_scores(None, (), 0.5, AROUND) == {}  # type: ignore[arg-type]
+        optional_scores(scored_sections(measured, 0.5, AROUND), ["odd"])
