@@ -257,10 +257,11 @@ def test_a_cards_test_split_gives_the_numbers_of_its_cell(tiny: Path) -> None:
 def test_an_array_gives_the_numbers_of_the_card_that_holds_it(tiny: Path) -> None:
     card = load_card(str(tiny.with_name("tiny-a.toml")))
     test = open_volume(card).read(*card.split.test)
-    model = Weighted(2, 1, 1)
+    model = Weighted(-2, -1, -1)  # membranes are dark
     one = emsym.audit(model, tiny.with_name("tiny-a.toml")).audit
     given = {"mean": one.data.mean, "sd": one.data.sd, "voxel_size": card.voxel_size_nm}
     other = emsym.audit(model, test.image, test.foreground, **given).audit
+    # which a card alone has, whose neighbouring sections are labelled
     assert one.images.keys() - other.images.keys() == {"answer_offset"}
     assert {name: one.images[name] for name in other.images} == other.images
     assert one.verdict == other.verdict
