@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,8 +21,16 @@ def read_zarr(file: Path | IO[bytes] | RemoteZarr, key: str | None) -> Iterator[
 
     from emsym.data.reading.guarded_zarr import require_plain_array
 
-    with _plain_errors(file), _store(file) as store:
-        item, axes, notes = _opened(store, file, key)
+    with _plain_errors(file), ExitStack() as stack:
+        store = stack.enter_context(_store(file))
+        try:
+            item, axes, notes = _opened(store, file, key)
+        except Exception as error:
+            if type(error).__name__ != "NoCredentialsError":  # of botocore, for s3
+                raise
+            # who has no account may read what is public
+            store = stack.enter_context(_store(file, anon=True))
+            item, axes, notes = _opened(store, file, key)
         store.chunk_bytes = require_plain_array(item, psutil.virtual_memory().available)
         yield NamedArray(item, axes or _axes(item), notes)
 
@@ -53,7 +61,7 @@ def _opened(
     return next(iter(arrays.values())), axes, notes
 
 
-def _store(file: Path | IO[bytes] | RemoteZarr) -> Any:
+def _store(file: Path | IO[bytes] | RemoteZarr, **options: Any) -> Any:
     import zarr
 
     from emsym.data.reading.guarded_zarr import GuardedStore
@@ -61,7 +69,8 @@ def _store(file: Path | IO[bytes] | RemoteZarr) -> Any:
     if isinstance(file, RemoteZarr):
         _require_zarr_address(file)
         try:
-            return GuardedStore(zarr.storage.FsspecStore.from_url(file.url, read_only=True))
+            made = zarr.storage.FsspecStore.from_url(file.url, options, read_only=True)
+            return GuardedStore(made)
         except ImportError as error:
             raise ValueError(
                 "addresses need another package, pip install 'emsym[remote]'"

@@ -156,6 +156,32 @@ def test_the_only_array_of_a_group_is_found_where_the_server_lists_it(
         np.testing.assert_array_equal(array[BOX], IMAGE[BOX])
 
 
+def test_who_has_no_account_reads_what_is_public(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As s3fs, whose library alone knows where an account may be kept."""
+    zarr.create_array(str(tmp_path / "a.zarr"), data=IMAGE)
+    asked: list[object] = []
+
+    class NoCredentialsError(Exception):
+        """As botocore's."""
+
+    class Public(zarr.storage.LocalStore):
+        async def get(self, *words: object, **options: object) -> object:
+            if not asked[-1]:
+                raise NoCredentialsError("Unable to locate credentials")
+            return await super().get(*words, **options)
+
+    def from_url(url: str, options: dict, read_only: bool) -> object:
+        asked.append(options)
+        return Public(tmp_path / url.rpartition("/")[2], read_only=read_only)
+
+    monkeypatch.setattr(zarr.storage.FsspecStore, "from_url", from_url)
+    with open_array(RemoteZarr("s3://bucket/a.zarr")) as array:
+        np.testing.assert_array_equal(array[BOX], IMAGE[BOX])
+    assert asked == [{}, {"anon": True}]
+
+
 # --- hostile metadata -----------------------------------------------------------------------------
 
 
