@@ -11,8 +11,13 @@ from torch import Tensor, nn
 
 from emsym.errors import UserError, first_names
 
-QUERIES = ("class_queries_logits", "masks_queries_logits")
-"""The outputs of networks after MaskFormer, by their names in Transformers."""
+QUERIES = (
+    ("class_queries_logits", "masks_queries_logits"),
+    ("pred_logits", "pred_masks"),
+    ("logits", "pred_masks"),
+)
+"""The outputs of networks that give the classes of queries, and their masks, by the names that
+Transformers has for those after MaskFormer, their authors, and Transformers for DETR."""
 _LEAST = 1e-6
 """Probabilities are taken for at least that far from 0 and 1, where the logit is infinite."""
 
@@ -63,9 +68,9 @@ class PickedOutput(nn.Module):
             return answer
         self.is_needed = True
         outputs = dict(_named_tensors(answer))
-        if self.key is None and {*QUERIES} <= outputs.keys():
+        if self.key is None and (queries := _queries(outputs)):
             self.joined = True
-            classes, masks = (outputs[name] for name in QUERIES)
+            classes, masks = queries
             if self.upsample:
                 masks = nn.functional.interpolate(
                     masks.float(), size, mode="bilinear", align_corners=False
@@ -87,6 +92,16 @@ class PickedOutput(nn.Module):
             )
         self.taken = maps[0]
         return outputs[maps[0]]
+
+
+def _queries(outputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+    """Return the classes (N, Q, C + 1) and the masks (N, Q, H, W) of queries, where there are."""
+    for names in QUERIES:
+        if {*names} <= outputs.keys():
+            classes, masks = (outputs[name] for name in names)
+            if classes.ndim == 3 and masks.ndim == 4 and classes.shape[:2] == masks.shape[:2]:
+                return classes, masks
+    return None
 
 
 def maps_of_queries(classes: Tensor, masks: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from emsym.auditing.adapters import PickedOutput
+from emsym.auditing.adapters import QUERIES, PickedOutput
 from emsym.auditing.audit import audit
 from emsym.auditing.result import Audit
 from emsym.errors import UserError
@@ -210,23 +210,25 @@ def test_averaged_weights_beside_plain_ones_are_told(tmp_path: Path, volume) -> 
 class Queries(nn.Module):
     """Two queries, of which the first is class 0 where z−1 is bright, the second class 1 else."""
 
-    def __init__(self, classes: Tensor) -> None:
+    def __init__(self, classes: Tensor, names: tuple[str, str] = QUERIES[0]) -> None:
         super().__init__()
+        self.names = names
         self.classes, self.scale = classes, nn.Parameter(torch.tensor(3.0))
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         bright = self.scale * nn.functional.avg_pool2d(x[:, :1], 2)
         return {
-            "class_queries_logits": self.classes.expand(len(x), -1, -1),
-            "masks_queries_logits": torch.cat([bright, -bright], 1),
+            self.names[0]: self.classes.expand(len(x), -1, -1),
+            self.names[1]: torch.cat([bright, -bright], 1),
             "encoder_last_hidden_state": x,
         }
 
 
-def test_queries_become_a_map_of_each_class() -> None:
+@pytest.mark.parametrize("names", QUERIES)
+def test_queries_become_a_map_of_each_class(names: tuple[str, str]) -> None:
     classes = torch.tensor([[2.0, 0.0, 1.0], [0.0, 2.0, 1.0]])
     x = torch.randn(2, 3, 8, 8)
-    picked = PickedOutput(Queries(classes), None, upsample=True)
+    picked = PickedOutput(Queries(classes, names), None, upsample=True)
     maps = picked(x)
     masks = nn.functional.interpolate(
         3 * nn.functional.avg_pool2d(x[:, :1], 2), (8, 8), mode="bilinear"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from emsym.errors import first_three
 from emsym.models.architectures import SmpFactory
 from emsym.models.encoders import DECODERS, Encoder, encoders
+from emsym.models.pretrained.inert_pickle import Inert
 from emsym.models.pretrained.tensor_names import COUNTER
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from emsym.models.pretrained.checkpoint import Checkpoint
 
 _ENCODER, _HEAD = "encoder.", "segmentation_head."
-_SETTINGS = "hyper_parameters"
-"""Where Lightning keeps the arguments of a network."""
+_SETTINGS = ("hyper_parameters", "hparams", "args", "config", "cfg")
+"""Where Lightning, timm and others keep the arguments of a network."""
+_PREFIXES = 4
+"""So many names may stand before the encoder's before no more are tried."""
 _BUFFERS = ("running_mean", "running_var", COUNTER)
 _NEAR = 0.03
 """A part of its parameters by which an encoder may seem to differ from its row in the table."""
@@ -39,15 +42,18 @@ def architecture_option(checkpoint: Checkpoint) -> str:
     if names:
         alike = "have the same names and shapes" if len(names) == 1 else "fit all of these"
         return f"--architecture {' or '.join(names)}, as its tensors {alike}"
-    words = [*_words(checkpoint.content)]
-    told_encoder, told_decoder = _one(words, encoders()), _one(words, DECODERS)
-    if told_encoder and told_decoder:
-        return f"--architecture {told_decoder}-{told_encoder}, as its {_SETTINGS} say"
-    if encoder or told_encoder:
-        source = "tensors" if encoder else _SETTINGS
+    source = "tensors"
+    for settings in _SETTINGS:
+        words = [*_words(checkpoint.content, settings)]
+        told_encoder, told_decoder = _one(words, encoders()), _one(words, DECODERS)
+        if told_encoder and told_decoder:
+            return f"--architecture {told_decoder}-{told_encoder}, as its '{settings}' say"
+        if told_encoder and not encoder:
+            encoder, source = told_encoder, f"'{settings}'"
+    if encoder:
         return (
-            f"--architecture DECODER-{encoder or told_encoder}, an encoder that its {source} tell "
-            f"(decoders are {first_three(list(DECODERS))})"
+            f"--architecture DECODER-{encoder}, an encoder that its {source} tell (decoders are "
+            f"{first_three(list(DECODERS))})"
         )
     return "--architecture, such as unet-resnet34"
 
@@ -59,7 +65,8 @@ def _by_tensors(state: Mapping[str, Tensor]) -> tuple[list[str], str]:
     """
     from emsym.models.encoder_survey import shared_encoders
 
-    for prefix in sorted({name.partition(_ENCODER)[0] for name in state if _ENCODER in name}):
+    prefixes = sorted({name.partition(_ENCODER)[0] for name in state if _ENCODER in name})
+    for prefix in prefixes[:_PREFIXES]:
         inside = {
             name.removeprefix(prefix): tuple(value.shape)
             for name, value in state.items()
@@ -132,10 +139,11 @@ def _product(shape: tuple[int, ...]) -> int:
     return count
 
 
-def _words(content: Any) -> Iterator[str]:
+def _words(content: Any, settings: str) -> Iterator[str]:
     """Yield the texts among the settings of a file, which may name anything."""
 
     def walk(value: Any, depth: int) -> Iterator[str]:
+        value = value.state if isinstance(value, Inert) else value  # such as a Namespace
         if isinstance(value, str) and len(value) < 100:
             yield value
         elif isinstance(value, Mapping) and depth:
@@ -143,7 +151,7 @@ def _words(content: Any) -> Iterator[str]:
                 yield from walk(each, depth - 1)
 
     if isinstance(content, Mapping):
-        yield from walk(content.get(_SETTINGS), _DEPTH)
+        yield from walk(content.get(settings), _DEPTH)
 
 
 def _one(words: Iterable[str], known: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """The architecture of weights is proposed where their tensors or their settings tell it."""
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from emsym.models.architectures import SmpFactory
 from emsym.models.encoder_survey import build_on_meta
 from emsym.models.encoders import encoders
-from emsym.models.pretrained.checkpoint import Checkpoint
+from emsym.models.pretrained.checkpoint import Checkpoint, read_checkpoint
 from emsym.models.pretrained.likely_architecture import architecture_option
 
 UNKNOWN = {"0.weight": torch.zeros(1, 3, 1, 1)}
@@ -56,7 +57,7 @@ def test_networks_with_the_same_tensors_are_all_named(monkeypatch: pytest.Monkey
     [
         (
             {"arch": "DeepLabV3Plus", "encoder_name": "resnet50"},
-            "--architecture deeplabv3plus-resnet50, as its hyper_parameters say",
+            "--architecture deeplabv3plus-resnet50, as its 'hyper_parameters' say",
         ),
         ({"model": {"backbone": "resnet50"}}, "--architecture DECODER-resnet50, an encoder"),
         ({"arch": "Unet", "lr": 1e-3, "optimizer": "AdamW"}, "--architecture, such as"),
@@ -65,3 +66,10 @@ def test_networks_with_the_same_tensors_are_all_named(monkeypatch: pytest.Monkey
 )
 def test_settings_tell_it_where_tensors_do_not(settings: dict, told: str) -> None:
     assert option(UNKNOWN, **settings).startswith(told)
+
+
+def test_settings_may_be_an_object_that_is_not_unpickled(tmp_path: Path) -> None:
+    arguments = argparse.Namespace(arch="Unet", encoder_name="resnet18", lr=0.1)
+    torch.save({"state_dict": UNKNOWN, "args": arguments}, tmp_path / "net.pt")
+    told = architecture_option(read_checkpoint(tmp_path / "net.pt"))
+    assert told == "--architecture unet-resnet18, as its 'args' say"

@@ -137,6 +137,8 @@ def _absence(file: Path | IO[bytes] | RemoteZarr) -> str:
 def _no_answer(file: RemoteZarr, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return _absence(file)
+    if isinstance(error, PermissionError):
+        return f"its server refuses it ({first_line(error)}); it may need an account, or not exist"
     return f"no server answers there ({first_line(error)}); check the address and your network"
 
 
