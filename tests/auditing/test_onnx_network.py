@@ -39,10 +39,11 @@ def test_scores_are_those_of_the_network_in_pytorch(tmp_path: Path, volume, batc
     assert there.network.kind == "ONNX"
     assert there.finding == here.finding
     assert there.dice == pytest.approx(here.dice, abs=1e-4)
-    assert there.images.keys() == here.images.keys()
-    for name, values in here.images.items():
-        other = np.array(there.images[name], float)
-        np.testing.assert_allclose(np.array(values, float), other, atol=1e-4, err_msg=name)
+    hidden = {"stem_flip", "bottleneck_flip"}  # a program shows no layers
+    assert here.images.keys() - there.images.keys() == hidden
+    for name, other in there.images.items():
+        values = np.array(here.images[name], float)
+        np.testing.assert_allclose(values, np.array(other, float), atol=1e-4, err_msg=name)
 
 
 def test_gradient_methods_are_refused_by_name(tmp_path: Path, volume) -> None:
