@@ -154,8 +154,7 @@ def dynamic_network_architectures(folder: Path) -> Saved:
 
 def onnx(folder: Path) -> Saved:
     pytest.importorskip("onnxruntime")
-    model, _ = built("monai")
-    model.eval()
+    model = segmentation_models_pytorch(folder).model.eval()
     torch.onnx.export(model, (torch.zeros(2, 3, 64, 64),), folder / "net.onnx", verbose=False)
     return Saved(folder / "net.onnx", model, {"attribution": ["slice-occlusion"]})
 
