@@ -189,7 +189,8 @@ def test_a_network_that_a_library_saved(library: Callable[[Path], Saved], tmp_pa
     here = audit(Logits(saved), volume, **options, channel=saved.options.get("channel")).audit
     assert report.network.digest
     assert report.flip_error.value == pytest.approx(here.flip_error.value, abs=1e-5)
-    for name, expected in here.images.items():
-        np.testing.assert_allclose(
-            np.array(report.images[name], float), np.array(expected, float), atol=1e-3, err_msg=name
-        )
+    # a program without layers gives none of what happens inside
+    assert here.images.keys() - report.images.keys() <= {"stem_flip", "bottleneck_flip"}
+    for name, values in report.images.items():
+        expected = np.array(here.images[name], float)
+        np.testing.assert_allclose(np.array(values, float), expected, atol=1e-3, err_msg=name)
