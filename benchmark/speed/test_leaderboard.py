@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emsym.leaderboard.estimates import UNIT, estimate_means, intervals
+from emsym.leaderboard.intervals import UNIT, estimate_means, intervals
 from emsym.leaderboard.results import FACTS, cell_table
 
 STRATEGIES, SEEDS, IMAGES = 12, 10, 200

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from emsym.leaderboard.eligibility import Field, fields, largest_complete, shown_scores
-from emsym.leaderboard.estimates import (
+from emsym.leaderboard.intervals import (
     PAIR,
     UNIT,
     Estimates,

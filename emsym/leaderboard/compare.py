@@ -9,7 +9,7 @@ import pandas as pd
 from emsym.errors import UserError, first_names
 from emsym.leaderboard.board import Board, boards
 from emsym.leaderboard.eligibility import BOARD, CELL, VERSION, shown_scores
-from emsym.leaderboard.estimates import (
+from emsym.leaderboard.intervals import (
     UNIT,
     estimate_means,
     intervals,

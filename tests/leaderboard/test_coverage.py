@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emsym.leaderboard.estimates import (
+from emsym.leaderboard.intervals import (
     UNIT,
     Estimates,
     estimate_means,

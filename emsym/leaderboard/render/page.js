@@ -68,7 +68,7 @@ function at(board, k, l) {  // where the difference of two strategies stands in 
   const [a, b] = k < l ? [k, l] : [l, k], count = board.names.length;
   return a * count - a * (a + 1) / 2 + b - a - 1;
 }
-// variances of a sum over pairs, and their degrees of freedom, as emsym.leaderboard.estimates has them
+// variances of a sum over pairs, and their degrees of freedom, as emsym.leaderboard.intervals has them
 const FEW = 3;
 function combine(seeds, sections, both) {  // lists of [variance, degrees of freedom]
   const sum = parts => parts.reduce((a, [v]) => a + v, 0), known = parts => parts.reduce((a, [, f]) => a + f, 0);

@@ -22,9 +22,9 @@ from typing import IO, Any
 import psutil
 
 from emsym.run.executors.base import Note, Pool, Setup, register_executor
+from emsym.run.workers.fork_server import start_worker
 from emsym.run.workers.hardware import share
 from emsym.run.workers.notes import WAITING
-from emsym.run.workers.processes import start_worker
 
 Plugin = Path | tuple[str, bytes]
 """A file, or the name and the content of one that lies on another machine."""

@@ -12,7 +12,7 @@ import pytest
 
 from emsym.run.executors.base import Note
 from emsym.run.executors.local import LocalExecutor, Timed, WorkerDied
-from emsym.run.workers import processes
+from emsym.run.workers import fork_server
 from emsym.run.workers.notes import note
 
 DEEP = """import os, torch, scipy.stats
@@ -25,7 +25,7 @@ dig(90)
 @pytest.fixture(autouse=True)
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that need no library, and are there at once."""
-    monkeypatch.setattr(processes, "LIBRARIES", ())
+    monkeypatch.setattr(fork_server, "LIBRARIES", ())
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_a_worker_ends_when_its_parent_was_killed(tmp_path: Path) -> None:
 
     code = (
         "import os, time; from emsym.run.executors.local import LocalExecutor\n"
-        "import emsym.run.workers.processes; emsym.run.workers.processes.LIBRARIES = ()\n"
+        "import emsym.run.workers.fork_server; emsym.run.workers.fork_server.LIBRARIES = ()\n"
         "executor = LocalExecutor(1)\n"
         "print(executor.submit(os.getpid).result(), flush=True)\n"
         "executor.submit(time.sleep, 600).result()"

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from emsym.leaderboard.estimates import (
+from emsym.leaderboard.intervals import (
     UNIT,
     average_ranks,
     combine,

@@ -14,21 +14,21 @@ import pytest
 from huggingface_hub import is_offline_mode
 
 from emsym.run.executors.local import LocalExecutor, WorkerDied
-from emsym.run.workers import processes
+from emsym.run.workers import fork_server
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not fork")
 IMPORTED = "assert {'torch', 'timm', 'captum', 'quantus'} <= set(__import__('sys').modules)"
 LIGHT = ("huggingface_hub",)
 IDLE = (
-    "import emsym.run.workers.processes as processes\n"
-    "processes.IDLE = 0.2\n"
-    "processes.fork_workers([])"
+    "import emsym.run.workers.fork_server as fork_server\n"
+    "fork_server.IDLE = 0.2\n"
+    "fork_server.fork_workers([])"
 )
 
 
 @pytest.fixture
 def executor(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalExecutor]:
-    monkeypatch.setattr(processes, "LIBRARIES", LIGHT)
+    monkeypatch.setattr(fork_server, "LIBRARIES", LIGHT)
     with LocalExecutor(1) as made:
         yield made
 
@@ -83,7 +83,7 @@ def test_where_the_parent_of_workers_is_killed_tasks_go_on_and_new_workers_have_
 def test_workers_and_their_parent_end_with_the_run(tmp_path: Path) -> None:
     code = (
         "import os, time; from emsym.run.executors.local import LocalExecutor\n"
-        "import emsym.run.workers.processes; emsym.run.workers.processes.LIBRARIES = ()\n"
+        "import emsym.run.workers.fork_server; emsym.run.workers.fork_server.LIBRARIES = ()\n"
         "executor = LocalExecutor(1)\n"
         "print(executor.submit(os.getppid).result(), flush=True)\n"
         "executor.submit(time.sleep, 600).result()"
@@ -105,7 +105,7 @@ def test_a_process_that_nobody_wants_forks_from_ends() -> None:
 
 
 def test_elsewhere_a_worker_imports_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes.sys, "platform", "darwin")
+    monkeypatch.setattr(fork_server.sys, "platform", "darwin")
     with LocalExecutor(1) as executor:
         assert executor.submit(os.getppid).result() == os.getpid()
         with pytest.raises(WorkerDied, match="with code 5"):
