@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from emsym.leaderboard.eligibility import Field, fields, largest_complete, shown_scores
+from emsym.leaderboard.eligibility import EXACT, Field, fields, largest_complete, shown_scores
 from emsym.leaderboard.intervals import (
     PAIR,
     UNIT,
@@ -22,6 +22,7 @@ from emsym.leaderboard.intervals import (
 from emsym.leaderboard.results import FACTS, Results
 from emsym.leaderboard.statistics import (
     against,
+    agreement,
     better_beyond_doubt,
     discriminative_power,
     non_inferiority,
@@ -29,7 +30,7 @@ from emsym.leaderboard.statistics import (
     rank_ranges,
     tie_groups,
 )
-from emsym.protocol import json_digest
+from emsym.protocol import SHAPLEY, json_digest
 from emsym.scores.catalogue import MARGIN, score_of
 from emsym.scores.score import BASELINE, Score
 
@@ -219,6 +220,19 @@ class Board:
         columns = [c for c in self.columns.values() if c.score.glance]
         powers = {c.score.title: discriminative_power(c.values) for c in columns}
         return pd.DataFrame(powers)
+
+    @cached_property
+    def methods(self) -> pd.DataFrame:
+        """How far attribution methods agree with exact Shapley values on a cell's asymmetry.
+
+        A row per method, as `agreement` has it; none where cells have no exact values.
+        """
+        end = f"/{self.headline.rpartition('/')[2]}/{EXACT.name}"
+        keys = {name.removesuffix(end): name for name in self.done if name.endswith(end)}
+        if SHAPLEY not in keys:
+            return agreement(pd.DataFrame({SHAPLEY: []}), SHAPLEY)
+        values = self.done[list(keys.values())].set_axis(list(keys), axis=1)
+        return agreement(values, SHAPLEY)
 
     @property
     def told_apart(self) -> tuple[int, int]:

@@ -150,6 +150,27 @@ def discriminative_power(cells: pd.DataFrame) -> pd.Series:
     return between / within.where(within > 0)
 
 
+def agreement(values: pd.DataFrame, reference: str) -> pd.DataFrame:
+    """Return how far the other columns agree with one, over the rows in which both have a value.
+
+    `rank`: Spearman's correlation; `sign`: the part of the rows in which both have one sign;
+    `rows`: how many these are. NaN where one of them does not vary.
+
+    >>> agreement(pd.DataFrame({"a": [1, 2, 3.0], "b": [-1, 5, 9.0]}), "a").loc["b"].tolist()
+    [1.0, 0.6666666666666666, 3.0]
+    """
+    rows = {}
+    for name in values.columns.drop(reference):
+        both = values[[name, reference]].dropna()
+        ranks = both.rank()
+        rows[name] = {
+            "rank": ranks[name].corr(ranks[reference]),
+            "sign": (np.sign(both[name]) == np.sign(both[reference])).mean(),
+            "rows": float(len(both)),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["rank", "sign", "rows"])
+
+
 def pareto(dice: pd.Series, asymmetry: pd.Series) -> pd.Series:
     """Which strategies none other beats: as much Dice at less asymmetry, or more at as much. Bool.
 

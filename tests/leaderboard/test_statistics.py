@@ -12,6 +12,7 @@ from emsym.leaderboard.intervals import UNIT, estimate_means
 from emsym.leaderboard.statistics import (
     above,
     against,
+    agreement,
     better_beyond_doubt,
     difference_tests,
     discriminative_power,
@@ -210,3 +211,14 @@ def test_a_data_set_tells_apart_what_differs_more_than_seeds() -> None:
     assert power["far"] == pytest.approx(1)
     assert power["near"] == pytest.approx(0.05)
     assert discriminative_power(cells * 0).isna().all()
+
+
+def test_methods_agree_as_scipy_says() -> None:
+    random = np.random.default_rng(0)
+    exact = random.normal(size=40)
+    values = pd.DataFrame({"exact": exact, "alike": exact + random.normal(size=40), "none": np.nan})
+    found = agreement(values, "exact")
+    theirs = stats.spearmanr(values["exact"], values["alike"]).statistic
+    assert found.loc["alike", "rank"] == pytest.approx(theirs)
+    assert found.loc["alike", "sign"] == (values["alike"] * exact > 0).mean()
+    assert found.loc["none", "rows"] == 0

@@ -64,6 +64,8 @@ def _board(board: Board) -> list[str]:
         parts.append(
             _folded("How well each data set tells strategies apart", [_grid(_power(board))])
         )
+    if len(board.methods):
+        parts.append(_folded("How attribution methods agree", [_grid(_methods(board))]))
     if gaps:
         parts.append(_folded("Missing and failed", ["\n".join(gaps)]))
     if apart:
@@ -181,6 +183,16 @@ def _power(board: Board) -> Columns:
     table = board.power
     scores = [(_text(name), [wording.number(v, 1) for v in table[name]]) for name in table]
     return [(sentences.POWER, [_text(name) for name in table.index]), *scores]
+
+
+def _methods(board: Board) -> Columns:
+    table = board.methods
+    return [
+        (sentences.AGREEMENT, [_text(name) for name in table.index]),
+        ("rank correlation", [wording.number(value, 2) for value in table["rank"]]),
+        ("same sign, %", [wording.number(100 * value, 0) for value in table["sign"]]),
+        ("cells", [wording.number(value, 0) for value in table["rows"]]),
+    ]
 
 
 def _value(column: Column, name: str) -> str:

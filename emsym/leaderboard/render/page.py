@@ -110,6 +110,7 @@ def _view(board: Board) -> dict[str, Any]:
         "pairs": [_pair(board, pair) for pair in board.pairs[:PAIRS]],
         "left_out": max(0, len(board.pairs) - PAIRS),
         "power": _power(board),
+        "methods": _methods(board),
         "gaps": sentences.gaps(board),
         "apart": board.apart.head(500).to_dict("records"),
         "facts": sentences.facts(board),
@@ -247,6 +248,18 @@ def _power(board: Board) -> dict[str, Any] | None:
         for name, row in zip(table.index, table.to_numpy(), strict=True)
     ]
     return {"scores": list(table), "rows": rows}
+
+
+def _methods(board: Board) -> list[dict[str, str]]:
+    return [
+        {
+            "name": str(name),
+            "rank": wording.number(row["rank"], 2),
+            "sign": wording.number(100 * row["sign"], 0),
+            "cells": wording.number(row["rows"], 0),
+        }
+        for name, row in board.methods.iterrows()
+    ]
 
 
 def _comparisons(board: Board) -> list[dict[str, Any]]:

@@ -298,7 +298,7 @@ def _shared_words(titles: Sequence[str]) -> str:
     return " ".join(same[0] for same in words if len(set(same)) == 1)
 
 
-POWER = "discriminative power"
+POWER, AGREEMENT = "discriminative power", "agreement with exact values"
 
 METHOD = {
     **_meanings(),
@@ -314,6 +314,8 @@ METHOD = {
     "else inconclusive. An interval is of its row alone.",
     POWER: "the standard deviation of the strategies' means on a data set, over that of seeds "
     "within a strategy: where it is small, the data set tells little (arXiv 2404.09556).",
+    AGREEMENT: "Spearman's correlation over cells of each method's signed model asymmetry with "
+    "that of exact Shapley values, and how often both name the same side.",
     "front": "yes: no other strategy has as much Dice at as little asymmetry, by the means as they "
     "are; no: another is shown to be better in both; not shown: neither.",
 }
