@@ -227,7 +227,8 @@ def _of_checkpoint(checkpoint: Checkpoint) -> tuple[str, ...]:
             f"{first_names(checkpoint.others)}: --weights-key takes others."
         )
     if not checkpoint.whole:
-        notes.append("The file holds objects beside tensors, of which nothing was read.")
+        holds = "is a pickled network" if checkpoint.pickled else "holds objects beside tensors"
+        notes.append(f"The file {holds}, of which the tensors alone were read.")
     return tuple(notes)
 
 
