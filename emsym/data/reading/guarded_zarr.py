@@ -27,6 +27,8 @@ _DEFLATE_RATIO = 1032
 """How many bytes deflate makes of one, at most."""
 _ZSTD_RATIO = 1 << 15
 _STEP = 1 << 20
+_HEADER = 18
+"""Bytes that the header of a frame of zstd has at most."""
 _COMPRESSORS = ("gzip", "zlib", "zstd", "bz2", "lzma", "lz4", "blosc")
 
 
@@ -44,6 +46,7 @@ class GuardedStore(WrapperStore):
         self.chunk_bytes: int | None = None
         """The memory that a chunk takes, once the metadata tell."""
         self._sizes: dict[str, int] | None = None
+        self._inside: dict[str, bool] = {}
         if root is not None and root.is_file():
             with zipfile.ZipFile(root) as archive:
                 self._sizes = {member.filename: member.file_size for member in archive.infolist()}
@@ -62,7 +65,9 @@ class GuardedStore(WrapperStore):
         if size is not None and size > limit:
             raise ValueError(f"'{key}' has {size:,} bytes, more than its metadata let expect")
         value = await self._store.get(key, prototype, byte_range)
-        if value is not None and not is_metadata and _unpacks_beyond(value.to_bytes(), limit):
+        if value is None or is_metadata:
+            return value
+        if _unpacks_beyond(memoryview(value.as_numpy_array()), limit):
             raise ValueError(
                 f"'{key}' unpacks to more than its metadata say: do not trust this file"
             )
@@ -77,18 +82,28 @@ class GuardedStore(WrapperStore):
             return self._sizes.get(key)
         if self._root is None:
             return None
-        file = os.path.realpath(self._root / key)
+        folder, _, name = f"{self._root}/{key}".rpartition("/")
+        if folder not in self._inside:  # a link is followed once for all chunks behind it
+            self._inside[folder] = self._is_inside(folder)
         try:
-            status = os.stat(file)
+            status = os.lstat(f"{folder}/{name}")
+            inside = self._inside[folder]
+            if stat.S_ISLNK(status.st_mode):
+                inside = self._is_inside(f"{folder}/{name}")
+                status = os.stat(f"{folder}/{name}")
         except (FileNotFoundError, NotADirectoryError):
             return None
         if stat.S_ISDIR(status.st_mode):
             return None
-        if not Path(file).is_relative_to(os.path.realpath(self._root)):
+        if not inside:
             raise ValueError(f"'{key}' is a link that leads out of it; copy what it leads to")
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"'{key}' is no plain file, and is not read")
         return status.st_size
+
+    def _is_inside(self, path: str) -> bool:
+        assert self._root is not None
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(self._root))
 
 
 def require_plain_array(array: Any, free: int) -> int:
@@ -125,19 +140,22 @@ def _names_in(codecs: Any) -> Iterator[str]:
         yield from _names_in(each)
 
 
-def _unpacks_beyond(data: bytes, limit: int) -> bool:
+def _unpacks_beyond(stored: memoryview, limit: int) -> bool:
     """Return whether compressed bytes unpack to more than `limit`; damage is others' to tell."""
+    start = bytes(stored[:_HEADER])
     unpacking: Any = None
-    if data.startswith((b"\x1f\x8b", b"\x78")):
-        if len(data) * _DEFLATE_RATIO > limit + _HARMLESS:
+    if start.startswith((b"\x1f\x8b", b"\x78")):
+        if len(stored) * _DEFLATE_RATIO > limit + _HARMLESS:
             unpacking = zlib.decompressobj(47)  # of either header
-    elif data.startswith(b"BZh"):
+    elif start.startswith(b"BZh"):
         unpacking = bz2.BZ2Decompressor()
-    elif data.startswith(b"\xfd7zXZ"):
+    elif start.startswith(b"\xfd7zXZ"):
         unpacking = lzma.LZMADecompressor()
-    elif data.startswith(b"\x28\xb5\x2f\xfd"):
-        return _zstd_unpacks_beyond(data, limit)
-    count = 0
+    elif start.startswith(b"\x28\xb5\x2f\xfd"):
+        if (size := _zstd_size(start)) is not None:
+            return size > limit
+        return _zstd_unpacks_beyond(stored, limit)
+    count, data = 0, bytes(stored) if unpacking else b""
     while unpacking is not None and not unpacking.eof:
         try:
             count += len(unpacking.decompress(data, _STEP))
@@ -151,15 +169,14 @@ def _unpacks_beyond(data: bytes, limit: int) -> bool:
     return False
 
 
-def _zstd_unpacks_beyond(data: bytes, limit: int) -> bool:
-    if (size := _zstd_size(data)) is not None:
-        return size > limit
-    if len(data) * _ZSTD_RATIO <= limit + _HARMLESS:
+def _zstd_unpacks_beyond(stored: memoryview, limit: int) -> bool:
+    """Unpack a frame of zstd that does not say how long it is, on trial."""
+    if len(stored) * _ZSTD_RATIO <= limit + _HARMLESS:
         return False
     import imagecodecs
 
     try:
-        imagecodecs.zstd_decode(data, out=limit)
+        imagecodecs.zstd_decode(bytes(stored), out=limit)
     except imagecodecs.ZstdError as error:
         return "too small" in str(error)
     return False
