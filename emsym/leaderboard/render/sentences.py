@@ -186,21 +186,26 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
 
 def _reductions(board: Board, best: str) -> str:
     """By how much a strategy has less of the bias, by each measure of it."""
-    parts, ends = [], []
+    parts, ends, tested = [], [], False
     for how, column in _measures(board).items():
         row = column.summary.loc[best]
         if pd.isna(row.get("cut", math.nan)):
             continue
         cut = interval(row["cut"], row["cut_low"], row["cut_high"], 0)
+        is_asymmetry = column.score.name == EXACT.name
+        what = f"model asymmetry {how}" if is_asymmetry else column.score.term
         known = not pd.isna(row["p_holm"])
-        p = f" (p {_p_equals(row['p_holm'])}, corrected for all strategies)" if known else ""
-        what = column.score.term if column.score.name != "model_asymmetry" else "model asymmetry"
-        by = f" {how}" if column.score.name == "model_asymmetry" else ""
-        parts.append(f"{cut} % less {what}{by}{p}")
-        if column.score.name == "model_asymmetry":
+        p = f" (p {_p_equals(row['p_holm'])})" if known else ""
+        parts.append(f"{cut} % less {what}{p}")
+        tested |= known
+        if is_asymmetry:
             ends.append((row["cut_low"], row["cut_high"]))
     apart = len(ends) == 2 and (ends[0][0] > ends[1][1] or ends[1][0] > ends[0][1])
-    return _listed(parts) + (": how much depends on the method" if apart else "")
+    return (
+        _listed(parts)
+        + (", p being corrected for all strategies" if tested else "")
+        + (": how much depends on the method" if apart else "")
+    )
 
 
 def facts(board: Board) -> list[tuple[str, str]]:
