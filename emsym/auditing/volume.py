@@ -16,7 +16,12 @@ from emsym.auditing.result import DataResult
 from emsym.auditing.unlabelled import find_unlabelled
 from emsym.data.cards import list_cards, load_card, told_files
 from emsym.data.reading.file_key import split_file_key
-from emsym.data.reading.lazy_array import LazyArray, in_memory_array, open_lazy_array
+from emsym.data.reading.lazy_array import (
+    LazyArray,
+    in_memory_array,
+    open_lazy_array,
+    require_same_gaps,
+)
 from emsym.data.reading.readers import find_files
 from emsym.data.reading.section_order import centres_of_whole_stacks
 from emsym.data.stacks import ROUNDING, Normalisation, evenly_spaced
@@ -222,11 +227,8 @@ def _source(inputs: NetworkOnVolume, seed: int) -> _Source:
             f"The image has the shape {image.shape}, its labels {marks.shape}: they must be the "
             "same (Z, Y, X)."
         )
-    if marks is not None and marks.breaks and marks.breaks != image.breaks:
-        raise UserError(
-            "Numbers are missing in the names of the labels' files, and not the same as in those "
-            "of the image: give both for the same sections, with the same numbers."
-        )
+    if marks is not None:
+        require_same_gaps(image, marks)
     in_memory = isinstance(volume, np.ndarray)
     name = "array" if in_memory else Path(str(volume)).name
     source = "in memory" if in_memory else str(volume)

@@ -13,6 +13,7 @@ from emsym.data.reading.lazy_array import (
     copy_block,
     in_memory_array,
     open_lazy_array,
+    require_same_gaps,
 )
 from emsym.derived_cache import cached_arrays
 from emsym.errors import UserError
@@ -155,6 +156,7 @@ def open_volume(card: Card) -> Volume:
                 f"The {layer.name} has the shape {layer.shape}, its image has {image.shape}: they "
                 "must be the same (Z, Y, X)."
             )
+        require_same_gaps(image, layer)
     if card.shape not in (None, image.shape):
         raise UserError(
             f"The {image.name} has the shape {image.shape}, but its card says {card.shape}: it is "

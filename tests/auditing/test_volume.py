@@ -179,9 +179,12 @@ def test_stacks_across_a_missing_section_are_left_out(tmp_path: Path) -> None:
     assert any("3, 4 are missing: stacks that would reach" in note for note in found.notes)
     with pytest.raises(UserError, match="no 5 follow each other by the numbers in their names"):
         chosen(f"{tmp_path / 'image'}/[0-256].png", slices=5)
-    (tmp_path / "labels" / "8.png").rename(tmp_path / "labels" / "9.png")
-    with pytest.raises(UserError, match="give both for the same sections"):
-        chosen(tmp_path / "image", tmp_path / "labels")
+    for before, after in ((8, 9), (5, 3), (6, 4), (7, 5), (9, 6)):  # another gap, then none
+        (tmp_path / "labels" / f"{before}.png").rename(tmp_path / "labels" / f"{after}.png")
+        if after in (9, 6):
+            with pytest.raises(UserError, match="give both for the same sections"):
+                chosen(tmp_path / "image", tmp_path / "labels")
+    assert chosen(tmp_path / "image", LABELS[[0, 1, 2, 5, 6, 7, 8]]).data.labels
 
 
 def test_values_of_a_small_unit_are_not_one_value() -> None:

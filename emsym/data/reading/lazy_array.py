@@ -198,6 +198,15 @@ def open_lazy_array(name: str, folder: Path, files: Files, *, trusted: bool = Fa
     )
 
 
+def require_same_gaps(image: LazyArray, labels: LazyArray) -> None:
+    """Raise `UserError` where files of labels leave out other numbers than those of the image."""
+    if labels.breaks != image.breaks and (labels.breaks or len(labels.parts) > 1):
+        raise UserError(
+            f"The numbers in the names of the files of the {labels.name} leave out others than "
+            f"those of the {image.name}: give both for the same sections, with the same numbers."
+        )
+
+
 def _gaps(locations: list[Location]) -> Gaps:
     """Find the gaps in the numbers of files, those of each folder by themselves."""
     places, notes, before = list[int](), list[str](), 0
