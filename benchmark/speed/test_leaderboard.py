@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emsym.leaderboard.intervals import UNIT, estimate_means, intervals
+from emsym.leaderboard.estimates import UNIT, estimate_means
+from emsym.leaderboard.intervals import intervals
 from emsym.leaderboard.results import FACTS, cell_table
 
 STRATEGIES, SEEDS, IMAGES = 12, 10, 200

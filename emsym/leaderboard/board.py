@@ -9,16 +9,8 @@ import numpy as np
 import pandas as pd
 
 from emsym.leaderboard.eligibility import EXACT, Field, fields, largest_complete, shown_scores
-from emsym.leaderboard.intervals import (
-    PAIR,
-    UNIT,
-    Estimates,
-    average_ranks,
-    estimate_means,
-    intervals,
-    pair_intervals,
-    ratio_intervals,
-)
+from emsym.leaderboard.estimates import PAIR, UNIT, Estimates, estimate_means
+from emsym.leaderboard.intervals import average_ranks, intervals, pair_intervals, ratio_intervals
 from emsym.leaderboard.results import FACTS, Results
 from emsym.leaderboard.statistics import (
     against,

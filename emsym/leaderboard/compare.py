@@ -9,12 +9,8 @@ import pandas as pd
 from emsym.errors import UserError, first_names
 from emsym.leaderboard.board import Board, boards
 from emsym.leaderboard.eligibility import BOARD, CELL, VERSION, shown_scores
-from emsym.leaderboard.intervals import (
-    UNIT,
-    estimate_means,
-    intervals,
-    pair_difference_intervals,
-)
+from emsym.leaderboard.estimates import UNIT, estimate_means
+from emsym.leaderboard.intervals import intervals, pair_difference_intervals
 from emsym.leaderboard.results import Results
 from emsym.leaderboard.statistics import against
 from emsym.scores.score import Score

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from emsym.leaderboard.intervals import PAIR
+from emsym.leaderboard.estimates import PAIR
 from emsym.protocol import SHAPLEY
 from emsym.scores.catalogue import is_optional, score_of
 from emsym.scores.score import Score

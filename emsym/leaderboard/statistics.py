@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from emsym.leaderboard.intervals import PAIR, Estimates, difference_intervals
+from emsym.leaderboard.estimates import PAIR, Estimates
+from emsym.leaderboard.intervals import difference_intervals
 
 ALPHA = 0.05
 Better = Literal["high", "low"]

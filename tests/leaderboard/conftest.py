@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emsym.leaderboard.intervals import UNIT
+from emsym.leaderboard.estimates import UNIT
 from emsym.protocol import load_protocol
 from emsym.run.job import jobs
 from emsym.run.store.record import Record, record_of

@@ -9,13 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emsym.leaderboard.intervals import (
-    UNIT,
-    Estimates,
-    estimate_means,
-    intervals,
-    ratio_intervals,
-)
+from emsym.leaderboard.estimates import UNIT, Estimates, estimate_means
+from emsym.leaderboard.intervals import intervals, ratio_intervals
 from emsym.leaderboard.render.sentences import SURE
 from emsym.leaderboard.statistics import (
     ALPHA,

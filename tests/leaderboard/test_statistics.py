@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from scipy import stats
 
-from emsym.leaderboard.intervals import UNIT, estimate_means
+from emsym.leaderboard.estimates import UNIT, estimate_means
 from emsym.leaderboard.statistics import (
     above,
     against,

@@ -18,7 +18,7 @@ import pandas as pd
 
 from emsym import wording
 from emsym.leaderboard.board import Board
-from emsym.leaderboard.intervals import differences, own
+from emsym.leaderboard.estimates import differences, own
 from emsym.leaderboard.render import sentences, svg_charts
 from emsym.scores.catalogue import MARGIN
 

@@ -312,7 +312,7 @@ METHOD = {
     "of rows with Holm's correction: rows that share a rank are tied.",
     "intervals": "95 %: the mean ± Student's t × the standard error, to which seeds add and blocks "
     "of neighbouring sections, which all networks of a data set share; differences are paired "
-    "(emsym.leaderboard.intervals).",
+    "(emsym.leaderboard.estimates).",
     "average rank": "over the pairs of data set and architecture, 1 the best.",
     f"{score_of('dice').title} − {BASELINE}": f"non-inferior: a loss of {MARGIN} or more is ruled "
     "out, at a one-sided 2.5 % corrected for all strategies (Holm); inferior: a lesser one is; "
