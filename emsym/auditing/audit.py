@@ -107,7 +107,7 @@ class AuditReport:
                 shown,
                 "",
                 about,
-                *audit.notes,
+                *(note for note in audit.notes if note not in audit.cautions),
             ]
         )
 
@@ -179,6 +179,10 @@ def audit(inputs: AuditInputs) -> AuditReport:
     finding, verdict = judge(measured)
     counts = pooled(walk.counts) if walk.counts else None
     inverse = pooled(walk.inverse) if walk.counts else None
+    cautions = [
+        *chosen.cautions,
+        *(prediction_cautions(walk.predicted) if finding != "unmeasurable" else ()),
+    ]
     numbers = Audit(
         verdict=verdict,
         finding=finding,
@@ -198,11 +202,9 @@ def audit(inputs: AuditInputs) -> AuditReport:
         stem=stem,
         stem_note=stem_note,
         advice=advise(finding, measured, loaded, subject.classes, subject.from_probabilities),
-        cautions=[
-            *chosen.cautions,
-            *(prediction_cautions(walk.predicted) if finding != "unmeasurable" else ()),
-        ],
+        cautions=cautions,
         notes=[
+            *cautions,
             *notes,
             *score_caveats(columns, list(rows.values()), counts, inverse, walk.predicted),
         ],

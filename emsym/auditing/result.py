@@ -170,7 +170,7 @@ class Audit(Strict):
     """Why there is no stem profile, or nothing."""
     advice: list[Advice]
     cautions: list[str] = []
-    """Sentences without which the verdict may mislead: they stand right beside it."""
+    """Those of the notes without which the verdict may mislead: they stand right beside it."""
     notes: list[str]
     """Sentences that a reader must know: sections left out, values missing and why."""
     images: dict[str, list[float | None]]

@@ -665,6 +665,7 @@ def test_grey_levels_in_other_units_are_cautioned_of_beside_the_verdict() -> Non
         Weighted(2, 1, 1), VOLUME, attribution=("saliency",), target="all", mean=0.5, sd=0.2
     )
     (caution,) = report.audit.cautions
+    assert report.audit.notes[0] == caution
     assert "Are they in other units?" in caution
     assert f"Caution: {caution}" in str(report).splitlines()[:3]
     assert not audited(Weighted(2, 1, 1)).cautions
