@@ -1,5 +1,6 @@
 """A worker process, spoken to as its parent does."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def answer(worker: subprocess.Popen) -> tuple[str, Any]:
 
 
 def test_it_answers_with_results_and_errors_and_ends_when_told(worker: subprocess.Popen) -> None:
-    send(worker, ())
+    send(worker, (dict(os.environ), ()))
     send(worker, (divmod, (7, 2), {}))
     assert answer(worker) == ("result", (3, 1))
     send(worker, (int, ("x",), {}))
@@ -56,7 +57,8 @@ def test_it_loads_plugins_first_also_such_as_came_from_elsewhere(
     )
     local = tmp_path / "local_plugin.py"
     local.write_text(text.format(name="local-one"))
-    send(worker, (local, ("sent.py", text.format(name="sent-one").encode())))
+    plugins = (local, ("sent.py", text.format(name="sent-one").encode()))
+    send(worker, (dict(os.environ), plugins))
     from emsym.models.inits import list_inits
 
     send(worker, (list_inits, ("*-one",), {}))
@@ -64,7 +66,7 @@ def test_it_loads_plugins_first_also_such_as_came_from_elsewhere(
 
 
 def test_without_its_parent_it_ends(worker: subprocess.Popen) -> None:
-    send(worker, ())
+    send(worker, (dict(os.environ), ()))
     worker.stdin.close()
     assert worker.wait(20) == 1
     worker.stdin = None
