@@ -71,8 +71,9 @@ def test_isbi2012_shows_the_effect_at_no_cost_and_an_audit_says_so(
 def audit(kept: Path, folder: Path, record: dict) -> dict:
     """What an audit finds of the network that a record was made of."""
     output = folder / f"{record['init']}.html"
-    words = ("--architecture", record["architecture"], "--attribution", "saliency", "-o", output)
-    bench(kept, "audit", folder / "networks" / f"{record['key']}.pt", "isbi2012", *words)
+    words = ("--architecture", record["architecture"], "-o", output)
+    methods = ("--attribution", "saliency", "--attribution", "slice-shapley")
+    bench(kept, "audit", folder / "networks" / f"{record['key']}.pt", "isbi2012", *words, *methods)
     return json.loads(output.with_suffix(".json").read_text())
 
 
