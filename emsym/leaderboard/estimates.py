@@ -56,9 +56,9 @@ class SectionMoves:
     """(B, A, K): by how much each block moves the mean over seeds, scaled so that the sum of
     products over blocks is a covariance."""
 
-    def covariance(self, pairs: Sequence[int] | None = None) -> np.ndarray:
-        """Return the (K, K) covariance of the sum over all pairs, or over some of them."""
-        moved = (self.moves if pairs is None else self.moves[:, list(pairs)]).sum(1)
+    def covariance(self, places: Sequence[int]) -> np.ndarray:
+        """Return the (K, K) covariance of the sum over the pairs at these places of `pairs`."""
+        moved = self.moves[:, list(places)].sum(1)
         return moved.T @ moved
 
     @property
