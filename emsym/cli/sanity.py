@@ -1,4 +1,4 @@
-"""`sanity`: do attribution methods explain a network, or only draw the image?"""
+"""`sanity`: do attribution methods explain a network, and do they treat its slices alike?"""
 
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,14 @@ def sanity(
     """Do attribution methods explain a network, or only draw the image?
 
     The model-randomisation test of Adebayo et al. 2018: the weights of NETWORK are made random,
-    stage by stage from the output to the input. Maps that stay as they were do not come from what
-    it has learned.
+    stage by stage from the output to the input, and wholly five times. Maps that stay as they
+    were, and are as alike as those of two random networks, do not come from what it has learned.
+
+    And do methods treat the slices on either side alike? NETWORK is made exactly mirror-symmetric,
+    so that a map that reversing the stack does not reverse is the method's own fault (explanation
+    equivariance, Crabbé and van der Schaar 2023).
+
+    Each method makes about 15 maps of each section.
 
     NETWORK and VOLUME are as of `audit`.
     """

@@ -5,8 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from emsym.auditing.randomisation import sanity
+from emsym.auditing.randomisation import SanityReport, sanity
 from emsym.errors import UserError
+from emsym.scores.equivariance import Equivariance
+from emsym.scores.randomisation import Redraws, Sanity, Similarity
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (9, 40, 50)).astype(np.uint8)
 
@@ -27,6 +29,47 @@ def test_a_table_of_every_stage_and_a_verdict() -> None:
     )
     assert (report.sections, report.target) == (2, "all")
     assert {row.attribution for row in report.result.rows} == {"saliency"}
+    assert report.mean_deviation("saliency") < 1e-6
+    assert report.mean_deviation("lrp") is None
+
+
+def report_of(random: tuple[float, ...], null: tuple[float, ...], values: int = 99) -> SanityReport:
+    rows = [Similarity("edges", 1, "0", random[0], random[0], images=2, missing=0)]
+    deviation = torch.tensor([0.25, torch.nan, 0.75])
+    result = Sanity(rows, {"edges": Redraws(random, null, values)})
+    return SanityReport(result, Equivariance({"edges": deviation}), "Net", "all", 3, [])
+
+
+@pytest.mark.parametrize(
+    ("report", "line", "sentence"),
+    [
+        (report_of((0.8, 0.9), (0.85,)), "0.85 (0.80–0.90) 0.85 (0.85–0.85) 0.500 fails", None),
+        (
+            report_of((-0.1, 0.2), (0.0,)),
+            "0.05 (−0.10 to 0.20) 0.00 (0.00–0.00) 0.500 passes",
+            None,
+        ),
+        (
+            report_of((0.8, 0.9), (0.95,)),
+            "0.85 (0.80–0.90) 0.95 (0.95–0.95) 0.500 unknown",
+            "Most of the map by edges comes from the image",
+        ),
+        (
+            report_of((0.8, 0.9), (0.85,), values=3),
+            "0.85 (0.80–0.90) 0.85 (0.85–0.85) 0.500 unknown",
+            "has 3 different values",
+        ),
+    ],
+)
+def test_a_method_is_told_by_range_null_deviation_and_verdict(
+    report: SanityReport, line: str, sentence: str | None
+) -> None:
+    lines = str(report).splitlines()
+    (first, *_) = [" ".join(each.split()) for each in lines if each.startswith("edges")]
+    assert first == f"edges {line}"
+    assert ("The map by edges" in str(report) or "of the map by" in str(report)) == bool(sentence)
+    assert sentence is None or sentence in str(report)
+    assert max(map(len, lines[:20])) <= 100
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,12 @@ def edges(dense, x, mask):
     down, right = torch.gradient(x, dim=(2, 3))
     return (down.square() + right.square()).sqrt()
 
+@register_attribution("one-sided")
+def one_sided(dense, x, mask):
+    "A ramp in the first slice, whatever the network and the image."
+    ramp = torch.arange(x[0, 0].numel()).float().view(x.shape[2:])
+    return ramp * torch.tensor([1.0, 0, 0])[:, None, None] * torch.ones_like(x)
+
 @register_attribution("choosy")
 def choosy(dense, x, mask):
     raise UserError("It explains no such network: take another.")
@@ -52,7 +58,7 @@ def _one_thread_and_no_trace() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-    for name in ("edges", "choosy", "blank"):
+    for name in ("edges", "one-sided", "choosy", "blank"):
         ATTRIBUTIONS._entries.pop(name, None)
     ARCHITECTURES._entries.pop("only-a-function", None)
 
@@ -108,7 +114,7 @@ def cells(out: str, name: str) -> list[str]:
 
 
 def test_all_methods_by_default_and_what_is_told_of_each(files: Path) -> None:
-    words = ["sanity", *BASE, "--labels", "labels.tif", "--size", "48", "--sections", "3"]
+    words = ["sanity", *BASE, "--labels", "labels.tif", "--size", "32", "--sections", "3"]
     done = subprocess.run(
         [BENCH, *words],
         cwd=files,
@@ -120,8 +126,11 @@ def test_all_methods_by_default_and_what_is_told_of_each(files: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     out = done.stdout
-    assert cells(out, "edges") == ["edges", "1.00", "1.00", "1.00", "fails"]
+    whole = ["1.00", "(1.00–1.00)"]
+    assert cells(out, "edges") == ["edges", *whole, *whole, "0", "fails"]
+    assert cells(out, "one-sided")[-2:] == ["1.41", "fails"]  # √2: it stays in place
     assert cells(out, "blank") == ["blank", "–", "–", "–", "unknown"]
+    assert float(cells(out, "smoothgrad")[-2]) > 0.01  # its noise stays where it is
     # one value for each of three slices: their ranks tell nothing
     assert cells(out, "slice-occlusion")[-1] == "unknown"
     assert "The map by slice-occlusion has 3 different values" in out
@@ -129,9 +138,11 @@ def test_all_methods_by_default_and_what_is_told_of_each(files: Path) -> None:
     assert "deeplift is left out: deeplift is not defined on" in out  # TorchScript hides modules
     assert "The labelled foreground is empty in 1 of 3 sections" in out
     assert "mean of 2 sections" in out
-    table = out.partition("Random from")[0]
-    assert max(map(len, table.splitlines())) <= 100
-    stages = out.partition("back to:\n")[2].split()[:6]
+    tables, _, rest = out.partition("Random from")
+    assert max(map(len, tables.splitlines())) <= 100
+    stage_by_stage = tables.partition("Stage by stage")[2]
+    assert cells(stage_by_stage, "edges") == ["edges", "1.00", "1.00", "1.00"]
+    stages = rest.partition("back to:\n")[2].split()[:6]
     assert stages == ["1", "4", "2", "2", "3", "0"]  # from the last module to the first
     assert "Randomised: " in done.stderr
 
@@ -140,7 +151,7 @@ def test_methods_are_chosen_and_told_once(bench) -> None:
     chosen = ("--attribution", "edges", "--attribution", "saliency", "--attribution", "edges")
     code, out, _ = bench(*BASE, *chosen, "--sections", 2, "--target", "all")
     assert code == 0
-    assert out.count("edges") == 1
+    assert out.count("edges") == 2  # in each of both tables
     assert cells(out, "saliency")[-1] == "passes"
     assert "smoothgrad" not in out
     assert "whole sections" in out

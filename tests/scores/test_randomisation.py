@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 from torch import nn
 
 from emsym.errors import UserError
@@ -67,6 +68,61 @@ def test_edge_detector_fails_and_saliency_passes(trained):
         if row.attribution == "edges-for-a-test":
             assert row.similarity == pytest.approx(1)
             assert row.signed == pytest.approx(1)
+    drawn = found.redraws["edges-for-a-test"]
+    assert drawn.random == pytest.approx([1] * 5)
+    assert drawn.null == pytest.approx([1] * 10)
+
+
+def test_redraws_are_the_rank_correlations_of_independent_random_networks(trained):
+    x, maps = stacks(2), []
+
+    def kept(dense, x, mask):
+        maps.append(ATTRIBUTIONS.get("input-x-gradient")(dense, x, mask))
+        return maps[-1]
+
+    register_attribution("kept-for-a-test")(kept)
+    try:
+        found = randomisation.randomisation(trained, x, x[:, 0] > 0, ["kept-for-a-test"])
+    finally:
+        ATTRIBUTIONS._entries.pop("kept-for-a-test")
+    original, *cascade = maps
+    random = cascade[3:]  # of the first draw, the last stage; of the others, that alone
+    assert len(random) == randomisation.REDRAWS
+
+    def rho(one, other):
+        pairs = zip(one.abs().flatten(1), other.abs().flatten(1), strict=True)
+        return np.mean([spearmanr(a, b).statistic for a, b in pairs])
+
+    drawn = found.redraws["kept-for-a-test"]
+    assert drawn.random == pytest.approx([rho(original, each) for each in random], abs=1e-6)
+    null = [rho(a, b) for n, a in enumerate(random) for b in random[n + 1 :]]
+    assert drawn.null == pytest.approx(null, abs=1e-6)
+    assert len(set(null)) == 10
+    last = found.rows[-1]
+    assert last.similarity == drawn.random[0]
+    signed = [
+        spearmanr(a.flatten(), b.flatten()).statistic
+        for a, b in zip(original, random[0], strict=True)
+    ]
+    assert last.signed == pytest.approx(np.mean(signed), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("random", "null", "values", "verdict"),
+    [
+        ((0.1, 0.7), (0.2,), 20, True),
+        ((0.1, 0.7), (0.99,), 20, True),  # the image counts, and training shows all the same
+        ((0.8, 0.9), (0.8, 0.95), 20, False),
+        ((0.8, 0.9), (0.3,), 20, False),
+        ((0.8, 0.9), (0.9, 0.95), 20, None),  # most is the image's, and training shows
+        ((0.7, 0.9), (0.7,), 20, None),  # the redraws disagree
+        ((0.1, 0.2), (0.2,), 19, None),
+        ((np.nan, 0.2), (np.nan,), 20, None),  # no two random networks have a map
+        ((np.nan, 0.1, 0.2), (np.nan, 0.2), 20, True),
+    ],
+)
+def test_verdict(random, null, values, verdict):
+    assert randomisation.Redraws(random, null, values).verdict is verdict
 
 
 def test_stages_go_from_the_output_to_the_input_and_reach_all_weights(trained):
@@ -112,6 +168,19 @@ def test_image_without_a_map_is_missing_and_counted(trained):
     assert {(row.images, row.missing) for row in nothing.rows} == {(0, 4)}
     assert all(np.isnan(row.similarity) for row in nothing.rows)
     assert nothing.verdicts() == {"saliency": None}
+    assert np.isnan(nothing.redraws["saliency"].null).all()
+
+
+def test_progress_counts_every_map_and_reaches_the_end(trained):
+    x, told = stacks(1), []
+    randomisation.randomisation(
+        trained, x, x[:, 0] > 0, ["saliency", "deeplift"], progress=lambda *at: told.append(at)
+    )
+    whole = (4 + randomisation.REDRAWS - 1) * 2
+    assert told == [
+        *(("As it is", done, 2) for done in range(3)),
+        *(("Randomised", done, whole) for done in range(whole + 1)),
+    ]
 
 
 def test_weights_without_a_way_to_reset_them_are_drawn_anew_with_the_same_spread():
@@ -136,7 +205,9 @@ def test_weights_without_a_way_to_reset_them_are_drawn_anew_with_the_same_spread
         randomisation.randomisation(dense, x, x[:, 0] > 0, ["watch-for-a-test"])
     finally:
         ATTRIBUTIONS._entries.pop("watch-for-a-test")
-    before, after = seen
+    before, after, *others = seen
+    assert len(others) == randomisation.REDRAWS - 1
+    assert all(not torch.equal(after, other) for other in others)
     assert after.mean() == pytest.approx(5, abs=0.1)
     assert after.std() == pytest.approx(2, abs=0.1)
     assert np.corrcoef(before.flatten(), after.flatten())[0, 1] == pytest.approx(0, abs=0.05)
