@@ -68,10 +68,10 @@ class Redraws:
     """
 
     random: tuple[float, ...]
-    """Of the network and each of the `REDRAWS` random ones; the first of these is the network of
-    the last stage."""
+    """The network with each of the `REDRAWS` random ones, of which the first is that of the last
+    stage."""
     null: tuple[float, ...]
-    """Of every two of the random networks, which share the architecture and the image alone."""
+    """Every two of the random networks, which share the architecture and the image alone."""
     values: int
     """Different values that the method's map of the original network has, in the image with the
     fewest."""
