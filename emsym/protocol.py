@@ -106,6 +106,11 @@ class Scoring(Strict):
     foreground alone, or all. Between foreground one hole in a membrane merges all instances, so
     that it tells hardly more than that there is one."""
 
+    primary: str | None = None
+    """The key of the one score that decides, such as ``flip_error``: a leaderboard orders
+    strategies by it, and all its other scores are secondary. Without it, the model asymmetry by
+    the first attribution."""
+
     @property
     def maps(self) -> tuple[str, ...]:
         """The attributions that say something of every pixel."""
@@ -212,7 +217,11 @@ class Protocol(Strict):
         deciding = self.model_dump(
             include={"name", "version", "slices", "border", "recipe", "scoring"}
         )
-        for later in ("scores", "arand_3d"):  # protocols from before there were any keep theirs
+        for later in (
+            "scores",
+            "arand_3d",
+            "primary",
+        ):  # protocols from before there were any keep theirs
             if later not in self.scoring.model_dump(exclude_defaults=True):
                 del deciding["scoring"][later]
         if self.recipe.patch_places == "seed":

@@ -47,6 +47,8 @@ def test_the_digest_follows_what_decides_a_number(tiny: Path) -> None:
     before = load_protocol(str(tiny)).digest
     assert change(tiny, "steps = 2", "steps = 3").digest != before
     assert change(tiny, "steps = 3", "steps = 2").digest == before
+    assert change(tiny, "[scoring]", '[scoring]\nprimary = "flip_error"').digest != before
+    assert change(tiny, '\nprimary = "flip_error"', "").digest == before
     assert change(tiny, 'version = "1"', 'version = "2"').digest != before
     assert change(tiny, "[scoring]", '[scoring]\narand_3d = "foreground"').digest != before
     assert change(tiny, 'arand_3d = "foreground"', 'arand_3d = "all"').digest == (

@@ -15,8 +15,8 @@ import pytest
 
 from emsym import SCORING_VERSION
 from emsym.protocol import Protocol
+from emsym.scores.expected_scores import image_scores, pooled_alone
 from emsym.submission.cells_csv import write_rows
-from emsym.submission.expected_scores import image_scores, pooled_alone
 from emsym.submission.schema import DataSchema, Manifest, Row, Stamp, Weights
 
 SUBMISSIONS, CELLS = 50, 2000

@@ -88,7 +88,13 @@ class Board:
     @cached_property
     def scores(self) -> dict[str, Score]:
         """The scores that have a value, by their keys, in the order of the columns."""
-        return shown_scores(self.headline, self.threshold, self.done)
+        return shown_scores(self.headline, self.threshold, self.done, self.primary)
+
+    @property
+    def primary(self) -> str | None:
+        """The key of the score that decides, where the protocol names one."""
+        named = self.first.get("primary")
+        return named if isinstance(named, str) else None
 
     @cached_property
     def shares(self) -> list[str]:

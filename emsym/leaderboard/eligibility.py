@@ -40,10 +40,13 @@ EXACT = replace(
 """The first score by another method, which stands beside it: the headline depends on the method."""
 
 
-def shown_scores(prefix: str, threshold: str, known: Iterable[str]) -> dict[str, Score]:
+def shown_scores(
+    prefix: str, threshold: str, known: Iterable[str], primary: str | None = None
+) -> dict[str, Score]:
     """Return the scores that are shown, by their keys: of those that are `known`.
 
-    They are of one ``attribution/target``, `prefix`, and of the headline's threshold.
+    They are of one ``attribution/target``, `prefix`, and of the headline's threshold. The first is
+    the `primary` one, where a protocol names it.
     """
     attribution, _, target = prefix.rpartition("/")
     where = {"attribution": attribution, "map": attribution, "target": target}
@@ -51,7 +54,7 @@ def shown_scores(prefix: str, threshold: str, known: Iterable[str]) -> dict[str,
     exact = f"{SHAPLEY}/{target}/{EXACT.name}"
     there = dict.fromkeys(known)
     plugins = sorted(key for key in there if is_optional(key))
-    keys = dict.fromkeys((lead, exact, *others, *plugins))
+    keys = dict.fromkeys((primary or lead, lead, exact, *others, *plugins))
     return {key: EXACT if key == exact != lead else score_of(key) for key in keys if key in there}
 
 

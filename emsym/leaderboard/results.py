@@ -19,7 +19,7 @@ LOCAL = "local"
 
 FACTS = [
     *("submission", "key", "status", "error"),
-    *("protocol", "version", "digest", "weights", "identity", "slices"),
+    *("protocol", "version", "digest", "primary", "weights", "identity", "slices"),
     *("scoring_version", "scoring_plugins"),
     *("dataset", "data", "source", "modality", "licence", "citation"),
     *("architecture", "architecture_source", "init", "init_source", "gain", "seed"),
@@ -69,6 +69,7 @@ def row(record: Record, submission: str = LOCAL) -> dict[str, Any]:
         "protocol": record.protocol.name,
         "version": record.protocol.version,
         "digest": record.protocol.digest,
+        "primary": record.protocol.primary,
         "weights": record.weights.origin,
         "identity": record.weights.identity,
         "slices": record.slices,

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from emsym.data.cards import Card, load_card
 from emsym.data.fetching.availability import locate_data
 from emsym.data.fetching.data_digest import data_digest
+from emsym.errors import UserError
 from emsym.models.architectures import ARCHITECTURES
 from emsym.models.inits import init_source
 from emsym.models.pretrained.weights import weights_identity
 from emsym.protocol import Cell, Protocol, cell_key, dataset_name
 from emsym.scores.attribution.methods import ATTRIBUTIONS
-from emsym.scores.catalogue import SCORES, optional_score
+from emsym.scores.catalogue import SCORES, optional_score, score_of
+from emsym.scores.expected_scores import image_scores, pooled_alone
 from emsym.scores.faithfulness.metrics import METRICS
 from emsym.version import SCORING_VERSION
 
@@ -62,6 +64,7 @@ def jobs(protocol: Protocol, offline: bool = False) -> list[Job]:
     inits = {name: init_source(name) for name in protocol.inits}
     architectures = {name: ARCHITECTURES.source_digest(name) for name in protocol.architectures}
     scoring = scoring_sources(protocol)
+    _check_primary(protocol)
     whole = protocol.digest
     identity = weights_identity(protocol.weights, protocol.folder)
     weights = protocol.weights
@@ -96,6 +99,24 @@ def jobs(protocol: Protocol, offline: bool = False) -> list[Job]:
         )
 
     return [job(cell) for cell in protocol.cells()]
+
+
+def _check_primary(protocol: Protocol) -> None:
+    """Raise `UserError` where the score that decides is none of those that a cell has."""
+    primary = protocol.scoring.primary
+    if primary is None:
+        return
+    if primary not in image_scores(protocol) | set(pooled_alone()):
+        raise UserError(
+            f"The primary score '{primary}' is none of those that the protocol's cells have: take "
+            "a key such as 'flip_error' or 'saliency/true-foreground/model_asymmetry', of what "
+            "'attributions', 'targets', 'thresholds' and 'scores' name."
+        )
+    if score_of(primary).better is None:
+        raise UserError(
+            f"The primary score '{primary}' cannot decide: neither high nor low values of it are "
+            "the better ones."
+        )
 
 
 def scoring_sources(protocol: Protocol) -> dict[str, str]:

@@ -135,7 +135,12 @@ class _Packing:
         origin, identity = self._shared["weights"]
         protocol = self._protocol
         self.manifest = Manifest(
-            protocol=Stamp(name=protocol.name, version=protocol.version, digest=protocol.digest),
+            protocol=Stamp(
+                name=protocol.name,
+                version=protocol.version,
+                digest=protocol.digest,
+                primary=protocol.scoring.primary,
+            ),
             slices=self._shared["slices"],
             scoring_version=SCORING_VERSION,
             scoring_sources=self._shared["scoring_sources"],

@@ -160,6 +160,7 @@ class Submission:
             "protocol": shared.protocol.name,
             "version": shared.protocol.version,
             "digest": shared.protocol.digest,
+            "primary": shared.protocol.primary,
             "weights": shared.weights.origin,
             "identity": shared.weights.identity,
             "slices": shared.slices,

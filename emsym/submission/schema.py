@@ -92,6 +92,7 @@ class Stamp(Strict):
     name: Name
     version: Name
     digest: Sha
+    primary: ScoreName | None = None
 
 
 class DataSchema(Strict):

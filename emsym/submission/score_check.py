@@ -5,7 +5,7 @@ import numpy as np
 from emsym.errors import UserError, first_names
 from emsym.protocol import Protocol
 from emsym.scores.catalogue import score_of
-from emsym.submission.expected_scores import (
+from emsym.scores.expected_scores import (
     COUNTS,
     counts,
     image_scores,

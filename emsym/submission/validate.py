@@ -19,9 +19,9 @@ from emsym.protocol import Cell, Protocol, cell_key, dataset_name, list_protocol
 from emsym.registry import Registry
 from emsym.scores.attribution.methods import ATTRIBUTIONS
 from emsym.scores.catalogue import SCORES
+from emsym.scores.expected_scores import image_scores, pooled_alone
 from emsym.scores.faithfulness.metrics import METRICS
 from emsym.submission import layout
-from emsym.submission.expected_scores import image_scores, pooled_alone
 from emsym.submission.pack import cells_of
 from emsym.submission.read import Submission
 from emsym.submission.schema import Row
@@ -84,12 +84,18 @@ def _protocol(submission: Submission, given: str | None) -> Protocol:
             "with --protocol."
         )
     protocol = load_protocol(given or stamp.name)
-    for what in ("name", "version", "digest"):
-        ours, theirs = getattr(protocol, what), getattr(stamp, what)
+    expected = {
+        "name": protocol.name,
+        "version": protocol.version,
+        "digest": protocol.digest,
+        "primary": protocol.scoring.primary,
+    }
+    for what, ours in expected.items():
+        theirs = getattr(stamp, what)
         if ours != theirs:
             raise UserError(
-                f"{path}: it is of a protocol of the {what} {theirs[:80]}, and not {ours}: run its "
-                "cells again with the protocol as it is."
+                f"{path}: it is of a protocol of the {what} {str(theirs)[:80]}, and not {ours}: "
+                "run its cells again with the protocol as it is."
             )
     return protocol
 

@@ -16,7 +16,7 @@ from emsym.run.job import Job, jobs
 from emsym.run.store.record import Record
 from emsym.scores.catalogue import SCORES
 from emsym.scores.dense_logits import DenseLogits
-from emsym.submission.expected_scores import image_scores
+from emsym.scores.expected_scores import image_scores
 
 pytestmark = pytest.mark.numerical
 

@@ -61,6 +61,16 @@ def test_the_key_ignores_where_things_lie(tiny: Path, tmp_path_factory: pytest.T
             '[scoring]\nattributions = ["grad-cam"]',
             "There is no attribution 'grad-cam'",
         ),
+        (
+            "[scoring]",
+            '[scoring]\nprimary = "saliency/foreground/asymmetry"',
+            "The primary score 'saliency/foreground/asymmetry' is none of those",
+        ),
+        (
+            "[scoring]",
+            '[scoring]\nprimary = "saliency/true-foreground/neighbour_asymmetry"',
+            "neither high nor low values",
+        ),
     ],
 )
 def test_a_wrong_name_is_told_before_anything_runs(

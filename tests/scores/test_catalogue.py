@@ -12,7 +12,7 @@ from emsym.errors import UserError
 from emsym.plugins import load_plugin
 from emsym.protocol import Protocol
 from emsym.scores.catalogue import SCORES, list_scores, optional_score, register_score, score_of
-from emsym.submission.expected_scores import counts, image_scores, look_scores, pooled_alone
+from emsym.scores.expected_scores import counts, image_scores, look_scores, pooled_alone
 
 
 @pytest.fixture(autouse=True)

@@ -53,6 +53,7 @@ OTHERS = np.array([b"0" * 32, b"1" * 32])
 WRONG: Cases = {
     "another digest": (edit_manifest(protocol__digest="0" * 64), "of the digest 0000"),
     "another version": (edit_manifest(protocol__version="2"), "of the version 2"),
+    "another primary score": (edit_manifest(protocol__primary="flip_error"), "the primary flip"),
     "another protocol": (edit_manifest(protocol__name="quick"), "of the name quick"),
     "scored by another": (edit_manifest(scoring_version=999), "version 999"),
     "other slices": (edit_manifest(slices=5), "5 slices"),

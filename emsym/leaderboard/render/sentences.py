@@ -234,8 +234,9 @@ def facts(board: Board) -> list[tuple[str, str]]:
         ("Attribution", f"{attribution} of the {target} logits"),
         (
             "Endpoint",
-            f"{board.lead.score.title} is the primary one; all other scores are secondary, and not "
-            "corrected for their number",
+            f"{board.lead.score.title} is the primary one"
+            + (", as the protocol says" if board.primary else "")
+            + "; all other scores are secondary, and not corrected for their number",
         ),
         ("Cells", f"{len(done)}, seeds {', '.join(map(str, seeds))}"),
         ("Intervals", f"95 %, paired, over {how}"),

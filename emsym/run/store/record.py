@@ -24,6 +24,8 @@ class ProtocolStamp(Strict):
     name: str
     version: str
     digest: str
+    primary: str | None = None
+    """The key of the score that it names as the one that decides, if any."""
 
 
 class DatasetStamp(Strict):
@@ -134,7 +136,10 @@ def record_of(job: "Job", loaded: "LoadedWeights | None" = None, **results: obje
         {
             "key": job.key,
             "protocol": ProtocolStamp(
-                name=job.protocol.name, version=job.protocol.version, digest=job.protocol.digest
+                name=job.protocol.name,
+                version=job.protocol.version,
+                digest=job.protocol.digest,
+                primary=job.protocol.scoring.primary,
             ),
             "dataset": DatasetStamp(
                 name=job.card.name,

@@ -1,7 +1,7 @@
 """Which scores a cell has follows from its protocol and the catalogue."""
 
 from emsym.protocol import Protocol
-from emsym.submission.expected_scores import counts, image_scores, look_scores, pooled_alone
+from emsym.scores.expected_scores import counts, image_scores, look_scores, pooled_alone
 
 
 def test_scores_of_sections_are_those_that_the_protocol_asks_for(protocol: Protocol) -> None:
