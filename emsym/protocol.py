@@ -325,6 +325,19 @@ def list_protocols() -> list[str]:
     return sorted(path.stem for path in protocols_folder().glob("*.toml"))
 
 
+def shipped_protocol(name: str, version: str) -> Protocol | None:
+    """Return the protocol of that name and version, if it ships with emsym.
+
+    The newest version has the name for its file's name, an older one the version, too:
+    ``quick.toml`` and ``quick-1.toml``.
+    """
+    for stem in {name, f"{name}-{version}"}.intersection(list_protocols()):
+        protocol = load_protocol(stem)
+        if (protocol.name, protocol.version) == (name, version):
+            return protocol
+    return None
+
+
 def load_protocol(name_or_path: str) -> Protocol:
     """A protocol that ships with emsym, by name, or any other, by the path of its TOML file.
 

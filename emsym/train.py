@@ -44,13 +44,15 @@ def train(
     (N, 1, H, W). Returns the loss of every step.
     Raises `ArithmeticError` when the loss is not finite.
     """
+    device = next(model.parameters()).device
+    if device.type == "cpu":  # where convolutions are a sixth faster so; it decides roundings
+        model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=recipe.learning_rate, total_steps=max(recipe.steps, 2)
     )
-    device = next(model.parameters()).device
     devices = [device] if device.type == "cuda" else []
     precise = recipe.precision == "float32"
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
@@ -75,6 +77,7 @@ def train(
         if not math.isfinite(curve[-1]):
             raise ArithmeticError(f"the loss is {curve[-1]} at step {step + 1}")
         progress()
+    model.to(memory_format=torch.contiguous_format)  # as one that is loaded from a file
     model.eval()
     if recipe.steps in visits:
         visit(recipe.steps)

@@ -6,7 +6,7 @@ from emsym.data.cards import list_cards
 from emsym.errors import UserError
 from emsym.models.architectures import ARCHITECTURES
 from emsym.models.inits import INITS
-from emsym.protocol import Cell, Protocol, list_protocols, load_protocol
+from emsym.protocol import Cell, Protocol, list_protocols, load_protocol, shipped_protocol
 
 
 def change(tiny: Path, old: str, new: str) -> Protocol:
@@ -21,8 +21,18 @@ def test_quick_is_what_the_project_promises() -> None:
     assert len([name for name in quick.datasets if name.startswith("phantom-")]) == 3
     assert len(quick.architectures) == 2
     assert {"rgb", "uniform-green", "uniform-mean", "mirror", "random"} <= set(quick.inits)
-    assert len(quick.seeds) >= 2
+    assert len(quick.seeds) >= 3
     assert quick.weights == "pretext"
+
+
+def test_older_versions_of_a_shipped_protocol_are_found() -> None:
+    """The digest of the first `quick`, of which results were published."""
+    first, now = shipped_protocol("quick", "1"), load_protocol("quick")
+    assert first is not None
+    assert first.digest.startswith("3082d832")
+    assert shipped_protocol("quick", now.version) == now
+    assert shipped_protocol("quick", "0") is None
+    assert shipped_protocol("none", "1") is None
 
 
 @pytest.mark.parametrize("name", list_protocols())

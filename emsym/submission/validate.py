@@ -15,7 +15,15 @@ from emsym.errors import UserError, escape_unseen
 from emsym.models.architectures import ARCHITECTURES
 from emsym.models.inits import INITS, PRESERVE, parse_init
 from emsym.models.pretrained.weights import weights_identity
-from emsym.protocol import Cell, Protocol, cell_key, dataset_name, list_protocols, load_protocol
+from emsym.protocol import (
+    Cell,
+    Protocol,
+    cell_key,
+    dataset_name,
+    list_protocols,
+    load_protocol,
+    shipped_protocol,
+)
 from emsym.registry import Registry
 from emsym.scores.attribution.methods import ATTRIBUTIONS
 from emsym.scores.catalogue import SCORES
@@ -83,7 +91,8 @@ def _protocol(submission: Submission, given: str | None) -> Protocol:
             f"{path}: the protocol '{stamp.name}' does not ship with emsym: give its TOML file "
             "with --protocol."
         )
-    protocol = load_protocol(given or stamp.name)
+    shipped = None if given else shipped_protocol(stamp.name, stamp.version)
+    protocol = shipped or load_protocol(given or stamp.name)
     expected = {
         "name": protocol.name,
         "version": protocol.version,

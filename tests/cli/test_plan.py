@@ -24,8 +24,8 @@ def test_it_tells_every_cell_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     output = call("--workers", 1)
-    assert output.count("to run  phantom-") == 60
-    assert "0 stored, 60 to run." in output
+    assert output.count("to run  phantom-") == 90
+    assert "0 stored, 90 to run." in output
     assert "How long is not known before the first cell is done" in output
     assert not list(tmp_path.iterdir())
 

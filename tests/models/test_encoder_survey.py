@@ -11,7 +11,11 @@ KINDS = """
     mit_b0 vgg11 tu-test_byobnet tu-crossvit_9_240 tu-naflexvit_base_patch16_gap tu-csatv2
     tu-vit_tiny_patch16_224
     """.split()  # noqa: SIM905
-"""One of each kind of row: plain, branches, patches, refused, no decoder; a slow test has all."""
+"""One of each kind of row: plain, branches, patches, refused, no decoder."""
+
+EVERY = 6
+"""A slow test measures every sixth row: `python -m emsym.models.encoder_survey` measures all anew,
+in a quarter of an hour, and `git diff` then shows what has changed."""
 
 
 def _difference(told: Encoder, found: Encoder) -> str:
@@ -34,7 +38,7 @@ def test_a_row_is_what_is_measured(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_every_row_is_what_is_measured() -> None:
+def test_every_sixth_row_is_what_is_measured() -> None:
     rows = encoders()
-    told = [_difference(rows[row.name], row) for row in measure_encoders(rows)]
+    told = [_difference(rows[row.name], row) for row in measure_encoders(list(rows)[::EVERY])]
     assert not [line for line in told if line]

@@ -84,7 +84,7 @@ def test_a_wrong_name_is_told_before_anything_runs(
 def test_planning_imports_no_torch() -> None:
     code = (
         "import sys; from emsym.run.job import jobs; from emsym.protocol import load_protocol;"
-        "assert len(jobs(load_protocol('quick'))) == 60; assert 'torch' not in sys.modules"
+        "assert len(jobs(load_protocol('quick'))) == 90; assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
