@@ -39,9 +39,9 @@ random   the network's map and those of {REDRAWS} wholly random networks: mean (
 null     those of two random networks, which share the architecture and the image alone
 mirror   ‖A(mirror x) − mirror A(x)‖ / ‖A(x)‖ of (f(x) + f(mirror x)) / 2: 0, but for rounding,
          where the method treats the slices on either side alike
-verdict  passes: below {ALIKE:.2f} with each random network, so the map comes from the weights;
+verdict  passes: below {ALIKE:.2f} with each random network, so the weights make most of the map;
          fails: not below with any, and as alike as the null, so the method draws the image;
-         unknown: in all other cases"""
+         unknown: in all other cases. To pass is necessary, not sufficient: noise passes, too."""
 
 
 @dataclass(frozen=True)
@@ -158,12 +158,12 @@ def _missing(row: Similarity) -> str:
 def sanity(inputs: SanityInputs) -> SanityReport:
     """Test which attribution methods explain a network, and which treat its slices alike.
 
-    By making its weights random, several times (Adebayo et al. 2018, arXiv 1810.03292; see
-    `emsym.scores.randomisation`), and by making it mirror-symmetric (Crabbé and van der Schaar
-    2023, arXiv 2304.06715; see `emsym.scores.equivariance`). Without attributions all but the
-    `SLOW` ones are tested; those that are not defined on the network are left out, and told. The
-    target of the headline of `emsym.audit` is explained, and sections without it are left out. Of
-    each method it takes the time of some 15 maps. `progress` is as of `randomisation`.
+    Its weights are made random, several times (Adebayo et al. 2018, arXiv 1810.03292; see
+    `emsym.scores.randomisation`), and it is made mirror-symmetric (Crabbé and van der Schaar 2023,
+    arXiv 2304.06715; see `emsym.scores.equivariance`). Without attributions all but the `SLOW` ones
+    are tested; those that are not defined on the network are left out, and told. The target of the
+    headline of `emsym.audit` is explained, and sections without it are left out. Each method takes
+    the time of about 15 maps of the sections. `progress` is as of `randomisation`.
 
     Raises `UserError` as `emsym.audit` does, and where there is nothing to explain, no method is
     defined on the network, or it shows no weights.

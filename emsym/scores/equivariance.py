@@ -91,7 +91,7 @@ def deviation(attribution: Tensor, mirrored: Tensor) -> Tensor:
     >>> deviation(one, one.flip(1)).tolist(), deviation(one, 2 * one.flip(1)).tolist()
     ([0.0], [1.0])
     """
-    there, back = attribution.double(), mirrored.flip(1).double()
+    there, back = (each.detach().cpu().double() for each in (attribution, mirrored.flip(1)))
     apart, size = (each.flatten(1).norm(dim=1) for each in (back - there, there))
     known = apart.isfinite() & size.isfinite() & (size > 0)
-    return torch.where(known, apart / size, torch.nan).cpu()
+    return torch.where(known, apart / size, torch.nan)

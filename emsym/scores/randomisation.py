@@ -253,7 +253,7 @@ class _Ranks:
     """
 
     def __init__(self, maps: Tensor) -> None:
-        values = maps.flatten(1).double().numpy(force=True)
+        values = maps.flatten(1).numpy(force=True)
         self.of_size, self.signed = _standard_ranks(np.abs(values)), _standard_ranks(values)
 
 
