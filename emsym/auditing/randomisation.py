@@ -36,7 +36,7 @@ SLOW = ("patch-occlusion",)
 _VERDICTS = {True: "passes", False: "fails", None: "unknown"}
 _MEANING = f"""\
 random   the network's map and those of {REDRAWS} wholly random networks: mean (lowest to highest)
-null     those of two random networks, which share the architecture and the image alone
+null     those of two random networks, which share architecture, image and target alone
 mirror   ‖A(mirror x) − mirror A(x)‖ / ‖A(x)‖ of (f(x) + f(mirror x)) / 2: 0, but for rounding,
          where the method treats the slices on either side alike
 verdict  passes: below {ALIKE:.2f} with each random network, so the weights make most of the map;

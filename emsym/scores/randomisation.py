@@ -71,7 +71,7 @@ class Redraws:
     """The network with each of the `REDRAWS` random ones, of which the first is that of the last
     stage."""
     null: tuple[float, ...]
-    """Every two of the random networks, which share the architecture and the image alone."""
+    """Every two of the random networks, which share architecture, image and mask alone."""
     values: int
     """Different values that the method's map of the original network has, in the image with the
     fewest."""
