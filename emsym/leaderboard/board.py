@@ -199,6 +199,10 @@ class Board:
         """The column of a score, by the name in the catalogue; None where no cell has it."""
         return next((c for c in self.columns.values() if c.score.name == name), None)
 
+    def column_of(self, key: str) -> Column | None:
+        """The column of any score that cells have, shown or not; None where no cell has it."""
+        return self._column(key, score_of(key)) if key in self.done else None
+
     @cached_property
     def front(self) -> pd.DataFrame:
         """Dice against model asymmetry: `front`, and `beaten` by one strategy in both. Bool.

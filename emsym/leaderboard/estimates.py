@@ -125,6 +125,11 @@ class Estimates:
             return np.ones(len(self.mean))
         return size_slopes(self.mean, self.error(own)[0])
 
+    def moves_of_difference(self, name: str, baseline: str) -> list[np.ndarray]:
+        """Return by how much blocks move the difference of two strategies: (B,) a data set."""
+        at = [self.point.columns.get_loc(each) for each in (name, baseline)]
+        return [(each.moves[..., at[0]] - each.moves[..., at[1]]).sum(1) for each in self.sections]
+
     @property
     def shown(self) -> np.ndarray:
         """(K,): the means over all pairs as they are shown; of squares, their roots."""

@@ -11,6 +11,7 @@ from tabulate import tabulate
 from emsym import wording
 from emsym.leaderboard.board import Board, Column
 from emsym.leaderboard.render import sentences
+from emsym.leaderboard.render.questions import questions
 from emsym.scores.score import Score
 
 Columns = list[tuple[str, list[str]]]
@@ -48,6 +49,7 @@ def _board(board: Board) -> list[str]:
         ),
         _grid(_summary(board)),
         f"![Each strategy's slice shares, bias and accuracy]({board.stem}.png)",
+        *_questions(board),
         _folded("All scores", [_grid(_scores(board))]),
     ]
     if board.baseline is not None:
@@ -73,6 +75,12 @@ def _board(board: Board) -> list[str]:
         parts.append(_folded("Listed apart", ["\n".join(lines)]))
     parts.append(_folded("How it was made, licences, citations", ["\n".join(facts + data)]))
     return parts
+
+
+def _questions(board: Board) -> list[str]:
+    answers = questions(board, _code)
+    lines = [f"- **{question}** {answer}" for question, answer in answers]
+    return [_folded("What a sceptical reader asks", lines)] if lines else []
 
 
 def _summary(board: Board) -> Columns:

@@ -67,8 +67,8 @@ def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
     return lines
 
 
-def _measures(board: Board) -> dict[str, Column]:
-    """The columns that measure the bias, each by how a sentence says it."""
+def measures(board: Board) -> dict[str, Column]:
+    """Return the columns that measure the bias, each by how a sentence says it."""
     columns = {
         f"by {board.headline.partition('/')[0]}": board.column("model_asymmetry"),
         "by exact Shapley values": next(
@@ -83,6 +83,11 @@ def _measures(board: Board) -> dict[str, Column]:
     }
 
 
+def measured(column: Column, how: str) -> str:
+    """Return the noun for what a column of `measures` holds."""
+    return f"model asymmetry {how}" if column.score.name == EXACT.name else column.score.term
+
+
 def _less_biased(board: Board, column: Column, level: float) -> list[str]:
     """The strategies that are shown to have less of a bias than the baseline."""
     table = column.summary.reindex(board.order)
@@ -91,16 +96,16 @@ def _less_biased(board: Board, column: Column, level: float) -> list[str]:
 
 def _best(board: Board, code: Callable[[str], str]) -> list[str]:
     """Which strategies to take, where some are shown to be less biased at no loss."""
-    dice, measures = board.column("dice"), _measures(board)
-    if board.baseline is None or dice is None or not measures:
+    dice, columns = board.column("dice"), measures(board)
+    if board.baseline is None or dice is None or not columns:
         return []
     if dice.shared.seeds.min() < SEEDS:
         return []
     verdict = non_inferiority(dice.shared, board.baseline, MARGIN, SURE)
-    shown = {how: _less_biased(board, column, SURE) for how, column in measures.items()}
+    shown = {how: _less_biased(board, column, SURE) for how, column in columns.items()}
     fine = [name for name in board.order if verdict.get(name) == "non-inferior"]
     each = {name: [how for how in shown if name in shown[how]] for name in fine}
-    alike = [name for name in fine if len(each[name]) == len(measures)]
+    alike = [name for name in fine if len(each[name]) == len(columns)]
     parts = [", ".join(map(code, alike))] if alike else []
     parts += [
         f"{code(name)} {' and '.join(hows)} alone"
@@ -109,7 +114,7 @@ def _best(board: Board, code: Callable[[str], str]) -> list[str]:
     ]
     if not parts:
         return []
-    how = f" {_listed(list(measures))}" if alike and len(measures) > 1 else ""
+    how = f" {listed(list(columns))}" if alike and len(columns) > 1 else ""
     more = ""
     if len(alike) > 1:
         table = board.lead.summary.loc[alike]
@@ -120,7 +125,12 @@ def _best(board: Board, code: Callable[[str], str]) -> list[str]:
     return [f"Less biased than {base}{how}, {loss}: {'; '.join(parts)}{more}."]
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
+    """Join words as a sentence does.
+
+    >>> listed(["one"]), listed(["one", "two", "three"])
+    ('one', 'one, two and three')
+    """
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
 
@@ -187,13 +197,12 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
 def _reductions(board: Board, best: str) -> str:
     """By how much a strategy has less of the bias, by each measure of it."""
     parts, ends, tested = [], [], False
-    for how, column in _measures(board).items():
+    for how, column in measures(board).items():
         row = column.summary.loc[best]
         if pd.isna(row.get("cut", math.nan)):
             continue
         cut = interval(row["cut"], row["cut_low"], row["cut_high"], 0)
-        is_asymmetry = column.score.name == EXACT.name
-        what = f"model asymmetry {how}" if is_asymmetry else column.score.term
+        is_asymmetry, what = column.score.name == EXACT.name, measured(column, how)
         known = not pd.isna(row["p_holm"])
         p = f" (p {_p_equals(row['p_holm'])})" if known else ""
         parts.append(f"{cut} % less {what}{p}")
@@ -202,7 +211,7 @@ def _reductions(board: Board, best: str) -> str:
             ends.append((row["cut_low"], row["cut_high"]))
     apart = len(ends) == 2 and (ends[0][0] > ends[1][1] or ends[1][0] > ends[0][1])
     return (
-        _listed(parts)
+        listed(parts)
         + (", p being corrected for all strategies" if tested else "")
         + (": how much depends on the method" if apart else "")
     )
