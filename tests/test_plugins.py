@@ -151,6 +151,7 @@ def test_what_a_file_registers_is_listed(tmp_path: Path) -> None:
     assert done.stdout == "local-blue  The blue plane, by way of a file.\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "init"),
     [
@@ -188,6 +189,7 @@ def test_records_hold_the_digest_of_the_source(ran: Path) -> None:
     assert found[NETWORK, "rgb"]["architecture_source"] is None
 
 
+@pytest.mark.slow
 def test_a_change_in_a_helper_module_is_a_new_cell(ran: Path, site: Path, tmp_path: Path) -> None:
     words = ("plan", "--protocol", ran / "tiny.toml", "--seed", 0, "--init", "packaged-red")
     words += ("--output", ran / "results")
@@ -215,6 +217,7 @@ def local_metric(total, x, a, steps):
 '''
 
 
+@pytest.mark.slow
 def test_methods_and_metrics_of_a_file_are_scored_under_their_names(
     tiny: Path, tmp_path: Path
 ) -> None:
@@ -259,6 +262,7 @@ def sureness(sections: ScoredSections) -> np.ndarray:
 '''
 
 
+@pytest.mark.slow
 def test_a_score_of_a_file_lands_in_record_tables_page_and_submission(
     tiny: Path, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_an_author_submits_and_a_maintainer_verifies(ours: Path) -> None:
     assert "every score is exactly as claimed" in said
 
 
+@pytest.mark.slow
 def test_claims_that_are_made_up_are_found_out_by_running_again(ours: Path) -> None:
     """ARAND of the volume is the one score that no value of a section betrays."""
     bench("submit", "--name", "forged", "--protocol", "tiny.toml", cwd=ours)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,14 @@ class Cluster:
             return subprocess.Popen(
                 [DASK, *words], stdout=log, stderr=log, cwd=self.folder, start_new_session=True
             )
+
+    def wait_for_scheduler(self) -> None:
+        host, port = self.address.removeprefix("tcp://").split(":")
+        for _ in range(600):
+            with suppress(OSError), socket.create_connection((host, int(port)), timeout=1):
+                return
+            time.sleep(0.1)
+        raise TimeoutError(f"no scheduler at {self.address}")
 
     def stop(self) -> None:
         for process in (*self.workers, self.scheduler):
@@ -144,7 +153,7 @@ def test_a_scheduler_without_workers_is_a_sentence(
     lonely = Cluster(tmp_path)
     lonely.start(0)
     try:
-        time.sleep(2)
+        lonely.wait_for_scheduler()
         monkeypatch.setattr("emsym.run.executors.dask.PATIENCE", 3)
         with (
             pytest.raises(UserError, match="has no workers: start some with `dask worker tcp://"),
