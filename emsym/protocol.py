@@ -44,10 +44,10 @@ class Recipe(Strict):
     """How a cell is trained: AdamW under a one-cycle schedule, binary cross-entropy + Dice loss."""
 
     steps: Positive
-    batch_size: Positive
+    batch_size: Annotated[int, Field(gt=0, le=2**16)]
     patch: Annotated[int, Field(gt=0, multiple_of=32)]
     """Height and width of a training patch, in pixels; the networks halve it five times."""
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Annotated[float, Field(gt=0, le=1000)]
     """The schedule's peak."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     augment: tuple[Augmentation, ...] = ("flip", "turn", "brightness")
@@ -160,7 +160,7 @@ class Protocol(Strict):
     datasets: Names
     architectures: Names
     inits: Names
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)]
     weights: str
     slices: Annotated[int, Field(ge=1, le=MAX_SLICES)] = 3
     border: Border = "skip"

@@ -59,7 +59,7 @@ def data_caveats(chosen: Chosen) -> list[str]:
         )
     elif chosen.data.labels and chosen.labels is not None:
         values = np.unique(chosen.labels)
-        if len(values) > 2:
+        if len(values) > 2 or 0 not in values:
             named = ", ".join(f"{value:g}" for value in values[:5]) + (", …" * (len(values) > 5))
             notes.append(
                 f"The labels hold {named}: all but 0 counts as foreground. Where one of them means "

@@ -1,6 +1,11 @@
 """Whether grey levels are normalised in the units in which a volume has them."""
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from emsym.data.stacks import Normalisation
+from emsym.errors import first_names
 
 _FACTORS = {"255": 255.0, "65535": 65535.0, "257": 257.0}
 _FAR = 5
@@ -41,3 +46,20 @@ def note_on_units(given: Normalisation, read: Normalisation) -> list[str]:
 def _fits(given: Normalisation, read: Normalisation, far: float, wide: float) -> bool:
     """Whether what was read has, normalised, a mean near 0 and a standard deviation near 1."""
     return abs(read.mean - given.mean) <= far * given.sd and 1 / wide <= read.sd / given.sd <= wide
+
+
+def note_on_constant_sections(sections: Mapping[int, np.ndarray]) -> list[str]:
+    """Say which sections, (H, W) by their numbers, are of one grey level in all that is looked at.
+
+    >>> note_on_constant_sections({3: np.eye(2), 4: np.zeros((2, 2))})[0][:47]
+    'Section 4 is of one grey level, as if it were m'
+    """
+    constant = [number for number, section in sections.items() if section.min() == section.max()]
+    if not constant:
+        return []
+    numbers = first_names(map(str, constant))
+    who, is_, it = ("Sections", "are", "they") if len(constant) > 1 else ("Section", "is", "it")
+    return [
+        f"{who} {numbers} {is_} of one grey level, as if {it} were missing or never written; "
+        "stacks with such a section were looked at like the others, and count in every number."
+    ]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from emsym.auditing.grey_levels import note_on_units
+from emsym.auditing.grey_levels import note_on_constant_sections, note_on_units
 from emsym.auditing.inputs import NetworkOnVolume
 from emsym.auditing.result import DataResult
 from emsym.auditing.unlabelled import find_unlabelled
@@ -157,9 +157,9 @@ def choose_sections(
             f"The {source.image.name} is {own.mean:g} everywhere in the sections that were read: "
             "is it the right one?"
         )
-    notes, cautions = [*source.image.notes], list[str]()
+    notes, cautions = [*source.image.notes], note_on_constant_sections(image)
     if mean is not None:
-        cautions = note_on_units(scale, own)
+        cautions += note_on_units(scale, own)
     marks = None if source.labels is None else _labels(source.labels, chosen, crop)
     unlabelled = None
     if isinstance(source.labels, LazyArray) and marks is not None:
@@ -294,7 +294,10 @@ def _read(
         at = needed.index(first)
         for (z, y, x), block in layer.blocks(first, last + 1):
             if block.dtype.kind == "f" and not np.isfinite(block).all():
-                raise UserError(f"The {layer.name} holds NaN or infinite values.")
+                raise UserError(
+                    f"The {layer.name} holds NaN or infinite values: fill them with a grey level, "
+                    "or cut away what holds them."
+                )
             if block.dtype.kind == "f" and np.abs(block).max() > np.finfo(np.float32).max:
                 raise UserError(
                     f"The {layer.name} holds values beyond {np.finfo(np.float32).max:.1e}, which "
@@ -369,6 +372,9 @@ def _labels(
             whole = np.empty((last + 1 - first, *labels.shape[1:]), labels.dtype)
             labels.read_into(whole, first)
             if whole.dtype.kind == "f" and not np.isfinite(whole).all():
-                raise UserError("The labels hold NaN or infinite values.")
+                raise UserError(
+                    "The labels hold NaN or infinite values: store labels as whole numbers, with "
+                    "one that --ignore names where there is no label."
+                )
         read.append(whole[:, top:bottom, left:right])
     return np.concatenate(read)

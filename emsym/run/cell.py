@@ -83,7 +83,8 @@ def run_cell(
     except KeyboardInterrupt:
         raise
     except (Exception, SystemExit) as error:  # the next cell must go on
-        what = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        kind = "" if isinstance(error, UserError) else type(error).__name__
+        what = ": ".join(part for part in (kind, str(error)) if part)
         results = {"status": "failed", "error": what}
     finally:
         torch.set_num_threads(before[0])

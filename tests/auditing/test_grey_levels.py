@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from emsym.auditing.grey_levels import note_on_units
+from emsym.auditing.grey_levels import note_on_constant_sections, note_on_units
 from emsym.data.stacks import Normalisation
 
 
@@ -28,3 +29,10 @@ def test_other_units_are_told_and_which_they_may_be(
 def test_a_deviation_alone_may_be_wrong() -> None:
     (note,) = note_on_units(Normalisation(100, 500), Normalisation(100, 5))
     assert "a mean of 0 and an sd of 0.01" in note
+
+
+def test_sections_of_one_grey_level_are_named() -> None:
+    plain = np.arange(12.0).reshape(3, 4)
+    assert note_on_constant_sections({1: plain, 2: plain + 1}) == []
+    (note,) = note_on_constant_sections({1: plain, 4: plain * 0, 7: plain * 0 + 9})
+    assert note.startswith("Sections 4, 7 are of one grey level, as if they were missing")

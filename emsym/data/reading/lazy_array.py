@@ -177,7 +177,10 @@ def open_lazy_array(name: str, folder: Path, files: Files, *, trusted: bool = Fa
             "more than can be looked at: take a coarser level of it, or do not trust this file."
         )
     if dtype.kind not in "uifb":
-        raise UserError(f"The {name} at {locations[0]} does not hold numbers.")
+        raise UserError(
+            f"The {name} at {locations[0]} holds {array.dtype} where numbers are needed: save it "
+            "as whole or decimal numbers, of complex ones their size."
+        )
     # files that are named one by one are volumes, those of a pattern mostly sections
     are_sections = len(locations) > (1 if len(shape) == 2 else len(files.paths))
     layout = _layout(

@@ -22,7 +22,7 @@ from pkgutil import iter_modules
 from emsym.data.reading import formats
 from emsym.data.reading.registry import READERS, Array, Location, RemoteZarr, register_reader
 from emsym.data.reading.section_order import in_order
-from emsym.errors import UserError
+from emsym.errors import UserError, first_names
 
 __all__ = ["READERS", "Array", "Location", "find_files", "open_array", "register_reader"]
 
@@ -49,6 +49,11 @@ def open_array(location: Location, key: str | None = None) -> Iterator[Array]:
         )
     if isinstance(location, Path) and location.exists() and not _is_stored(location):
         raise UserError(f"{location} is neither a file nor a folder, and is not read.")
+    if isinstance(location, Path) and location.is_dir() and _is_file_format(suffix):
+        raise UserError(
+            f"{location} is a folder with the name of a file: write a pattern, such as "
+            f"'{location}/*.png', or give the file that is meant."
+        )
     reader = READERS.get(suffix)
     try:
         with ExitStack() as stack:
@@ -61,8 +66,18 @@ def open_array(location: Location, key: str | None = None) -> Iterator[Array]:
     except UserError:
         raise
     except Exception as error:  # each library has its own kinds for a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise UserError(f"{location} cannot be read: {reason}.") from error
+        raise UserError(f"{location} cannot be read: {_reason(location, error)}.") from error
+
+
+def _reason(location: Location, error: Exception) -> str:
+    """Return half a sentence for what a library says of a file."""
+    if isinstance(location, Path) and location.is_file() and location.stat().st_size == 0:
+        return "it is empty; was it copied whole?"
+    if type(error).__name__ == "UnidentifiedImageError":  # of Pillow, which tells an object
+        return "it is no picture of the kind that its name says, or is damaged"
+    if "mmap length is greater" in str(error):
+        return "it ends too early; was it copied whole?"
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def _suffix(location: Location) -> str | None:
@@ -88,6 +103,11 @@ def _is_zarr(path: Path) -> bool:
     return not path.name.lower().endswith(".zarr") and any(
         (path / name).is_file() for name in ("zarr.json", ".zarray", ".zgroup")
     )
+
+
+def _is_file_format(suffix: str) -> bool:
+    """Return whether a folder is no such thing; what a plug-in reads may be one."""
+    return suffix in READERS.own_names() and not suffix.startswith(".zarr")
 
 
 def _is_stored(path: Path) -> bool:
@@ -140,15 +160,23 @@ def _of_path(path: Path) -> list[Location]:
 
 
 def _sections(name: str, locations: Sequence[Location]) -> list[Location]:
-    """Put sections in order, in each folder by what their names count; folders by their names."""
-    made: list[Location] = []
-    for _, group in groupby(sorted(locations, key=_natural), lambda location: str(location.parent)):
-        files = list(group)
-        try:
-            made += [files[place] for place in in_order([file.name for file in files])]
-        except ValueError as error:
+    """Put sections in order by what their names count; those of a folder each by its name."""
+    files = sorted(locations, key=_natural)
+    folders = dict.fromkeys(str(file.parent) for file in files)
+    if len(folders) == len(files):
+        return files
+    try:
+        files = [files[place] for place in in_order([file.name for file in files])]
+    except ValueError as error:
+        if len(folders) == 1:
             raise UserError(f"The files of {name} {error}.") from error
-    return made
+        files = []
+    if [folder for folder, _ in groupby(str(file.parent) for file in files)] != [*folders]:
+        raise UserError(
+            f"{name} stands for files in {len(folders)} folders, {first_names(folders)}, and their "
+            "numbers do not go on from one to the next: give a pattern that fits one of them."
+        )
+    return files
 
 
 def _members(archive: Path, pattern: PurePosixPath) -> list[Location]:

@@ -83,10 +83,10 @@ def touch(folder, *names):
 
 
 def test_sections_come_in_natural_order(tmp_path):
-    names = ["a/s10.png", "a/s2.png", "a/s1.png", "b/s0.png", "a/.hidden.png", "a/s3.txt"]
+    names = ["a/s10.png", "a/s2.png", "a/s1.png", "b/s11.png", "a/.hidden.png", "a/s3.txt"]
     touch(tmp_path, *names)
     found = [str(path.relative_to(tmp_path)) for path in find_files(tmp_path, "*/*.png")]
-    assert found == ["a/s1.png", "a/s2.png", "a/s10.png", "b/s0.png"]
+    assert found == ["a/s1.png", "a/s2.png", "a/s10.png", "b/s11.png"]
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         for name in names:
             archive.writestr(f"top/{name}", b"")
@@ -174,3 +174,37 @@ def test_the_only_array_of_a_file_needs_no_key(tmp_path):
     for name in ("image.h5", "all.zarr"):
         with open_array(tmp_path / name) as array:
             np.testing.assert_array_equal(array[BOX], IMAGE[BOX])
+
+
+def test_sections_in_several_folders_go_on_from_one_to_the_next(tmp_path):
+    for name in ("a/s0.png", "a/s1.png", "b/s2.png", "b/s10.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(IMAGE[0]).save(tmp_path / name)
+    files = find_files(tmp_path, "*/s*.png")
+    assert [file.name for file in files] == ["s0.png", "s1.png", "s2.png", "s10.png"]
+    Image.fromarray(IMAGE[0]).save(tmp_path / "b/s0.png")
+    with pytest.raises(UserError, match=r"files in 2 folders, .*/a, .*/b, and their"):
+        find_files(tmp_path, "*/s*.png")
+
+
+def test_a_folder_that_is_named_as_a_file_is_told(tmp_path):
+    (tmp_path / "v.tif").mkdir()
+    with (
+        pytest.raises(UserError, match="is a folder with the name of a file: write a pattern"),
+        open_array(tmp_path / "v.tif"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("0.png", b"", "it is empty"),
+        ("v.h5", b"", "it is empty"),
+        ("0.png", b"hello", "it is no picture of the kind that its name says"),
+    ],
+)
+def test_what_libraries_say_of_a_file_is_told_in_plain_words(tmp_path, name, content, told):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"cannot be read: {told}"), open_array(tmp_path / name):
+        pass

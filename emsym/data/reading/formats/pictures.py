@@ -48,7 +48,8 @@ def _values(image: Any, mode: Any, stream: IO[bytes]) -> tuple[np.ndarray, list[
         stream.seek(0)
         return png_decode(stream.read()), []
     if image.mode == "P":
-        return _palette(image)
+        numbers = np.asarray(image)
+        return numbers, palette_notes(numbers, np.array(image.getpalette("RGB")).reshape(-1, 3))
     if "transparency" in image.info or image.mode not in ("1", "L", "LA", "I", "F", "RGB", "RGBA"):
         if image.mode == "CMYK":
             raise ValueError("it is in the colours of print, and sections must be grey")
@@ -58,21 +59,22 @@ def _values(image: Any, mode: Any, stream: IO[bytes]) -> tuple[np.ndarray, list[
     return values // np.uint8(_GREY_STEPS.get(mode, 1)) if mode in _GREY_STEPS else values, []
 
 
-def _palette(image: Any) -> tuple[np.ndarray, list[str]]:
-    """The numbers of a palette, which labels are, unless its shades are what is meant."""
-    numbers = np.asarray(image)
-    colours = np.array(image.getpalette("RGB"), int).reshape(-1, 3)
+def palette_notes(numbers: np.ndarray, colours: np.ndarray) -> list[str]:
+    """Return what to say of a picture that is read as its palette's numbers, which labels are.
+
+    `colours` are (N, 3), 0 to 255. Raises `ValueError` where shades of grey are what is meant.
+    """
     used = np.unique(numbers)
     if used[-1] >= len(colours):
-        return numbers, ["The numbers of the palette were read."]
-    shades = colours[used]
+        return ["The numbers of the palette were read."]
+    shades = colours[used].astype(int)
     if (shades == shades[:, :1]).all() and not _in_proportion(used, shades[:, 0]):
         raise ValueError(
             "its palette gives shades of grey in another order, or in other steps, than its "
             "numbers; save the one that is meant without a palette"
         )
     plain = (shades == used[:, None]).all()
-    return numbers, [] if plain else ["The numbers of the palette were read, not its colours."]
+    return [] if plain else ["The numbers of the palette were read, not its colours."]
 
 
 def _in_proportion(numbers: np.ndarray, shades: np.ndarray) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from emsym.data.reading.axes import NamedArray, axis_letter
 from emsym.data.reading.formats.ome_xml import read_ome_images
-from emsym.data.reading.formats.pictures import ALPHA, alpha_opaque, grey_section
+from emsym.data.reading.formats.pictures import ALPHA, alpha_opaque, grey_section, palette_notes
 from emsym.data.reading.registry import Array, register_reader
 from emsym.data.reading.rows import Rows, open_stream
 
@@ -47,7 +47,7 @@ def read_tiff(file: Path | IO[bytes], key: str | None) -> Iterator[Array]:
     }
     with open_stream(file) as stream, tifffile.TiffFile(stream, _multifile=False, **own) as tiff:
         image = _choose(_images(tiff), key)
-        if image.offset is not None and "S" not in image.axes:
+        if image.offset is not None and "S" not in image.axes and not _has_palette(image.pages[0]):
             array: Any = Rows(stream, image.offset, image.shape, image.dtype, tiff.byteorder)
             yield NamedArray(array, _letters(image.axes), [*image.notes, *_inverted(image)])
         else:
@@ -158,7 +158,7 @@ class Pages:
         self.notes: list[str] = []
         if math.prod(shape[:-2]) != len(pages):
             raise ValueError(f"it holds {len(pages)} pages in the place of {math.prod(shape[:-2])}")
-        if pages[0].samplesperpixel in (2, 4):
+        if pages[0].samplesperpixel in (2, 4) or _has_palette(pages[0]):
             self._page(0)
 
     def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray:
@@ -173,7 +173,11 @@ class Pages:
         return np.stack(pages).reshape(*map(len, outer), *pages[0].shape)
 
     def _page(self, number: int) -> np.ndarray:
-        section, alpha = grey_section(self._pages[number].asarray())
+        page = self._pages[number]
+        section, alpha = grey_section(page.asarray())
+        if _has_palette(page):
+            colours = np.asarray(page.keyframe.colormap).T >> 8
+            self.notes += [n for n in palette_notes(section, colours) if n not in self.notes]
         if alpha is not None and (alpha != alpha_opaque(alpha)).any() and ALPHA not in self.notes:
             if number > 0:
                 raise ValueError(
@@ -187,6 +191,10 @@ class Pages:
         if not np.can_cast(section.dtype, self.dtype):
             raise ValueError(f"page {number} holds {section.dtype}, the first {self.dtype}")
         return section
+
+
+def _has_palette(page: Any) -> bool:
+    return page.keyframe.photometric == 3 and page.keyframe.colormap is not None
 
 
 def _without_colours(shape: tuple[int, ...], axes: str) -> tuple[int, ...]:

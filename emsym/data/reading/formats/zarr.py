@@ -1,6 +1,7 @@
 """Zarr arrays, as folders, zipped or at an address, and OME-Zarr."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,6 +11,9 @@ from emsym.data.reading.axes import NamedArray, axis_letter
 from emsym.data.reading.file_key import missing_key
 from emsym.data.reading.registry import READERS, Array, RemoteZarr, register_reader
 from emsym.errors import first_line
+
+_LEVELS = 32
+"""The most levels that are looked at: each halves a volume, and no volume is 2³² pixels wide."""
 
 _SCHEMES = ("http", "https", "s3", "gs", "gcs", "az", "abfs")
 
@@ -42,7 +46,9 @@ def _opened(
     import zarr
 
     try:
-        root: Any = zarr.open(store, mode="r")
+        with warnings.catch_warnings():  # of a web page that stands for every file
+            warnings.filterwarnings("ignore", "Both zarr.json")
+            root: Any = zarr.open(store, mode="r")
     except (AttributeError, TypeError, KeyError) as error:
         raise ValueError("its metadata are not those of a Zarr") from error
     item = root.get(key) if key and isinstance(root, zarr.Group) else root
@@ -103,12 +109,21 @@ def _plain_errors(file: Path | IO[bytes] | RemoteZarr) -> Iterator[None]:
             raise ValueError(_no_answer(file, error)) from error
         raise
     except Exception as error:
+        if isinstance(file, RemoteZarr) and _broken_off(error):
+            raise ValueError(
+                "its server broke off in the middle of an answer; try again"
+            ) from error
         status = getattr(error, "status", None)  # of aiohttp, which is imported where it is needed
         if not (isinstance(file, RemoteZarr) and isinstance(status, int)):
             raise
         said = f"{status} {getattr(error, 'message', '')}".strip()
         way = "try again later" if status >= 500 else "it may need a password, or not exist"
         raise ValueError(f"its server answers '{said}'; {way}") from error
+
+
+def _broken_off(error: Exception) -> bool:
+    """Return whether an error is aiohttp's of an answer that ends too early."""
+    return type(error).__name__ in ("ClientPayloadError", "ServerDisconnectedError")
 
 
 def _require_zarr_address(file: RemoteZarr) -> None:
@@ -155,17 +170,18 @@ def _finest(group: Any) -> tuple[Any, str, list[str]]:
                 axis if isinstance(axis, str) else axis["name"]
                 for axis in images[0].get("axes", ())
             ]
-            array = group[levels[0]]
+            finest = max(levels[:_LEVELS], key=lambda level: group[level].size)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             "its multiscale metadata lead to no array in it; give the key of one"
         ) from error
     if len(images) > 1:
         raise ValueError(f"it holds {len(images)} multiscale images; give the key of an array")
+    array = group[finest]
     if not axes and array.ndim == 5:  # what the format was before it named them
         axes = [*"tczyx"]
     others = f" of {len(levels)}" if len(levels) > 1 else ""
-    note = f"The finest level{others} of the multiscale image was read, '{levels[0]}'."
+    note = f"The finest level{others} of the multiscale image was read, '{finest}'."
     return array, "".join(map(axis_letter, axes)), [note]
 
 

@@ -6,6 +6,7 @@ import tifffile
 from stored_arrays import BOX, IMAGE, WRITERS, refusal
 
 from emsym.data.reading.readers import find_files, open_array
+from emsym.errors import UserError
 
 
 @pytest.mark.parametrize("kind", ["contiguous", "compressed", "imagej", "big-endian", "appended"])
@@ -69,3 +70,25 @@ def test_no_pixel_comes_from_a_file_that_ome_xml_names(tmp_path):
     ome_file(given / "a.ome.tif", np.full_like(IMAGE[0], 7), 1, ["../secret.tif"])
     with open_array(given / "a.ome.tif") as array:
         assert (array[BOX[-2:]] == 7).all()
+
+
+INVERTED = np.stack([np.arange(256, dtype=np.uint16)[::-1] * 257] * 3)
+COLOURS = np.stack([np.arange(256, dtype=np.uint16) * 257, *np.zeros((2, 256), np.uint16)])
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_a_palette_of_greys_in_another_order_is_asked_about(tmp_path, compression):
+    """As in a picture: the numbers are not what the file shows."""
+    path = tmp_path / "0.tif"
+    shape = {"photometric": "palette", "compression": compression}
+    tifffile.imwrite(path, IMAGE, colormap=INVERTED, **shape)
+    with pytest.raises(UserError, match="palette gives shades of grey in another order"):
+        open_array(path).__enter__()
+    tifffile.imwrite(path, IMAGE, colormap=INVERTED[:, ::-1], **shape)
+    with open_array(path) as array:
+        assert array.notes == ()
+        np.testing.assert_array_equal(array[:, :, :], IMAGE)
+    tifffile.imwrite(path, IMAGE, colormap=COLOURS, **shape)
+    with open_array(path) as array:
+        assert array.notes == ("The numbers of the palette were read, not its colours.",)
+        np.testing.assert_array_equal(array[:, :, :], IMAGE)

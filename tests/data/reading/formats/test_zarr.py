@@ -250,3 +250,14 @@ def test_multiscale_metadata_that_lead_nowhere_are_one_sentence(
     group.create_array("s0", data=IMAGE)
     group.attrs["ome"] = {"multiscales": images}
     assert "its multiscale metadata lead to no array" in refusal(tmp_path / "a.zarr")
+
+
+def test_the_finest_level_is_the_largest_wherever_it_is_listed(tmp_path: Path) -> None:
+    group = zarr.create_group(str(tmp_path / "a.zarr"))
+    group.create_array("half", data=IMAGE[:, ::2, ::2])
+    group.create_array("whole", data=IMAGE)
+    datasets = [{"path": "half"}, {"path": "whole"}]
+    group.attrs["ome"] = {"multiscales": [{"axes": ["z", "y", "x"], "datasets": datasets}]}
+    with open_array(tmp_path / "a.zarr") as array:
+        assert "the multiscale image was read, 'whole'." in array.notes[0]
+        np.testing.assert_array_equal(array[:, :, :], IMAGE)
