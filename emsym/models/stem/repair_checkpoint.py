@@ -91,10 +91,12 @@ def _repaired(
         rgb, stem, prefix = _stem_by_running(model, checkpoint.state, path, name)
         after = stem if slices is None else wider_stem(model, rgb, slices)
     names = [read.path for read in stem.reads] + [constant.name for constant in stem.constants]
-    before = {name: checkpoint.state[prefix + name] for name in names}
+    stored = {name: checkpoint.state[prefix + name] for name in names}
+    before = {name: _computable(tensor) for name, tensor in stored.items()}
     for read in stem.reads:
         check_type(read, before[read.path])
     made = repaired_tensors(before, stem, after, init)
+    made = {name: made[name].to(stored[name].dtype) for name in made}
     changed = {
         prefix + alias: made[name]
         for name in names
@@ -102,8 +104,14 @@ def _repaired(
     }
     if output is not None:
         write_checkpoint(checkpoint, changed, output)
-    changes = describe_changes(init, before, stem, made, after)
+    written = {name: _computable(tensor) for name, tensor in made.items()}
+    changes = describe_changes(init, before, stem, written, after)
     return replace(changes, followed=build is not None, notes=_loading_notes(checkpoint, output))
+
+
+def _computable(tensor: Tensor) -> Tensor:
+    """Return a tensor of half precision in single precision, and any other as it is."""
+    return tensor.float() if tensor.is_floating_point() and tensor.itemsize == 2 else tensor
 
 
 def _loading_notes(checkpoint: Checkpoint, output: Path | None) -> tuple[str, ...]:

@@ -170,7 +170,7 @@ def test_a_dry_run_writes_nothing(tmp_path, weights):
     ("spoil", "told"),
     [
         (lambda state: state.pop("decoder.blocks.0.conv1.0.weight"), "1 tensor missing"),
-        (lambda state: state.update({STEM: state[STEM].half()}), "float16"),
+        (lambda state: state.update({STEM: state[STEM].to(torch.int8)}), "must be float32"),
         (lambda state: state.update({STEM: torch.zeros(16, 4, 3, 3)}), "odd number"),
         (lambda state: state.update({STEM: torch.zeros(16, 3, 7, 7)}), "of another shape"),
         (lambda state: state.update({STEM: torch.zeros(3)}), "of another shape"),
@@ -183,7 +183,7 @@ def test_a_dry_run_writes_nothing(tmp_path, weights):
         ),
         (lambda state: state.pop(STEM), f"there is no '{STEM}'"),
     ],
-    ids=["missing", "half", "even", "kernel", "flat", "two", "tied", "no-stem"],
+    ids=["missing", "integers", "even", "kernel", "flat", "two", "tied", "no-stem"],
 )
 def test_weights_of_another_network_are_refused(tmp_path, weights, spoil, told):
     state = copy.copy(weights)
@@ -315,3 +315,20 @@ def test_a_question_for_the_network_names_the_one_that_fits(tmp_path, weights):
     )
     with pytest.raises(UserError, match=r"late layer.*with --architecture unet-resnet18, as"):
         symmetrize_checkpoint(tmp_path / "late.pt", "mirror", None)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_half_precision_stay_so(tmp_path, weights, dtype):
+    """An audit reads them, and advises to repair them."""
+    half = {k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}
+    torch.save(half, tmp_path / "half.pt")
+    changes = symmetrize_checkpoint(
+        tmp_path / "half.pt", "rgb+mirror-tied", tmp_path / "new.pt", NAME
+    )
+    assert changes.symmetric
+    new = torch.load(tmp_path / "new.pt")
+    assert {name: tensor.dtype for name, tensor in new.items()} == {
+        name: tensor.dtype for name, tensor in half.items()
+    }
+    stem = new[changes.changes[0].name]
+    torch.testing.assert_close(stem, stem.flip(1), rtol=0, atol=0)
