@@ -3,7 +3,8 @@
 A strategy gets W, float (O, 3, kH, kW), and S, odd, and returns (O, S, kH, kW) of the same dtype.
 Slices are indexed s = −k … +k in the order of the stack; slice 0 is the centre, index k.
 W_R, W_G, W_B are W's colour planes. Definitions: Molnár, Szabó and Horváth, arXiv 2505.14105
-(the `uniform-*` family and the baselines `rgb` and `random`); the others are this project's.
+(the `uniform-*` family but `uniform-svd`, and the baselines `rgb` and `random`); the others are
+this project's, or as their docstrings say.
 
 Torch is imported only by strategies that draw random numbers: listing them needs none.
 """
@@ -210,6 +211,101 @@ def mirror(rgb: Tensor, slices: int) -> Tensor:
     filled = _in_every_slice((rgb[:, 0] + rgb[:, 2]) / 2, slices)
     filled[:, slices // 2] = rgb[:, 1]
     return filled
+
+
+def _in_order(order: str) -> Fill:
+    """Return the fill that cycles the planes in this order of the letters r, g and b."""
+    planes = ["rgb".index(letter) for letter in order]
+
+    def ordered(weights: Tensor, slices: int) -> Tensor:
+        return rgb(weights[:, planes], slices)
+
+    ordered.__doc__ = (
+        f"As `rgb`, the planes in the order {', '.join(order.upper())}: is it the colour that "
+        "biases, or the place?"
+    )
+    return ordered
+
+
+for _order in ("rbg", "grb", "gbr", "brg", "bgr"):
+    register_init(_order)(_in_order(_order))
+
+
+@register_init("average")
+def average(rgb: Tensor, slices: int) -> Tensor:
+    """The mean of the three planes over S in every slice, as I3D inflates filters.
+
+    So that S equal slices are answered as one was by the mean plane (Carreira and Zisserman,
+    arXiv 1705.07750).
+    """
+    return _in_every_slice(rgb.mean(1) / slices, slices)
+
+
+@register_init("mean-rescale")
+def mean_rescale(rgb: Tensor, slices: int) -> Tensor:
+    """The mean of the three planes × 3/S in every slice: S equal slices are answered as RGB were.
+
+    So does ultralytics' fill of another number of channels; for S = 3 it is `uniform-mean`.
+    """
+    return _in_every_slice(rgb.mean(1) * (3 / slices), slices)
+
+
+@register_init("centre-only")
+def centre_only(rgb: Tensor, slices: int) -> Tensor:
+    """The sum of the three planes in the centre, zeros elsewhere: a network of one slice at first.
+
+    It answers a grey section as the RGB network did.
+    """
+    filled = _in_every_slice(rgb.new_zeros(()).expand(rgb[:, 0].shape), slices)
+    filled[:, slices // 2] = rgb.sum(1)
+    return filled
+
+
+@register_init("zero-fill")
+def zero_fill(rgb: Tensor, slices: int) -> Tensor:
+    """R, G and B in the first three slices, zeros in all others; S = 1 sums them.
+
+    So does fastai's `_update_first_layer`, which thinks of channels and not of a stack.
+    """
+    if slices == 1:
+        return rgb.sum(1, keepdim=True)
+    filled = _in_every_slice(rgb.new_zeros(()).expand(rgb[:, 0].shape), slices)
+    filled[:, :3] = rgb
+    return filled
+
+
+@register_init("difference")
+def difference(rgb: Tensor, slices: int) -> Tensor:
+    """Twice the sum of the planes in the centre, less half of it on either side.
+
+    The centre, less half of the second difference along z: equal slices are answered as RGB were,
+    and what changes from slice to slice is sharpened. Zeros in slices further off; the sum alone
+    for S = 1.
+    """
+    filled, centre = centre_only(rgb, slices), slices // 2
+    if slices > 1:
+        for side in (centre - 1, centre + 1):
+            filled[:, side] = -filled[:, centre] / 2
+        filled[:, centre] *= 2
+    return filled
+
+
+@register_init("uniform-svd")
+def uniform_svd(rgb: Tensor, slices: int) -> Tensor:
+    """The one pattern that fits a filter's three planes best, in every slice.
+
+    Of the planes as a matrix (3, kH·kW) = Σ σ u vᵀ it is σ₁ v₁/√3, the best of rank one (Eckart
+    and Young 1936, Psychometrika 1, 211-218), with the sign that the planes have together: that
+    of Σ u₁, by which a filter answers grey. Planes of colour-opponent filters, which cancel each
+    other in their mean, keep their size so.
+    """
+    import torch
+
+    planes = rgb.flatten(2)
+    u, size, pattern = torch.linalg.svd(planes.double(), full_matrices=False)
+    sign = torch.where(u[:, :, 0].sum(1) < 0, -1.0, 1.0)
+    best = (sign * size[:, 0] / 3**0.5).unsqueeze(1) * pattern[:, 0]
+    return _in_every_slice(best.to(rgb.dtype).reshape(rgb[:, 0].shape), slices)
 
 
 @register_init("random-stem")

@@ -7,6 +7,7 @@ import timm
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from segmentation_models_pytorch.encoders._utils import patch_first_conv
 from timm.models import adapt_input_conv
 from torch import nn
@@ -19,9 +20,18 @@ from emsym.models.stem.slice_tracer import Read
 from emsym.models.stem.stem import Stem
 
 COPY = (
+    "average",
+    "bgr",
+    "brg",
+    "centre-only",
+    "difference",
+    "gbr",
+    "grb",
+    "mean-rescale",
     "mirror",
     "random",
     "random-stem",
+    "rbg",
     "rgb",
     "smp",
     "timm",
@@ -30,7 +40,10 @@ COPY = (
     "uniform-luminance",
     "uniform-mean",
     "uniform-red",
+    "uniform-svd",
+    "zero-fill",
 )
+SYMMETRIC = ("average", "centre-only", "difference", "mean-rescale", "mirror", "mirror-preserve")
 PRESERVE = tuple(f"{name}-preserve" for name in COPY if name != "random")
 OWN = sorted(COPY + PRESERVE)
 UNIFORM = [name for name in OWN if name.startswith("uniform-")]
@@ -98,7 +111,7 @@ def test_the_function_itself_leaves_its_input_alone(name, rgb, slices):
     assert torch.equal(rgb, before)
 
 
-@pytest.mark.parametrize("name", ["mirror", "mirror-preserve", *UNIFORM])
+@pytest.mark.parametrize("name", [*SYMMETRIC, *UNIFORM])
 @settings(max_examples=20, deadline=None)
 @given(rgb=stems(), slices=st.sampled_from(SLICES))
 def test_slices_at_equal_distance_get_equal_weights(name, rgb, slices):
@@ -128,9 +141,9 @@ def test_preserve_only_scales_whole_filters(name):
     torch.manual_seed(0)
     plain = fill(name.removesuffix("-preserve"), rgb, 5)
     torch.manual_seed(0)
-    gain = fill(name, rgb, 5) / plain
-    torch.testing.assert_close(gain, gain[:, :1, :1, :1].expand_as(gain))
-    assert (gain > 0).all()
+    scaled = fill(name, rgb, 5)
+    gain = scaled.flatten(1).norm(dim=1) / plain.flatten(1).norm(dim=1)
+    torch.testing.assert_close(scaled, plain * gain.view(-1, 1, 1, 1))
 
 
 # --- definitions ----------------------------------------------------------------------------------
@@ -163,16 +176,65 @@ def test_mirror_has_green_in_the_centre_and_the_others_mean_elsewhere(slices):
         assert torch.equal(made[:, s], plane)
 
 
-@settings(max_examples=30, deadline=None)
+@pytest.mark.parametrize(
+    ("name", "slices", "gain"),
+    [
+        ("uniform-mean", 3, 1),
+        *((name, s, 1) for name in ("mean-rescale", "centre-only", "difference") for s in SLICES),
+        *((name, s, 1) for name in ("zero-fill", "bgr", "grb") for s in (1, 3, 9)),
+        *(("average", s, 1 / 3) for s in SLICES),
+    ],
+)
+@settings(max_examples=10, deadline=None)
 @given(rgb=stems(), seed=st.integers(0, 99))
-def test_uniform_mean_answers_identical_slices_as_rgb_did(rgb, seed):
+def test_identical_slices_are_answered_as_by_rgb(name, slices, gain, rgb, seed):
+    """Or as by the mean of its planes, which is a third of that."""
     generator = torch.Generator().manual_seed(seed)
     section = torch.randn(1, 1, 9, 9, generator=generator, dtype=rgb.dtype)
-    stack = section.expand(1, 3, 9, 9)
-    before = nn.functional.conv2d(stack, rgb)
-    after = nn.functional.conv2d(stack, fill("uniform-mean", rgb, 3))
+    before = nn.functional.conv2d(section.expand(1, 3, 9, 9), rgb)
+    after = nn.functional.conv2d(section.expand(1, slices, 9, 9), fill(name, rgb, slices))
     scale = float(rgb.abs().sum((1, 2, 3)).max() * section.abs().max())
-    torch.testing.assert_close(after, before, rtol=0, atol=1e-6 * scale)
+    torch.testing.assert_close(after, gain * before, rtol=0, atol=4e-6 * scale)
+
+
+@pytest.mark.parametrize("order", ["rbg", "grb", "gbr", "brg", "bgr"])
+def test_an_order_of_colours_moves_the_planes_and_changes_nothing_else(order):
+    rgb = weights()
+    made = fill(order, rgb, 3)
+    for place, letter in enumerate(order):
+        assert torch.equal(made[:, place], rgb[:, "rgb".index(letter)])
+    torch.testing.assert_close(fill(order, rgb, 5), fill("rgb", made, 5))
+
+
+@settings(max_examples=20, deadline=None)
+@given(rgb=stems())
+def test_the_best_pattern_is_that_of_a_filter_that_has_but_one(rgb):
+    """Up to a sign it is what three equal planes hold, and no other pattern fits better."""
+    plane = rgb[:, 1]
+    equal = plane.unsqueeze(1).expand_as(rgb)
+    scale = float(rgb.abs().max()) + 1e-12
+    torch.testing.assert_close(fill("uniform-svd", equal, 3), equal, rtol=0, atol=1e-5 * scale)
+    opponent = torch.stack([plane, plane * 0, -plane], 1)
+    made = fill("uniform-svd", opponent, 3)
+    kept = made.flatten(1).norm(dim=1)
+    torch.testing.assert_close(kept, opponent.flatten(1).norm(dim=1), rtol=1e-5, atol=1e-9)
+    best, mean = (
+        fill(name, rgb, 3).flatten(1).norm(dim=1) for name in ("uniform-svd", "uniform-mean")
+    )
+    assert (best >= mean * (1 - 1e-5)).all()
+
+
+def test_fastai_fills_extra_channels_with_zeros():
+    rgb = weights()
+    made = fill("zero-fill", rgb, 5)
+    assert torch.equal(made[:, :3], rgb)
+    assert not made[:, 3:].any()
+
+
+def test_the_centre_alone_is_read():
+    made = fill("centre-only", weights(), 5)
+    assert torch.equal(made[:, 2], weights().sum(1))
+    assert not made[:, [0, 1, 3, 4]].any()
 
 
 @pytest.mark.parametrize("name", ["rgb", "timm", "smp"])
@@ -352,3 +414,15 @@ def test_unknown_name_gets_the_nearest():
 def test_a_decorator_without_a_name_says_how_to_write_it():
     with pytest.raises(UserError, match="write @register_init"):
         register_init(lambda rgb, slices: rgb)
+
+
+@pytest.mark.real
+def test_the_best_pattern_keeps_what_the_mean_of_a_real_stem_loses(shared: Path):
+    """Colour-opponent filters cancel in the mean of their planes."""
+    rgb = load_file(shared / "weights/mobilenetv2_100.safetensors")["conv_stem.weight"]
+
+    def kept(name):
+        return float(fill(name, rgb, 3).square().sum() / rgb.square().sum())
+
+    assert kept("uniform-mean") == pytest.approx(0.58, abs=0.01)
+    assert kept("uniform-svd") == pytest.approx(0.94, abs=0.01)
