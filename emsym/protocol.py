@@ -47,7 +47,7 @@ class Recipe(Strict):
     batch_size: Annotated[int, Field(gt=0, le=2**16)]
     patch: Annotated[int, Field(gt=0, multiple_of=32)]
     """Height and width of a training patch, in pixels; the networks halve it five times."""
-    learning_rate: Annotated[float, Field(gt=0, le=1000)]
+    learning_rate: Annotated[float, Field(gt=0, le=1e30)]
     """The schedule's peak."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     augment: tuple[Augmentation, ...] = ("flip", "turn", "brightness")

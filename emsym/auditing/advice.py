@@ -63,7 +63,8 @@ def _average(measured: Measured, classes: int, probabilities: bool) -> Advice:
     )
     return Advice(
         text="Without any training: average the predictions of each stack and of its mirror image. "
-        f"The flip error is then 0{now}{dice}, at twice the time.",
+        f"The flip error is then 0{now}{dice}, at twice the time; an audit with --flip-average "
+        "(of logits) shows the rest.",
         command=f"p = (net(x){into} + net(x.flip(1)){into}) / 2",
     )
 

@@ -77,6 +77,11 @@ class NetworkOnVolume:
     ] = None
     slices: Annotated[int | None, "How many slices it reads; found by default."] = None
     descending: Annotated[bool, "The network reads the slices from the last to the first."] = False
+    flip_average: Annotated[
+        bool,
+        "Look at the mean of the network's logits for a stack and for the stack reversed, which is "
+        "exactly symmetric and takes twice the time.",
+    ] = False
     output_key: Annotated[
         str | None, "Which output of a network with several: its name, or its number from 0."
     ] = None

@@ -26,6 +26,7 @@ from emsym.auditing.result import Kind
 from emsym.errors import UserError, first_line, first_names
 from emsym.models.architectures import ARCHITECTURES, architecture_name
 from emsym.models.copying import copy_network
+from emsym.models.inits import FLIP_AVERAGE
 from emsym.models.packaged.open_package import open_package
 from emsym.models.packaged.package import DescribedOption, Package
 from emsym.models.pretrained.checkpoint import SUFFIXES, Checkpoint, read_checkpoint
@@ -112,7 +113,7 @@ def load_network(inputs: NetworkOnVolume) -> Loaded:
             path=str(path),
             slices=loaded.slices or package.slices,
             notes=(*package.notes, *loaded.notes),
-            options=package.options,
+            options=(*loaded.options, *package.options),
         )
 
 
@@ -151,7 +152,15 @@ def _from_weights(package: Package, inputs: NetworkOnVolume, digest: str | None)
         repair=_repair_words(inputs, checkpoint, architecture),
         notes=(*notes, *more),
         seed=record.seed if record else 0,
+        options=_of_record(record),
     )
+
+
+def _of_record(record: Record | None) -> tuple[DescribedOption, ...]:
+    """Return how the network of a cell was used, where its weights do not tell."""
+    if record is None or FLIP_AVERAGE not in record.init.split("+"):
+        return ()
+    return (DescribedOption({"flip_average": True}, ""),)
 
 
 def _repair_words(

@@ -21,6 +21,7 @@ from emsym.auditing.network import Loaded, load_network
 from emsym.auditing.probe import at_rest, check_takes_stacks, checked_output, slices_of
 from emsym.auditing.volume import Chosen, choose_sections
 from emsym.errors import UserError
+from emsym.models.mirror_average import MirrorAverage
 from emsym.models.stem.find import check_slices
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.targets import Target
@@ -49,7 +50,9 @@ class Subject:
     @property
     def from_probabilities(self) -> bool:
         """Whether the logits were taken back from probabilities."""
-        return isinstance(self.dense.model, FromProbabilities)
+        model = self.dense.model
+        model = model.model if isinstance(model, MirrorAverage) else model
+        return isinstance(model, FromProbabilities)
 
 
 @contextmanager
@@ -157,6 +160,12 @@ def _dense(
         notes.append(
             "The network gives no gradients: it was explained by forward passes alone, with whole "
             "slices or patches replaced by the training mean."
+        )
+    if inputs.flip_average:
+        model = MirrorAverage(model)
+        notes.append(
+            "The network that was looked at is the mean of two passes: of the logits for each "
+            "stack and for the stack reversed."
         )
     dense = DenseLogits(model, channel, differentiable=dense.differentiable)
     return dense, 1 if independent else classes, notes

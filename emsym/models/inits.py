@@ -26,13 +26,15 @@ Fill = Callable[["Tensor", int], "Tensor"]
 Gain = Literal["copy", "preserve"]
 PRESERVE = "-preserve"
 """The suffix of the name of a strategy with the gain `preserve`."""
-MIRROR_TIED, ZFLIP = "mirror-tied", "zflip-augment"
+MIRROR_TIED, ZFLIP, FLIP_AVERAGE = "mirror-tied", "zflip-augment", "flip-average"
 INTERVENTIONS = {
     MIRROR_TIED: "keeps w_s = w_−s while training, so that f(x) = f(mirror x) always holds",
     ZFLIP: "shows each training stack reversed with probability one half",
+    FLIP_AVERAGE: "averages the logits of each stack and of its mirror image, once it is trained",
 }
-"""The words that may follow a strategy's name after a ``+``, in this order; see
-`emsym.models.interventions`."""
+"""The words that may follow a strategy's name after a ``+``, in this order: of what acts on the
+weights, in training and at inference. See `emsym.models.interventions` and
+`emsym.models.mirror_average`."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def parse_init(name: str) -> Init:
         if intervention not in INTERVENTIONS:
             raise UserError(
                 f"There is no intervention '{intervention}' for the init '{name}': there are "
-                f"{' and '.join(INTERVENTIONS)}."
+                f"{', '.join(INTERVENTIONS)}."
             )
     if interventions != (ordered := [i for i in INTERVENTIONS if i in interventions]):
         # one name for one thing, lest a leaderboard list it twice

@@ -21,8 +21,9 @@ from emsym.environment import environment, peak_memory_mb
 from emsym.errors import UserError
 from emsym.files import atomic_replacement
 from emsym.models.architectures import build_model
-from emsym.models.inits import ZFLIP, parse_init
+from emsym.models.inits import FLIP_AVERAGE, ZFLIP, parse_init
 from emsym.models.interventions import mirror_untie, zflip
+from emsym.models.mirror_average import MirrorAverage
 from emsym.output_folder import OutputFolder
 from emsym.protocol import Border
 from emsym.run.example import save_example
@@ -173,7 +174,9 @@ def _measure(
         generator = torch.Generator().manual_seed(cell.patch_seed(recipe))
         reversals = torch.Generator().manual_seed(2**31 + cell.seed)  # not the batches' numbers
         torch.manual_seed(cell.seed)  # what dropout draws from
-        zflips = ZFLIP in parse_init(cell.init).interventions
+        interventions = parse_init(cell.init).interventions
+        zflips = ZFLIP in interventions
+        answering = MirrorAverage(model).eval() if FLIP_AVERAGE in interventions else model
 
         def batch() -> Batch:
             images, labels = train_split.sample(
@@ -181,12 +184,13 @@ def _measure(
             )
             return zflip(images, reversals) if zflips else images, labels
 
-        watch = ScoresOverTraining(DenseLogits(model), test_split, protocol)
+        watch = ScoresOverTraining(DenseLogits(answering), test_split, protocol)
         objective = loss if train_split.known is None else labelled_loss
         curve = train(model, batch, recipe, _progress(recipe.steps), watch, watch.steps, objective)
-    columns = score_model(DenseLogits(model), test_split, instances, job.card, protocol, seconds)
+    dense = DenseLogits(answering)
+    columns = score_model(dense, test_split, instances, job.card, protocol, seconds)
     if output is not None:
-        save_example(output.example(job.key), DenseLogits(model), test_split, protocol.scoring)
+        save_example(output.example(job.key), dense, test_split, protocol.scoring)
     if output is not None and keep_network:
         mirror_untie(model)  # plain weights, that fit any network of this architecture
         with atomic_replacement(output.network(job.key)) as partial:

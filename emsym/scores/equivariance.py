@@ -9,30 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from emsym.errors import UserError
+from emsym.models.mirror_average import MirrorAverage
 from emsym.scores.attribution.methods import ATTRIBUTIONS
 from emsym.scores.dense_logits import DenseLogits
-
-
-class MirrorAverage(nn.Module):
-    """(f(x) + f(mirror x)) / 2 of a network's logits: (N, S, H, W) → (N, C, H, W).
-
-    It gives the very same bits for x and mirror x, whatever the network is.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        """`model` is in eval mode and gives logits, (N, C, H, W)."""
-        super().__init__()
-        self.model = model
-        self.mean = nn.AvgPool2d((1, 2))  # a module, as LRP is not defined on sums outside of one
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The average."""
-        both = torch.stack([self.model(x), self.model(x.flip(1))], -1)
-        average: Tensor = self.mean(both.flatten(2, 3))
-        return average.view(both.shape[:-1])
 
 
 @dataclass(frozen=True)

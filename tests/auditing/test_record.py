@@ -13,7 +13,9 @@ from emsym.run.job import jobs
 from emsym.run.store.store import Store
 
 
-@pytest.mark.parametrize(("init", "seed"), [("rgb", 1), ("rgb+mirror-tied", 0)])
+@pytest.mark.parametrize(
+    ("init", "seed"), [("rgb", 1), ("rgb+mirror-tied", 0), ("rgb+flip-average", 0)]
+)
 def test_audit_of_a_kept_network_says_what_its_record_says(
     tiny: Path, init: str, seed: int
 ) -> None:

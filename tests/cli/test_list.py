@@ -20,7 +20,7 @@ def listed(*words: str, cwd: Path) -> str:
     ("what", "pattern", "expected"),
     [
         ("inits", "uniform-g*", "uniform-green"),
-        ("inits", "*-preserve", "mirror-preserve"),
+        ("inits", "mir*-preserve", "mirror-preserve"),
         ("interventions", "mirror*", "mirror-tied"),
         ("datasets", "gf*fibres", "gf-pa66:fibres"),
         ("architectures", "unet-resnet34", "unet-resnet34"),

@@ -207,10 +207,14 @@ def records_of(tiny: Path, *inits: str) -> list[Record]:
     return records
 
 
-def test_a_tied_network_is_trained_and_scores_no_bias(tiny: Path) -> None:
-    free, tied = records_of(tiny, "rgb", "rgb+mirror-tied")
-    assert max(tied.images["flip_error"]) < 1e-6 < min(free.images["flip_error"])
-    assert tied.scores["saliency/true-foreground/model_asymmetry"] == pytest.approx(0, abs=1e-5)
+def test_a_network_that_is_tied_or_averaged_scores_no_bias(tiny: Path) -> None:
+    free, tied, averaged = records_of(tiny, "rgb", "rgb+mirror-tied", "rgb+flip-average")
+    for symmetric in (tied, averaged):
+        assert max(symmetric.images["flip_error"]) < 1e-6 < min(free.images["flip_error"])
+        for name in ("saliency", "slice-shapley"):
+            bias = symmetric.scores[f"{name}/true-foreground/model_asymmetry"]
+            assert bias == pytest.approx(0, abs=1e-5)
+    assert averaged.curve == free.curve, "it acts once a network is trained"
     assert tied.init == "rgb+mirror-tied"
     assert tied.curve[0] != tied.curve[1]
 

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from emsym.errors import UserError
+from emsym.models.mirror_average import MirrorAverage
 from emsym.scores.attribution.methods import ATTRIBUTIONS, register_attribution
 from emsym.scores.dense_logits import DenseLogits
-from emsym.scores.equivariance import MirrorAverage, deviation, equivariance
+from emsym.scores.equivariance import deviation, equivariance
 from emsym.scores.shapley import slice_shapley
 
 pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]

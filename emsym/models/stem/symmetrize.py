@@ -9,7 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from emsym.errors import UserError, first_names
-from emsym.models.inits import MIRROR_TIED, PRESERVE, ZFLIP, Init, parse_init
+from emsym.models.inits import FLIP_AVERAGE, MIRROR_TIED, PRESERVE, ZFLIP, Init, parse_init
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -116,8 +116,9 @@ def symmetrize(
     shapes suffice; nothing but the stem is copied.
 
     Raises `UserError` for an unknown name, for `random` (which starts a whole network from
-    scratch), for `zflip-augment` (which acts in training), for a network whose stem cannot be
-    treated, and for a strategy that breaks its promises; the network is then as it was.
+    scratch), for `zflip-augment` and `flip-average` (which change no weight), for a network whose
+    stem cannot be treated, and for a strategy that breaks its promises; the network is then as it
+    was.
     """
     from emsym.models.interventions import mirror_tie
     from emsym.models.stem.fill import assign_tensors
@@ -158,6 +159,12 @@ def parse_repair_init(init: str) -> Init:
         raise UserError(
             f"'{ZFLIP}' changes nothing in a network, but what it is shown in training: reverse "
             "each stack there with probability one half, as emsym.models.interventions.zflip does."
+        )
+    if FLIP_AVERAGE in chosen.interventions:
+        raise UserError(
+            f"'{FLIP_AVERAGE}' changes nothing in a network, but how it is used: take the mean of "
+            "its logits for a stack and for the stack reversed, as "
+            "emsym.models.mirror_average.MirrorAverage(model) does."
         )
     return chosen
 
