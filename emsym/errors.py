@@ -1,5 +1,6 @@
 """The error that a user can cause, and words for its sentence."""
 
+import traceback
 import unicodedata
 from collections.abc import Iterable
 
@@ -71,3 +72,17 @@ def error_with_type(error: BaseException) -> str:
     'ValueError: far too much'
     """
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}".rstrip(" :.")
+
+
+def error_with_place(error: BaseException) -> str:
+    """Return `error_with_type`, and the file and line where it was raised."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{error_with_type(error)} ({at.filename}:{at.lineno})"
+
+
+def ended_by(error: BaseException) -> str:
+    """Return the sentence on code of a user's that ends the program, as `sys.exit` does."""
+    return (
+        f"The program was ended before it was done, by {error_with_place(error)}: let code that is "
+        "called from here return, or raise an error."
+    )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from emsym.errors import UserError, first_line, first_names
+from emsym.errors import UserError, error_with_type, first_line, first_names
 from emsym.registry import REGISTRIES, attempt, warn_of_plugin
 
 _PLUGINS: dict[str, bytes] = {}
@@ -77,6 +77,11 @@ def load_factory(place: str) -> Callable[[], Any]:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
+    except SystemExit as error:
+        raise UserError(
+            f"{path} ends the program when it is loaded ({error_with_type(error)}): put what it "
+            'does as a script under `if __name__ == "__main__":`.'
+        ) from error
     except Exception as error:  # whatever a stranger's code raises
         raise UserError(f"{path} fails ({type(error).__name__}: {first_line(error)}).") from error
     function = getattr(module, name, None)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from emsym.errors import UserError
+from emsym.plugins import load_factory
 from emsym.protocol import load_protocol
 
 BENCH = Path(sys.executable).with_name("emsym-bench")
@@ -333,6 +335,21 @@ def test_each_bad_file_is_told_in_a_line_and_nothing_is_done(
     assert "could not be loaded, so that nothing was done" in told[-1]
     assert (done.returncode, done.stdout, len(told)) == (2, "", len(BAD_FILES) + 1)
     assert not (tmp_path / "results").exists()
+
+
+def test_a_script_is_no_file_of_a_network(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "leaves.py": "import sys\nsys.exit(3)\n",
+            "asks.py": "import argparse\np = argparse.ArgumentParser()\np.add_argument('x')\n"
+            "p.parse_args(['--lr'])\n",
+        },
+    )
+    for name, code in (("leaves", 3), ("asks", 2)):
+        told = rf"{name}\.py ends the program when it is loaded \(SystemExit: {code}\): put"
+        with pytest.raises(UserError, match=told):
+            load_factory(f"{tmp_path / name}.py:build")
 
 
 def test_a_folder_is_no_plug_in(tmp_path: Path) -> None:

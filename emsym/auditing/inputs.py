@@ -15,6 +15,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any, ForwardRef, Literal, ParamSpec, TypeVar, get_args
 
+from emsym.errors import UserError, ended_by
 from emsym.scores.targets import Target
 
 if TYPE_CHECKING:
@@ -178,7 +179,10 @@ def called_with(inputs: Callable[P, I]) -> Callable[[Callable[[I], R]], Callable
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             if "attributions" in kwargs:  # as it was called before it was called as its option is
                 kwargs["attribution"] = kwargs.pop("attributions")
-            return function(inputs(*args, **kwargs))
+            try:
+                return function(inputs(*args, **kwargs))
+            except SystemExit as error:  # a network's, or a plug-in's
+                raise UserError(ended_by(error)) from error
 
         assert isinstance(inputs, type)
         parts = [

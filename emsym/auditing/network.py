@@ -260,7 +260,7 @@ def _registered(name: str, architecture: str | None) -> Loaded:
         network: Any = entry.value()
     except UserError:
         raise
-    except Exception as error:  # whatever a stranger's factory raises
+    except (Exception, SystemExit) as error:  # whatever a stranger's factory raises
         raise UserError(
             f"The factory of '{name}' fails ({type(error).__name__}: {first_line(error)})."
         ) from error

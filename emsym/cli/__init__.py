@@ -9,7 +9,7 @@ import sys
 import traceback
 import warnings
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -26,7 +26,7 @@ from emsym.cli.submit import submit
 from emsym.cli.symmetrize import symmetrize
 from emsym.cli.validate import validate
 from emsym.cli.verify import verify
-from emsym.errors import UserError, escape_unseen, one_line
+from emsym.errors import UserError, ended_by, escape_unseen, one_line
 
 INTERRUPTED = 130
 
@@ -40,15 +40,12 @@ def main() -> None:
     _end_as_by_ctrl_c()
     debug = "--debug" in sys.argv
     try:
-        sys.exit(cli(standalone_mode=False))
+        code = cli(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except UserError as error:
-        if debug:
-            traceback.print_exc()
-        click.echo(f"emsym-bench: {escape_unseen(str(error))}", err=True)
-        sys.exit(2)
+        _fail(str(error), debug)
     except (KeyboardInterrupt, click.Abort):
         with suppress(OSError):  # the terminal may be gone
             click.echo(
@@ -56,6 +53,18 @@ def main() -> None:
                 err=True,
             )
         sys.exit(INTERRUPTED)
+    except Exception:
+        raise
+    except BaseException as error:  # a plug-in's: SystemExit, or one of its own
+        _fail(ended_by(error), debug)
+    sys.exit(code)
+
+
+def _fail(sentence: str, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"emsym-bench: {escape_unseen(sentence)}", err=True)
+    sys.exit(2)
 
 
 def _end_as_by_ctrl_c() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 import emsym
 from emsym.auditing.inputs import AuditInputs, SanityInputs, called_with, described_fields
+from emsym.errors import UserError
 from emsym.protocol import SHAPLEY
 
 
@@ -25,6 +26,16 @@ def test_a_function_of_inputs_is_called_with_their_fields() -> None:
         checked("net.pt", "em.tif", chanel=2)
     with pytest.raises(TypeError, match="positional"):
         checked("net.pt", "em.tif", None, "unet-resnet34")
+
+
+def test_a_network_or_plug_in_that_exits_is_told_where() -> None:
+    @called_with(SanityInputs)
+    def leaving(inputs: SanityInputs) -> None:
+        """Exit, as a network may while it runs."""
+        sys.exit(0)
+
+    with pytest.raises(UserError, match=r"by SystemExit: 0 \(.*test_inputs\.py:\d+\): let code"):
+        leaving("net.pt", "em.tif")
 
 
 def test_its_signature_is_that_of_plain_keywords() -> None:

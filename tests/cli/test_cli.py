@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from emsym import cli
-from emsym.errors import UserError
+from emsym.errors import UserError, error_with_type
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +49,30 @@ def test_a_signal_ends_a_command_as_ctrl_c_does(
 
     assert end(monkeypatch, signalled) == 130
     assert "the same command goes on from here" in capsys.readouterr().err
+
+
+class Stop(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [SystemExit(), SystemExit(0), SystemExit(3), Stop("enough")])
+def test_code_of_a_user_never_ends_a_command_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    def ended(**_: object) -> None:
+        raise error
+
+    assert end(monkeypatch, ended) == 2
+    told = capsys.readouterr().err
+    assert f"ended before it was done, by {error_with_type(error)} ({__file__}:" in told
+    assert told.count("\n") == 1
+
+
+def test_code_of_a_user_may_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    assert end(monkeypatch, interrupted) == 130
 
 
 def test_a_hangup_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,11 @@
 """Filling a stem: an init strategy makes its weights for S slices."""
 
-import traceback
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from emsym.errors import UserError, error_with_type
+from emsym.errors import UserError, error_with_place
 from emsym.models.inits import Init, InitStrategy, preserve_norms
 from emsym.models.stem.find import wider_stem
 from emsym.models.stem.slice_tracer import Read
@@ -118,9 +117,7 @@ def _strategy_weights(name: str, strategy: InitStrategy, rgb: Tensor, slices: in
     try:
         made = strategy.fill(given, slices)
     except (Exception, SystemExit) as error:  # whatever a stranger's function raises
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{error_with_type(error)} ({at.filename}:{at.lineno})"
-        raise UserError(f"The init '{name}' fails: {reason}.") from error
+        raise UserError(f"The init '{name}' fails: {error_with_place(error)}.") from error
     if not torch.equal(given, rgb):
         raise UserError(
             f"The init '{name}' changes the weights that it is given: let it begin with "
