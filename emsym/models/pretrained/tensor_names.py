@@ -209,7 +209,7 @@ def match_tensors(
 ) -> TensorMatch:
     """Hold tensors against those of an encoder, by its names; `left` have no place in it."""
     values: dict[str, Tensor] = {}
-    missing, shapes, types = [], [], []
+    missing, shapes, types, rounded = [], [], [], []
     for name, place in own.items():
         if name not in given:
             if name.endswith(COUNTER):
@@ -218,18 +218,42 @@ def match_tensors(
                 missing.append(name)
         elif (value := given[name]).shape != place.shape:
             shapes.append(f"{name} is {tuple(value.shape)} and must be {tuple(place.shape)}")
-        elif not _is_exact(value.dtype, place.dtype):
-            types.append(f"{name} is {_type(value)} and must be {_type(place)}")
+        elif (exact := _in_type_of(place, value, counts=name.endswith(COUNTER))) is not None:
+            values[name] = exact
+        elif value.is_floating_point() and not place.is_floating_point():
+            rounded.append(f"{name} is {_type(value)} and must be {_type(place)}")
         else:
-            values[name] = value
+            types.append(f"{name} is {_type(value)} and must be {_type(place)}")
     unexpected = sorted(name for name in left if not name.endswith(COUNTER))
     mismatches = {
         "missing": missing,
         "of another shape": shapes,
         "of another type": types,
+        "of whole numbers that may be rounded, so cast floating-point tensors alone": rounded,
         "unexpected": unexpected,
     }
     return TensorMatch(values, {fault: names for fault, names in mismatches.items() if names})
+
+
+def _in_type_of(place: Tensor, value: Tensor, counts: bool) -> Tensor | None:
+    """Return a value in the type of its place, None where it may not be the number that it was.
+
+    Whole numbers may have been cast to a floating-point type with all other tensors of a file. Of
+    a `COUNTER`, which no answer depends on, they may be rounded, too; one that is infinite is 0.
+    """
+    import torch
+
+    if _is_exact(value.dtype, place.dtype):
+        return value
+    if place.is_floating_point() or any(t.is_complex() or t.is_quantized for t in (place, value)):
+        return None
+    numbers, limit = value.double(), 2.0**53
+    if counts:
+        return numbers.where(numbers.abs() < limit, 0).to(place.dtype)
+    if value.is_floating_point():
+        limit = 2 / torch.finfo(value.dtype).eps  # larger ones are rounded to multiples of 2
+    whole = numbers.to(place.dtype)
+    return whole if bool(((numbers.abs() < limit) & (whole.double() == numbers)).all()) else None
 
 
 def _is_exact(given: dtype, own: dtype) -> bool:

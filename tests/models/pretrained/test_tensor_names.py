@@ -18,6 +18,7 @@ from weights_files import (
     whole_state,
 )
 
+from emsym.models.pretrained.tensor_names import match_tensors
 from emsym.models.pretrained.weights import load_weights
 
 FAMILIES = [
@@ -304,6 +305,50 @@ def test_values_that_loading_would_change_are_refused(tmp_path, kind):
         state[name] = state[name].to(getattr(torch, kind))
     told = refusal(save(state, tmp_path / "w.pt"))
     assert f"1 tensor of another type ({name} is {kind} and must be float32)" in told
+
+
+@pytest.mark.parametrize(
+    ("given", "count"),
+    [
+        (torch.tensor(12345.0).half(), 12344),  # rounded, and no answer depends on it
+        (torch.tensor(70000.0).half(), 0),  # infinite
+        (torch.tensor(1234.5), 1234),  # an average of several networks
+        (torch.tensor(torch.nan), 0),
+        (torch.tensor(7, dtype=torch.int32), 7),
+    ],
+)
+def test_batches_may_be_counted_in_any_type(given, count):
+    own = {"bn.num_batches_tracked": torch.tensor(0)}
+    match = match_tensors(own, {"bn.num_batches_tracked": given})
+    assert not match.mismatches
+    value = match.values["bn.num_batches_tracked"]
+    assert (value.dtype, int(value)) == (torch.int64, count)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "fits"),
+    [
+        ([-255, 0, 255], "bfloat16", True),
+        ([0, 256], "bfloat16", False),  # what was 257 is 256, too
+        ([0, 2047], "float16", True),
+        ([0, 2048], "float16", False),
+        ([0, 1 << 20], "float32", True),
+        ([0.5], "float64", False),
+        ([torch.inf], "float64", False),
+        ([torch.nan], "float64", False),
+    ],
+)
+def test_whole_numbers_may_have_been_cast_where_none_was_rounded(values, kind, fits):
+    own = {"index": torch.zeros(len(values), dtype=torch.int64)}
+    match = match_tensors(own, {"index": torch.tensor(values).to(getattr(torch, kind))})
+    if fits:
+        assert match.values["index"].tolist() == values
+        assert match.values["index"].dtype == torch.int64
+    else:
+        assert match.mismatch_text() == (
+            "1 tensor of whole numbers that may be rounded, so cast floating-point tensors alone "
+            f"(index is {kind} and must be int64)"
+        )
 
 
 def test_names_of_a_hostile_file_stay_on_one_short_line(tmp_path):
