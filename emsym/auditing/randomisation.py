@@ -57,6 +57,8 @@ class SanityReport:
     sections: int
     """How many sections the means are of."""
     notes: list[str]
+    cautions: Sequence[str] = ()
+    """Sentences without which the numbers may mislead."""
 
     def __str__(self) -> str:
         rows = self.result.rows
@@ -69,6 +71,7 @@ class SanityReport:
                 f"How alike the maps of {self.network} are to those of random networks:",
                 f"rank correlation of |A|, mean of {self.sections} sections; explained: "
                 f"{TARGETS[self.target]}.",
+                *(f"Caution: {each}" for each in self.cautions),
                 "",
                 _table(["", "random", "null", "mirror", "verdict"], self._verdicts()),
                 "",
@@ -203,7 +206,15 @@ def sanity(inputs: SanityInputs) -> SanityReport:
             f"The {TARGETS[target]} is empty in {empty} of {len(chosen)} sections, which were left "
             "out."
         )
-    return SanityReport(result, symmetric, subject.loaded.name, target, int(there.sum()), notes)
+    return SanityReport(
+        result,
+        symmetric,
+        subject.loaded.name,
+        target,
+        int(there.sum()),
+        notes,
+        chosen.cautions,
+    )
 
 
 def _registered() -> list[str]:

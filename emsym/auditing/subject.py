@@ -1,6 +1,6 @@
 """The subject of an audit or a sanity check: a network that runs on the sections it is shown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from typing import get_args
@@ -78,11 +78,23 @@ def prepare(inputs: NetworkOnVolume) -> Iterator[Subject]:
             raise UserError(f"The network reads {loaded.slices} slices, not {reads}.")
         height, width = (fixed or inputs.size for fixed in loaded.size)
         chosen = choose_sections(inputs, reads, (height, width), loaded.seed)
-        targets = _targets(target, chosen.data.labels)
-        dense, classes, notes = _dense(loaded, chosen, inputs)
-        notes = [*described, *notes]
-        chosen = chosen.marking(classes, dense.channel)
-        yield Subject(loaded, dense, classes, chosen, targets, notes)
+        with _cautioned(chosen.cautions):
+            targets = _targets(target, chosen.data.labels)
+            dense, classes, notes = _dense(loaded, chosen, inputs)
+            notes = [*described, *notes]
+            chosen = chosen.marking(classes, dense.channel)
+            yield Subject(loaded, dense, classes, chosen, targets, notes)
+
+
+@contextmanager
+def _cautioned(cautions: Sequence[str]) -> Iterator[None]:
+    """Say in a `UserError`, too, what may mislead, for it may be the reason."""
+    try:
+        yield
+    except UserError as error:
+        if cautions:
+            raise UserError(" ".join([str(error), *cautions])) from error
+        raise
 
 
 def _described_inputs(inputs: NetworkOnVolume, loaded: Loaded) -> tuple[NetworkOnVolume, list[str]]:

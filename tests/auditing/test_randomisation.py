@@ -40,6 +40,22 @@ def report_of(random: tuple[float, ...], null: tuple[float, ...], values: int = 
     return SanityReport(result, Equivariance({"edges": deviation}), "Net", "all", 3, [])
 
 
+def test_a_mean_and_sd_in_other_units_are_told_first() -> None:
+    torch.manual_seed(0)
+    report = sanity(
+        nn.Sequential(nn.Conv2d(3, 1, 3), nn.BatchNorm2d(1), nn.ZeroPad2d(1)),
+        np.random.default_rng(0).integers(0, 256, (5, 32, 32)).astype(np.uint8),
+        mean=0.5,
+        sd=0.3,
+        attribution="saliency",
+        probabilities=False,
+        sections=1,
+        target="all",
+    )
+    caution = str(report).splitlines()[2]
+    assert caution.startswith("Caution: The mean and sd that were given, 0.5 and 0.3, are far from")
+
+
 @pytest.mark.parametrize(
     ("report", "line", "sentence"),
     [

@@ -44,6 +44,16 @@ def test_the_channel_is_the_class_that_is_looked_at() -> None:
         assert subject.dense.outputs(x).shape[1] == 4
 
 
+def test_a_mean_and_sd_in_other_units_may_be_why_the_answer_is_none() -> None:
+    scaled = nn.Conv2d(3, 1, 1, bias=False)
+    nn.init.constant_(scaled.weight, 0.1)
+    with (
+        pytest.raises(UserError, match=r"times 255 do: .* × 255 they would be 127\.5 and 76\.5"),
+        prepare(AuditInputs(scaled, IMAGE, mean=0.5, sd=0.3, sections=2)),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
