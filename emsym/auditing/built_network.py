@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from emsym.errors import UserError, first_line, first_names
+from emsym.errors import UserError, first_names
 from emsym.models.architectures import SmpFactory
 from emsym.models.inits import parse_init
 from emsym.models.interventions import mirror_parametrisations
@@ -15,6 +15,7 @@ from emsym.models.pretrained.tensor_names import match_tensors, network_prefixes
 from emsym.models.stem.fill import fill_stem
 from emsym.models.stem.find import find_stem
 from emsym.models.stem.stem import Stem, stem_tensors
+from emsym.models.user_network import build_user_network
 
 _TIED = re.compile(r"\.parametrizations\.(\w+)\.original$")
 _HEAD = "segmentation_head."
@@ -31,26 +32,18 @@ def build_network(
     an auxiliary head that the network does not have, too, and weights that were saved mirror-tied
     become plain ones. Raises `UserError` where they do not fit.
     """
-    try:
-        model: Any = factory()
-    except UserError:
-        raise
-    except Exception as error:  # whatever a stranger's factory raises
-        raise UserError(
-            f"The function '{architecture}' fails ({type(error).__name__}: {first_line(error)})."
-        ) from error
-    if not isinstance(model, nn.Module):
-        raise UserError(f"'{architecture}' is a whole network: audit it by its name, not {path}.")
-    weights = {_TIED.sub(r".\1", f".{name}")[1:]: _single(value) for name, value in state.items()}
+    model = build_user_network(architecture, factory).float()
+    weights = {_TIED.sub(r".\1", f".{name}")[1:]: value for name, value in state.items()}
     tied = {name for name in weights if name not in state}
     prefix = _prefix(weights, model, path, architecture)
     weights = {name[len(prefix) :]: v for name, v in weights.items() if name.startswith(prefix)}
     tied = {name.removeprefix(prefix) for name in tied}
+    weights = _single(weights, model.state_dict())
     if isinstance(factory, SmpFactory) and (classes := _classes(model, weights)) != 1:
         model = factory(classes)
     stem = _stem_of(model)
     if stem is not None:
-        stem = _with_slices_of(model, stem, weights, path)
+        stem = _with_slices_of(model, stem, weights, path, architecture)
         for name, tie in mirror_parametrisations(stem).items():
             if name in tied:
                 weights[name] = tie(weights[name])
@@ -67,8 +60,13 @@ def build_network(
     return model.eval(), None if stem is None else stem.slices, notes
 
 
-def _single(value: Tensor) -> Tensor:
-    return value.float() if value.is_floating_point() else value
+def _single(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights in float32; in their own type where the network has whole numbers."""
+    whole = {name for name, value in own.items() if not value.is_floating_point()}
+    return {
+        name: value.float() if value.is_floating_point() and name not in whole else value
+        for name, value in weights.items()
+    }
 
 
 def _prefix(given: Mapping[str, Tensor], model: nn.Module, path: Path, architecture: str) -> str:
@@ -102,7 +100,9 @@ def _stem_of(model: nn.Module) -> Stem | None:
         return None
 
 
-def _with_slices_of(model: nn.Module, stem: Stem, given: Mapping[str, Tensor], path: Path) -> Stem:
+def _with_slices_of(
+    model: nn.Module, stem: Stem, given: Mapping[str, Tensor], path: Path, architecture: str
+) -> Stem:
     """Make the network read as many slices as the weights do, and return its stem."""
     read = stem.reads[0]
     own = stem_tensors(model, stem)[read.path]
@@ -115,4 +115,13 @@ def _with_slices_of(model: nn.Module, stem: Stem, given: Mapping[str, Tensor], p
         raise UserError(
             f"The weights of {path} read {slices} slices, and a slice stack has an odd number."
         )
-    return fill_stem(model, stem, "rgb", parse_init("rgb").strategy, slices)
+    differ = (
+        f"The weights of {path} are of {slices} slices, and the network of '{architecture}' is of "
+        f"{stem.slices}"
+    )
+    if stem.slices != 3:
+        raise UserError(f"{differ}: let it be built for {slices}.")
+    try:
+        return fill_stem(model, stem, "rgb", parse_init("rgb").strategy, slices)
+    except UserError as error:
+        raise UserError(f"{differ}. {error}") from error

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 from emsym.auditing.network import Called, Loaded
 from emsym.errors import UserError, first_line, first_names
-from emsym.models.stem.find import CHANNELS, VOLUMES, find_stem, reads_volumes
+from emsym.models.stem.find import (
+    CHANNELS,
+    VOLUMES,
+    check_initialised,
+    find_stem,
+    reads_volumes,
+)
 from emsym.scores.dense_logits import DenseLogits
 
 _SAME = 1e-2
@@ -20,7 +26,8 @@ device: half precision or TF32 inside a network gives 1e-3."""
 
 
 def check_takes_stacks(model: nn.Module) -> None:
-    """Raise `UserError` for a network that must be called with more than a stack."""
+    """Raise `UserError` for a network that takes more than a stack, or has no weights yet."""
+    check_initialised(model)
     called: Any = model.function if isinstance(model, Called) else model.forward
     try:
         parameters = inspect.signature(called).parameters.values()

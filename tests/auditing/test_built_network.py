@@ -47,6 +47,43 @@ def test_a_head_that_the_network_has_must_be_whole() -> None:
         build_network(state, Path("net.pt"), "mine", WithHead)
 
 
+def test_a_network_of_other_slices_than_the_weights() -> None:
+    state = nn.Conv2d(3, 1, 1).state_dict()
+    told = r"The weights of net\.pt are of 3 slices, and the network of 'mine' is of 5: .* for 3"
+    with pytest.raises(UserError, match=told):
+        build_network(state, Path("net.pt"), "mine", lambda: nn.Conv2d(5, 1, 1))
+
+    class OfThree(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + x.view(-1, 3, *x.shape[2:]).sum(1)
+
+    told = r"weights of net\.pt are of 5 slices, and .*'mine' is of 3\. The network cannot be made"
+    state = nn.Conv2d(5, 1, 1).state_dict()
+    with pytest.raises(UserError, match=told):
+        build_network(state, Path("net.pt"), "mine", lambda: OfThree(3, 1, 1))
+
+
+@pytest.mark.parametrize("slices", [3, 5])
+def test_layers_that_take_their_size_from_the_first_input(slices: int) -> None:
+    expected = nn.Sequential(nn.Conv2d(slices, 4, 3, padding=1), nn.BatchNorm2d(4)).eval()
+    model, reads, _ = build_network(
+        expected.state_dict(),
+        Path("net.pt"),
+        "mine",
+        lambda: nn.Sequential(nn.LazyConv2d(4, 3, padding=1), nn.LazyBatchNorm2d()),
+    )
+    assert reads == slices
+    same(model, expected, stacks(slices=slices))
+
+
+def test_a_network_that_is_built_in_half_precision() -> None:
+    expected = nn.Conv2d(3, 1, 1).half()
+    model, _, _ = build_network(
+        expected.state_dict(), Path("net.pt"), "mine", lambda: nn.Conv2d(3, 1, 1).half()
+    )
+    same(model, expected.float(), stacks())
+
+
 def test_architectures_in_letters_of_either_case(tmp_path: Path) -> None:
     torch.save(network().state_dict(), tmp_path / "net.pt")
     assert loaded(tmp_path / "net.pt", "Unet-TU-test_ResNet").architecture == NAME

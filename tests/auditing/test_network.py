@@ -42,12 +42,16 @@ def half(state: dict[str, Tensor]) -> dict:
     return {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
 
 
-@pytest.mark.parametrize("form", [plain, wrapped, half])
+def half_tensor_by_tensor(state: dict[str, Tensor]) -> dict:
+    return {k: v.half() for k, v in state.items()}
+
+
+@pytest.mark.parametrize("form", [plain, wrapped, half, half_tensor_by_tensor])
 def test_a_state_dict_gives_the_network(form: Callable, model: nn.Module, tmp_path: Path) -> None:
     torch.save(form(model.state_dict()), tmp_path / "net.pt")
     found = loaded(tmp_path / "net.pt", NAME)
     assert (found.kind, found.architecture, found.slices) == ("state dict", NAME, 3)
-    expected = copy.deepcopy(model).half().float() if form is half else model
+    expected = model if form in (plain, wrapped) else copy.deepcopy(model).half().float()
     same(found.model, expected, stacks())
 
 
@@ -105,6 +109,10 @@ def function():
 def failing():
     raise RuntimeError("no weights here\\nand more")
 
+@register_architecture("leaving")
+def leaving():
+    raise SystemExit(0)
+
 @register_architecture("forgotten")
 def forgotten():
     model = function()
@@ -140,6 +148,7 @@ def test_the_name_of_a_plug_in() -> None:
     ("name", "told"),
     [
         ("failing", r"The factory of 'failing' fails \(RuntimeError: no weights here\)\."),
+        ("leaving", r"The factory of 'leaving' fails \(SystemExit: 0\)\."),
         ("forgotten", "The factory of 'forgotten' gives a NoneType instead of a torch.nn.Module"),
         ("raising", r"no stack of 3, .*\(ValueError with 3: not today\).*--slices"),
     ],

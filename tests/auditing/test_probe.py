@@ -87,6 +87,11 @@ def test_volumes_of_the_slices_of_a_stack_may_be_read() -> None:
     assert checked_output(DenseLogits(model), torch.rand(1, 5, 64, 64)).shape == (1, 1, 64, 64)
 
 
+def test_a_network_that_has_no_weights_yet_is_told() -> None:
+    with pytest.raises(UserError, match="and so no weights yet: run it on one stack first"):
+        check_takes_stacks(nn.Sequential(nn.LazyConv2d(1, 3)))
+
+
 def test_a_network_that_takes_more_than_a_stack_is_told() -> None:
     class Prompted(nn.Module):
         def forward(self, x: Tensor, points: Tensor, *, scale: float, more: int = 1) -> Tensor:

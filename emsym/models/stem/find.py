@@ -29,11 +29,7 @@ def find_stem(model: nn.Module, slices: int | None = None) -> Stem:
     """
     if not isinstance(model, nn.Module):
         raise UserError(f"A network is a torch.nn.Module, and not a {type(model).__name__}.")
-    if any(map(is_lazy, model.parameters())):
-        raise UserError(
-            "The network has layers that take their size from the first input: run it on one "
-            "stack first."
-        )
+    check_initialised(model)
     failures: list[Exception] = []
     sizes = SIZES[:1] if reads_volumes(model) else SIZES  # all of them would take minutes
     for count in CHANNELS if slices is None else (slices,):
@@ -52,6 +48,20 @@ def find_stem(model: nn.Module, slices: int | None = None) -> Stem:
         f"another size ({error_with_type(first)}): where it takes its input in another way, wrap "
         "it in a module whose forward(x) calls it."
     ) from first
+
+
+def has_lazy_layers(model: nn.Module) -> bool:
+    """Return whether a network has layers that take their size from the first input."""
+    return any(map(is_lazy, (*model.parameters(), *model.buffers())))
+
+
+def check_initialised(model: nn.Module) -> None:
+    """Raise `UserError` for a network with layers that were not given a first input yet."""
+    if has_lazy_layers(model):
+        raise UserError(
+            "The network has layers that take their size from the first input, and so no weights "
+            "yet: run it on one stack first, and load its weights."
+        )
 
 
 def reads_volumes(model: nn.Module) -> bool:

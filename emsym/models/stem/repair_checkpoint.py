@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emsym.errors import UserError, error_with_type, first_names
+from emsym.errors import UserError, first_names
 from emsym.models.architectures import ARCHITECTURES, architecture_name
 from emsym.models.inits import Init
 from emsym.models.stem.symmetrize import (
@@ -182,23 +182,14 @@ def _meta_network(name: str, build: Callable[[], Any]) -> nn.Module:
     Raises `UserError` where it cannot be built, or is no module.
     """
     import torch
-    from torch import nn
+
+    from emsym.models.user_network import build_user_network
 
     try:
-        try:
-            with torch.device("meta"):
-                model = build()
-        except UserError:
-            raise
-        except Exception:  # a stranger's network that wants values while it is built
-            model = build()
-    except UserError:
-        raise
-    except Exception as error:  # whatever a stranger's function raises
-        raise UserError(f"The function '{name}' fails ({error_with_type(error)}).") from error
-    if not isinstance(model, nn.Module):
-        raise UserError(f"'{name}' gives a {type(model).__name__} instead of a torch.nn.Module.")
-    return model
+        with torch.device("meta"):
+            return build_user_network(name, build)
+    except UserError:  # perhaps of one that wants values while it is built
+        return build_user_network(name, build)
 
 
 def _stem_by_running(
