@@ -27,9 +27,13 @@ Gain = Literal["copy", "preserve"]
 PRESERVE = "-preserve"
 """The suffix of the name of a strategy with the gain `preserve`."""
 MIRROR_TIED, ZFLIP, FLIP_AVERAGE = "mirror-tied", "zflip-augment", "flip-average"
+SIDE_SHUFFLE, SLICE_DROPOUT, FLIP_LOSS = "side-shuffle", "slice-dropout", "flip-loss"
 INTERVENTIONS = {
     MIRROR_TIED: "keeps w_s = w_−s while training, so that f(x) = f(mirror x) always holds",
     ZFLIP: "shows each training stack reversed with probability one half",
+    SIDE_SHUFFLE: "swaps the two slices of each distance with probability one half in training",
+    SLICE_DROPOUT: "replaces each neighbour by the mean with probability one fifth in training",
+    FLIP_LOSS: "adds the squared difference of the probabilities of x and mirror x to the loss",
     FLIP_AVERAGE: "averages the logits of each stack and of its mirror image, once it is trained",
 }
 """The words that may follow a strategy's name after a ``+``, in this order: of what acts on the

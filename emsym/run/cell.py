@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from emsym.data.cards import Card
 from emsym.data.fetching.availability import locate_data
@@ -21,8 +22,8 @@ from emsym.environment import environment, peak_memory_mb
 from emsym.errors import UserError
 from emsym.files import atomic_replacement
 from emsym.models.architectures import build_model
-from emsym.models.inits import FLIP_AVERAGE, ZFLIP, parse_init
-from emsym.models.interventions import mirror_untie, zflip
+from emsym.models.inits import FLIP_AVERAGE, FLIP_LOSS, parse_init
+from emsym.models.interventions import FLIP_LOSS_WEIGHT, SHOWN, flip_loss, mirror_untie
 from emsym.models.mirror_average import MirrorAverage
 from emsym.output_folder import OutputFolder
 from emsym.protocol import Border
@@ -175,17 +176,27 @@ def _measure(
         reversals = torch.Generator().manual_seed(2**31 + cell.seed)  # not the batches' numbers
         torch.manual_seed(cell.seed)  # what dropout draws from
         interventions = parse_init(cell.init).interventions
-        zflips = ZFLIP in interventions
+        shown = [SHOWN[name] for name in interventions if name in SHOWN]
         answering = MirrorAverage(model).eval() if FLIP_AVERAGE in interventions else model
 
+        stacks = torch.empty(0)
+
         def batch() -> Batch:
-            images, labels = train_split.sample(
+            nonlocal stacks
+            stacks, labels = train_split.sample(
                 recipe.batch_size, recipe.patch, recipe.augment, generator
             )
-            return zflip(images, reversals) if zflips else images, labels
+            for change in shown:
+                stacks = change(stacks, reversals)
+            return stacks, labels
+
+        def objective(logits: Tensor, labels: Tensor) -> Tensor:
+            error = (loss if train_split.known is None else labelled_loss)(logits, labels)
+            if FLIP_LOSS in interventions:
+                error = error + FLIP_LOSS_WEIGHT * flip_loss(model, stacks, logits)
+            return error
 
         watch = ScoresOverTraining(DenseLogits(answering), test_split, protocol)
-        objective = loss if train_split.known is None else labelled_loss
         curve = train(model, batch, recipe, _progress(recipe.steps), watch, watch.steps, objective)
     dense = DenseLogits(answering)
     columns = score_model(dense, test_split, instances, job.card, protocol, seconds)

@@ -220,10 +220,14 @@ def test_a_network_that_is_tied_or_averaged_scores_no_bias(tiny: Path) -> None:
 
 
 def test_stacks_are_reversed_in_training_alone(tiny: Path) -> None:
-    plain, flipped, tied, both = records_of(
-        tiny, "rgb", "rgb+zflip-augment", "mirror+mirror-tied", "mirror+mirror-tied+zflip-augment"
+    tie = "mirror+mirror-tied"
+    plain, flipped, dropped, tied, both, asked = records_of(
+        tiny,
+        *("rgb", "rgb+zflip-augment", "rgb+slice-dropout"),
+        *(tie, f"{tie}+zflip-augment", f"{tie}+flip-loss"),
     )
-    assert plain.curve != flipped.curve
+    assert plain.curve != flipped.curve != dropped.curve != plain.curve
+    assert tied.curve == pytest.approx(asked.curve, rel=1e-5), "it has no flip error to lose"
     # what is shown reversed is the same to a network that cannot tell
     assert tied.curve == pytest.approx(both.curve, rel=1e-5)
 

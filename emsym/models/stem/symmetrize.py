@@ -9,7 +9,18 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from emsym.errors import UserError, first_names
-from emsym.models.inits import FLIP_AVERAGE, MIRROR_TIED, PRESERVE, ZFLIP, Init, parse_init
+from emsym.models.inits import (
+    FLIP_AVERAGE,
+    FLIP_LOSS,
+    INTERVENTIONS,
+    MIRROR_TIED,
+    PRESERVE,
+    SIDE_SHUFFLE,
+    SLICE_DROPOUT,
+    ZFLIP,
+    Init,
+    parse_init,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -116,7 +127,7 @@ def symmetrize(
     shapes suffice; nothing but the stem is copied.
 
     Raises `UserError` for an unknown name, for `random` (which starts a whole network from
-    scratch), for `zflip-augment` and `flip-average` (which change no weight), for a network whose
+    scratch), for interventions that change no weight, for a network whose
     stem cannot be treated, and for a strategy that breaks its promises; the network is then as it
     was.
     """
@@ -155,11 +166,12 @@ def parse_repair_init(init: str) -> Init:
             f"The init '{init}' starts a whole network from scratch: take 'random-stem' to draw "
             "the stem alone."
         )
-    if ZFLIP in chosen.interventions:
-        raise UserError(
-            f"'{ZFLIP}' changes nothing in a network, but what it is shown in training: reverse "
-            "each stack there with probability one half, as emsym.models.interventions.zflip does."
-        )
+    for name in (ZFLIP, SIDE_SHUFFLE, SLICE_DROPOUT, FLIP_LOSS):
+        if name in chosen.interventions:
+            raise UserError(
+                f"'{name}' changes nothing in a network, but how it is trained: see "
+                f"emsym.models.interventions, of which it {INTERVENTIONS[name]}."
+            )
     if FLIP_AVERAGE in chosen.interventions:
         raise UserError(
             f"'{FLIP_AVERAGE}' changes nothing in a network, but how it is used: take the mean of "

@@ -199,7 +199,7 @@ def test_weights_of_another_network_are_refused(tmp_path, weights, spoil, told):
     ("init", "output", "told"),
     [
         ("random", "out.pt", "random-stem"),
-        ("uniform-green+zflip-augment", "out.pt", "training"),
+        ("uniform-green+zflip-augment", "out.pt", "trained"),
         ("uniform-gren", "out.pt", "did you mean"),
         ("uniform-green", "net.pt", "exists"),
         ("uniform-green", "out.onnx", "must end in"),
