@@ -25,6 +25,7 @@ def test_ci_calls_the_test_command_literally() -> None:
     assert command in (ROOT / ".ci" / "run").read_text().splitlines()
 
 
+@pytest.mark.slow
 def test_the_plugin_of_the_readme_runs(tiny: Path) -> None:
     code = next(block for block in blocks("python") if "register_init" in block)
     (tiny.parent / "my_init.py").write_text(code)

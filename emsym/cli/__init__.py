@@ -19,6 +19,7 @@ from emsym.cli.data import data
 from emsym.cli.leaderboard import leaderboard
 from emsym.cli.list import list_
 from emsym.cli.plan import plan
+from emsym.cli.recommend import recommend
 from emsym.cli.run import run
 from emsym.cli.sanity import sanity
 from emsym.cli.store import store
@@ -94,7 +95,8 @@ def cli(debug: bool) -> None:
 
 
 for command in (
-    *(run, plan, list_, leaderboard, compare, store, data, audit, sanity, symmetrize),
+    *(run, plan, list_, leaderboard, compare, recommend, store),
+    *(data, audit, sanity, symmetrize),
     *(submit, validate, verify),
 ):
     cli.add_command(command)

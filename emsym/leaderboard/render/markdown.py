@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from emsym import wording
 from emsym.leaderboard.board import Board, Column
+from emsym.leaderboard.recommendation import recommend
 from emsym.leaderboard.render import sentences
 from emsym.leaderboard.render.questions import questions
 from emsym.scores.score import Score
@@ -49,6 +50,7 @@ def _board(board: Board) -> list[str]:
         ),
         _grid(_summary(board)),
         f"![Each strategy's slice shares, bias and accuracy]({board.stem}.png)",
+        *_recommendations(board),
         *_questions(board),
         _folded("All scores", [_grid(_scores(board))]),
     ]
@@ -75,6 +77,15 @@ def _board(board: Board) -> list[str]:
         parts.append(_folded("Listed apart", ["\n".join(lines)]))
     parts.append(_folded("How it was made, licences, citations", ["\n".join(facts + data)]))
     return parts
+
+
+def _recommendations(board: Board) -> list[str]:
+    lines = [
+        f"- **{_text(each.situation)}**: {', '.join(map(_code, each.names)) or 'no strategy'} "
+        f"({_text(each.reason)})"
+        for each in recommend(board)
+    ]
+    return [_folded("Which strategy to take", lines)] if lines else []
 
 
 def _questions(board: Board) -> list[str]:

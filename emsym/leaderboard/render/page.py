@@ -19,6 +19,7 @@ import pandas as pd
 from emsym import wording
 from emsym.leaderboard.board import Board
 from emsym.leaderboard.estimates import differences, own
+from emsym.leaderboard.recommendation import recommend
 from emsym.leaderboard.render import sentences, svg_charts
 from emsym.leaderboard.render.questions import questions
 from emsym.scores.catalogue import MARGIN
@@ -110,6 +111,7 @@ def _view(board: Board) -> dict[str, Any]:
         "architectures": list(dict.fromkeys(name for _, name in board.pairs)),
         "pairs": [_pair(board, pair) for pair in board.pairs[:PAIRS]],
         "left_out": max(0, len(board.pairs) - PAIRS),
+        "recommendations": recommend(board),
         "questions": questions(board, lambda name: f"“{name}”"),
         "power": _power(board),
         "methods": _methods(board),

@@ -7,6 +7,12 @@ import pandas as pd
 
 from emsym.leaderboard.board import Board, Column
 from emsym.leaderboard.eligibility import EXACT
+from emsym.leaderboard.recommendation import (
+    SURE,
+    bias_columns,
+    enough_seeds,
+    less_biased,
+)
 from emsym.leaderboard.statistics import non_inferiority
 from emsym.models.pretrained.weights import ORIGINS
 from emsym.scores.catalogue import MARGIN, is_optional, score_of
@@ -14,12 +20,6 @@ from emsym.scores.score import BASELINE
 from emsym.wording import interval, p_value, rank_range
 
 ALPHA = 0.05
-SURE = ALPHA / 10
-"""The first sentence names what is shown at this level: another run of the same protocol, on
-another processor or with other seeds, then finds it again at `ALPHA` in four of five cases
-(`tests/leaderboard/test_coverage.py`; Goodman 1992, Statistics in Medicine 11, 875–879)."""
-SEEDS = 3
-"""With fewer seeds a pair, only two in three cases are found again, and no strategy is named."""
 _BIBTEX = """\
 @misc{molnar2025,
   author = {Molnár and Szabó and Horváth},
@@ -69,18 +69,14 @@ def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
 
 def measures(board: Board) -> dict[str, Column]:
     """Return the columns that measure the bias, each by how a sentence says it."""
-    columns = {
-        f"by {board.headline.partition('/')[0]}": board.column("model_asymmetry"),
-        "by exact Shapley values": next(
-            (column for column in board.columns.values() if column.score is EXACT), None
-        ),
-        "by flip error": board.column("flip_error"),
-    }
-    return {
-        how: column
-        for how, column in columns.items()
-        if column is not None and "p_holm" in column.summary
-    }
+    method = board.headline.partition("/")[0]
+
+    def how(column: Column) -> str:
+        if column.score is EXACT:
+            return "by exact Shapley values"
+        return f"by {method}" if column.score.name == EXACT.name else f"by {column.score.term}"
+
+    return {how(column): column for column in bias_columns(board)}
 
 
 def measured(column: Column, how: str) -> str:
@@ -88,21 +84,15 @@ def measured(column: Column, how: str) -> str:
     return f"model asymmetry {how}" if column.score.name == EXACT.name else column.score.term
 
 
-def _less_biased(board: Board, column: Column, level: float) -> list[str]:
-    """The strategies that are shown to have less of a bias than the baseline."""
-    table = column.summary.reindex(board.order)
-    return list(table.index[(table["less"] < 0) & (table["p_holm"] < level)])
-
-
 def _best(board: Board, code: Callable[[str], str]) -> list[str]:
     """Which strategies to take, where some are shown to be less biased at no loss."""
     dice, columns = board.column("dice"), measures(board)
     if board.baseline is None or dice is None or not columns:
         return []
-    if dice.shared.seeds.min() < SEEDS:
+    if not enough_seeds(board):
         return []
     verdict = non_inferiority(dice.shared, board.baseline, MARGIN, SURE)
-    shown = {how: _less_biased(board, column, SURE) for how, column in columns.items()}
+    shown = {how: less_biased(board, column, SURE) for how, column in columns.items()}
     fine = [name for name in board.order if verdict.get(name) == "non-inferior"]
     each = {name: [how for how in shown if name in shown[how]] for name in fine}
     alike = [name for name in fine if len(each[name]) == len(columns)]
@@ -181,7 +171,7 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
         if fine:
             lines.append(f"Dice non-inferior to {code(base)}: {', '.join(map(code, fine))}.")
     if bias is not None and "p_holm" in bias.summary and bias.summary["p_holm"].notna().any():
-        better = _less_biased(board, bias, ALPHA)
+        better = less_biased(board, bias, ALPHA)
         named = ", ".join(map(code, better)) if better else "none"
         table = bias.summary.reindex([*better, base])
         overlap = table.loc[better, "last"] >= table.loc[base, "first"]
