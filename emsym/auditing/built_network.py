@@ -80,8 +80,8 @@ def _prefix(given: Mapping[str, Tensor], model: nn.Module, path: Path, architect
     if len(prefixes) > 1:
         raise UserError(
             f"{path} holds {len(prefixes)} networks, under "
-            f"{first_names(prefix.rstrip('.') for prefix in prefixes)}: save the state dict of one "
-            "alone."
+            f"{first_names(prefix.rstrip('.') for prefix in prefixes)}: say which with "
+            "--weights-key, or save the state dict of one alone."
         )
     return prefixes[0]
 
@@ -116,8 +116,8 @@ def _with_slices_of(
             f"The weights of {path} read {slices} slices, and a slice stack has an odd number."
         )
     differ = (
-        f"The weights of {path} are of {slices} slices, and the network of '{architecture}' is of "
-        f"{stem.slices}"
+        f"The weights of {path} are of {slices} slice{'s' * (slices > 1)}, and the network of "
+        f"'{architecture}' is of {stem.slices}"
     )
     if stem.slices != 3:
         raise UserError(f"{differ}: let it be built for {slices}.")

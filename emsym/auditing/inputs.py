@@ -74,7 +74,9 @@ class NetworkOnVolume:
         "dict belongs to; it is run.",
     ] = None
     weights_key: Annotated[
-        str | None, "Where in a checkpoint the weights lie, such as state_dict_ema."
+        str | None,
+        "Where in a checkpoint the weights lie, such as state_dict_ema; or what stands before the "
+        "names of those that are meant, such as teacher.",
     ] = None
     slices: Annotated[int | None, "How many slices it reads; found by default."] = None
     descending: Annotated[bool, "The network reads the slices from the last to the first."] = False

@@ -182,8 +182,10 @@ def test_weights_of_another_network(model: nn.Module, tmp_path: Path) -> None:
 def test_two_networks_in_one_file(model: nn.Module, tmp_path: Path) -> None:
     both = {f"{at}.{k}": v for at in ("student", "teacher") for k, v in model.state_dict().items()}
     torch.save(both, tmp_path / "both.pt")
-    with pytest.raises(UserError, match="2 networks, under student, teacher"):
+    with pytest.raises(UserError, match=r"2 networks, under student, teacher: .* --weights-key"):
         loaded(tmp_path / "both.pt", NAME)
+    told = AuditInputs(tmp_path / "both.pt", "v", architecture=NAME, weights_key="teacher")
+    same(load_network(told).model, model, stacks())
 
 
 def test_a_state_dict_without_its_architecture(model: nn.Module, tmp_path: Path) -> None:

@@ -65,9 +65,10 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     """Read a .safetensors file, one of `torch.save` or an index; no pickled code is ever run.
 
     The weights may be the content, a pickled module, or lie in dictionaries under any key. `key`
-    (``state_dict_ema``, ``model.encoder``) says which where there are several. Without it plain
-    weights are taken before averaged ones, and a usual key before others. Tensors are read from
-    the file when they are used, where its format allows.
+    (``state_dict_ema``, ``model.encoder``) says which where there are several; it may go on with
+    what stands before the names of one of several networks (``state_dict.teacher``, or
+    ``teacher`` alone). Without it plain weights are taken before averaged ones, and a usual key
+    before others. Tensors are read from the file when they are used, where its format allows.
 
     Raises `UserError` for a file that holds no weights, for one in which they cannot be told from
     others, and for tensors that are not plain.
@@ -78,10 +79,12 @@ def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
         return _indexed(path, key)
     content, whole = _read(path)
     candidates = dict(_state_dicts(content))
-    place = _chosen(path, list(candidates), key) if candidates else None
-    if place is None:
+    if not candidates:
         raise UserError(_no_state_dict(path, content))
+    place, prefix = _chosen(path, candidates, key)
     state = candidates[place]
+    if prefix:
+        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     size = path.stat().st_size
     for name, value in state.items():
         if value.layout != torch.strided:
@@ -138,15 +141,31 @@ def _state_dicts(
                 yield from _state_dicts(value, (*before, name))
 
 
-def _chosen(path: Path, places: list[tuple[str, ...]], key: str | None) -> tuple[str, ...] | None:
-    """Return the place that is meant; None where none can hold the weights of a network."""
-    names = {".".join(place): place for place in places}
-    if key is not None:
-        if key not in names:
-            raise UserError(
-                f"{path} holds no weights under '{key}': there are {first_names(names)}."
-            )
-        return names[key]
+def _chosen(
+    path: Path, candidates: Mapping[tuple[str, ...], Mapping[str, Tensor]], key: str | None
+) -> tuple[tuple[str, ...], str]:
+    """Return the place that is meant, and the prefix of the names that are meant there."""
+    if key is None:
+        return _usual(path, list(candidates)), ""
+    names = {".".join(place): place for place in candidates}
+    if key in names:
+        return names[key], ""
+    prefixes = {name: f"{key.removeprefix(f'{name}.')}." for name in names}
+    holding = [
+        name
+        for name, place in names.items()
+        if any(each.startswith(prefixes[name]) for each in candidates[place])
+    ]
+    if len(holding) > 1:
+        several = first_names(f"{name}.{key}" for name in holding)
+        raise UserError(f"{path} holds several weights under '{key}': say {several}.")
+    if not holding:
+        raise UserError(f"{path} holds no weights under '{key}': there are {first_names(names)}.")
+    return names[holding[0]], prefixes[holding[0]]
+
+
+def _usual(path: Path, places: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the place that is likely meant. Raises `UserError` where several may be."""
     plain = [place for place in places if not _AVERAGED.search(".".join(place))] or places
     for usual in USUAL_KEYS:
         for place in plain:
@@ -154,8 +173,8 @@ def _chosen(path: Path, places: list[tuple[str, ...]], key: str | None) -> tuple
                 return place
     if len(plain) > 1:
         raise UserError(
-            f"{path} holds the weights of {len(plain)} networks, under {first_names(names)}: say "
-            "which with --weights-key."
+            f"{path} holds the weights of {len(plain)} networks, under "
+            f"{first_names(map('.'.join, places))}: say which with --weights-key."
         )
     return plain[0]
 
@@ -189,7 +208,7 @@ def _read(path: Path) -> tuple[Any, bool]:
 
     try:
         with path.open("rb") as file:
-            start = file.read(len(_HDF5))
+            start = file.read(64)
     except OSError as error:
         raise UserError(
             f"{path} cannot be opened ({error.strerror}): check the path and its permissions."
@@ -251,7 +270,14 @@ def _foreign(path: Path, start: bytes, archive: bool) -> str:
             )
         if names and not any(name.endswith("data.pkl") for name in names):
             return "an archive of other files: unpack it, and give the folder or one of its files"
-    if start == _HDF5:
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, and not the file that it stands for: run `git lfs pull`"
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return (
+            "a web page, as a server sends where it asks for a login or a confirmation: fetch the "
+            "file with a browser"
+        )
+    if start.startswith(_HDF5):
         return f"an HDF5 file; where it is {_KERAS}" if path.suffix != ".h5" else _KERAS
     if path.suffix == ".onnx":
         return (

@@ -203,3 +203,32 @@ def test_repacked_archive_is_refused_and_not_read_as_noise(tmp_path):
             packed.writestr(name, plain.read(name))
     with pytest.raises(UserError, match="is compressed"):
         read_state_dict(tmp_path / "packed.pt")
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors", "w.ckpt"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\n", "a pointer of Git LFS"),
+        (b"\n<!DOCTYPE html><html>Sign in</html>", "a web page"),
+    ],
+)
+def test_what_was_fetched_instead_of_a_file_is_told(tmp_path, name, content, told):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is {told}, "):
+        read_state_dict(tmp_path / name)
+
+
+def test_one_of_several_networks_in_a_state_dict_is_told_by_the_prefix_of_its_names(tmp_path):
+    state = {f"{at}.weight": torch.full((1,), float(at == "teacher")) for at in ("net", "teacher")}
+    path = save({"epoch": 3, "state_dict": state}, tmp_path / "w.pt")
+    for key in ("teacher", "state_dict.teacher"):
+        assert read_checkpoint(path, key).state == {"weight": torch.ones(1)}
+    assert read_checkpoint(path, "state_dict").state.keys() == state.keys()
+    with pytest.raises(UserError, match="no weights under 'teach': there are state_dict"):
+        read_checkpoint(path, "teach")
+    averaged = {name: value + 1 for name, value in state.items()}
+    path = save({"state_dict": state, "ema": averaged}, tmp_path / "averaged.pt")
+    with pytest.raises(UserError, match=r"under 'teacher': say state_dict\.teacher, ema\.teacher"):
+        read_checkpoint(path, "teacher")
+    assert read_checkpoint(path, "ema.teacher").state == {"weight": torch.full((1,), 2.0)}
