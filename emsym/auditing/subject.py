@@ -75,7 +75,10 @@ def prepare(inputs: NetworkOnVolume) -> Iterator[Subject]:
         reads = slices_of(loaded) if inputs.slices is None else inputs.slices
         check_slices(reads)
         if loaded.slices not in (None, reads):
-            raise UserError(f"The network reads {loaded.slices} slices, not {reads}.")
+            raise UserError(
+                f"The network reads {loaded.slices} slice{'s' * (loaded.slices > 1)}, not {reads}: "
+                "leave --slices out."
+            )
         height, width = (fixed or inputs.size for fixed in loaded.size)
         chosen = choose_sections(inputs, reads, (height, width), loaded.seed)
         with _cautioned(chosen.cautions):

@@ -40,9 +40,9 @@ def filled_tensors(
         if name == "rgb" and after.slices == stem.slices:
             return dict(tensors)
         raise UserError(
-            f"The network reads {stem.slices} slices, and the init '{name}' starts from weights "
-            "for red, green and blue: take 'rgb', which leaves as many slices as they are, as in "
-            "'rgb+mirror-tied'."
+            f"The network reads {stem.slices} slice{'s' * (stem.slices > 1)}, and the init "
+            f"'{name}' starts from weights for red, green and blue: take 'rgb', which leaves as "
+            "many slices as they are, as in 'rgb+mirror-tied'."
         )
     made = {}
     for old, new in zip(stem.reads, after.reads, strict=True):

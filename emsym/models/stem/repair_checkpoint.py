@@ -225,6 +225,9 @@ def _stem_by_running(
             shape = list(own[name].shape)
             shape[dim] = given[name].shape[dim]
             own[name] = own[name].new_empty(shape)
+    for name, value in given.items():  # which keep their precision, whatever the network's
+        if name in own and own[name].is_floating_point() and value.is_floating_point():
+            own[name] = own[name].to(value.dtype)
     fit = match_tensors(own, given)
     if fit.mismatches:
         raise UserError(f"{wrong}{fit.mismatch_text()}.")

@@ -317,8 +317,8 @@ def test_a_question_for_the_network_names_the_one_that_fits(tmp_path, weights):
         symmetrize_checkpoint(tmp_path / "late.pt", "mirror", None)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_weights_of_half_precision_stay_so(tmp_path, weights, dtype):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_other_precision_stay_so(tmp_path, weights, dtype):
     """An audit reads them, and advises to repair them."""
     half = {k: v.to(dtype) if v.is_floating_point() else v for k, v in weights.items()}
     torch.save(half, tmp_path / "half.pt")
