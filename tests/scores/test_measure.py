@@ -214,7 +214,7 @@ def test_one_of_several_classes_is_explained():
 def test_scores_do_not_depend_on_chunks_threads_or_neighbours(threads):
     before = torch.get_num_threads()
     model = create_model("unet-tu-test_resnet", "random").eval()
-    x = stacks(5, size=64)
+    x = stacks(3, size=32)
     try:
         torch.set_num_threads(threads)
         whole = columns(model, x, attributions=("saliency", "slice-shapley"))

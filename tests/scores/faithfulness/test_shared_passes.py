@@ -73,7 +73,7 @@ def test_scores_are_those_of_one_quantus_call_per_section_and_metric(plain, name
 
 
 def test_section_does_not_depend_on_the_others_nor_on_what_else_is_asked():
-    model = create_model("unet-tu-test_resnet", seed=0).eval()
+    model = create_model("linknet-tu-test_efficientnet", seed=0).eval()
     x, mask, a = drawn()
     together = found(model, x, mask, a)
     again = found(model, x, mask, a)
