@@ -46,7 +46,7 @@ def train(
     """
     device = next(model.parameters()).device
     if device.type == "cpu":  # where convolutions are a sixth faster so; it decides roundings
-        model.to(memory_format=torch.channels_last)
+        _lay_out(model, torch.channels_last)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
@@ -77,8 +77,15 @@ def train(
         if not math.isfinite(curve[-1]):
             raise ArithmeticError(f"the loss is {curve[-1]} at step {step + 1}")
         progress()
-    model.to(memory_format=torch.contiguous_format)  # as one that is loaded from a file
+    _lay_out(model, torch.contiguous_format)  # as one that is loaded from a file
     model.eval()
     if recipe.steps in visits:
         visit(recipe.steps)
     return curve
+
+
+def _lay_out(model: nn.Module, order: torch.memory_format) -> None:
+    """Lay out the weights of 2D convolutions in memory; those of others know no such order."""
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=order)

@@ -185,3 +185,22 @@ def test_pixels_without_a_label_count_in_no_loss():
     assert not logits.grad[..., :3].any()
     assert logits.grad[..., 3:].all()
     assert labelled_loss(logits, torch.full_like(target, -1)).item() == 0
+
+
+def test_volumetric_networks_are_trained_too():
+    """Their weights have five dimensions, which no order of four is for."""
+
+    class Volumetric(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv3d(1, 4, 3, padding=1)
+            self.last = nn.Conv2d(12, 1, 1)
+
+        def forward(self, x):
+            return self.last(self.first(x[:, None]).flatten(1, 2))
+
+    torch.manual_seed(0)
+    model = Volumetric()
+    curve = train(model, bright(), recipe(20))
+    assert curve[-1] < curve[0]
+    assert all(parameter.is_contiguous() for parameter in model.parameters())
