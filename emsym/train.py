@@ -1,7 +1,8 @@
 """Training: one loop."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -54,21 +55,27 @@ def train(
         optimizer, max_lr=recipe.learning_rate, total_steps=max(recipe.steps, 2)
     )
     devices = [device] if device.type == "cuda" else []
-    precise = recipe.precision == "float32"
+    precise = recipe.precision in ("float32", "float64")
+    exact = recipe.precision == "float64"
+    if exact:
+        model.double()
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
     curve: list[float] = []
     model.train()
     for step in range(recipe.steps):
         if step in visits:
             model.eval()
-            with torch.random.fork_rng(devices):  # lest dropout draw other numbers than unseen
+            # lest dropout draw other numbers than unseen
+            with torch.random.fork_rng(devices), _in_single_precision(model):
                 visit(step)
             model.train()
         images, labels = batches()
+        if exact:
+            images, labels = images.double(), labels.double()
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, _AUTOCAST.get(recipe.precision), enabled=not precise):
             logits = model(images)
-        error = objective(logits.float(), labels)
+        error = objective(logits if precise else logits.float(), labels)
         scaler.scale(error).backward()
         scaler.step(optimizer)
         scaler.update()
@@ -77,11 +84,27 @@ def train(
         if not math.isfinite(curve[-1]):
             raise ArithmeticError(f"the loss is {curve[-1]} at step {step + 1}")
         progress()
+    if exact:
+        model.float()
     _lay_out(model, torch.contiguous_format)  # as one that is loaded from a file
     model.eval()
     if recipe.steps in visits:
         visit(recipe.steps)
     return curve
+
+
+@contextmanager
+def _in_single_precision(model: nn.Module) -> Iterator[None]:
+    """Let a network of double precision be one of single precision, which it was trained from."""
+    if next(model.parameters()).dtype != torch.float64:
+        yield
+        return
+    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.float()
+    try:
+        yield
+    finally:
+        model.double().load_state_dict(kept)
 
 
 def _lay_out(model: nn.Module, order: torch.memory_format) -> None:

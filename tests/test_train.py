@@ -204,3 +204,34 @@ def test_volumetric_networks_are_trained_too():
     curve = train(model, bright(), recipe(20))
     assert curve[-1] < curve[0]
     assert all(parameter.is_contiguous() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("visits", [(), (0, 5, 10)])
+def test_double_precision_agrees_where_single_drifts_apart(visits):
+    """Rounding differs by processor; here one pass in another order of the batch stands for it."""
+
+    def run(precision, order):
+        def batches():
+            images, labels = drawn()
+            return images[order], labels[order]
+
+        drawn, model = bright(), network()
+        curve = train(
+            model,
+            batches,
+            recipe(40, precision=precision),
+            visit=lambda step: seen.append(next(model.parameters()).dtype),
+            visits=visits,
+        )
+        assert next(model.parameters()).dtype == torch.float32
+        return torch.tensor(curve, dtype=torch.float64)
+
+    seen = []
+    straight, turned = [0, 1, 2, 3], [3, 1, 0, 2]
+    apart = (run("float64", straight) - run("float64", turned)).abs().max()
+    assert apart < 1e-12
+    assert (run("float32", straight) - run("float32", turned)).abs().max() > 1e3 * apart
+    assert set(seen) <= {torch.float32}
+    torch.testing.assert_close(
+        run("float64", straight).float(), run("float32", straight).float(), rtol=1e-3, atol=1e-4
+    )

@@ -161,7 +161,7 @@ def flip_loss(model: nn.Module, stacks: Tensor, logits: Tensor) -> Tensor:
     as they are.
     """
     with _without_running_statistics(model):
-        reversed_logits = model(stacks.flip(1)).float()
+        reversed_logits = model(stacks.flip(1).to(logits.dtype)).to(logits.dtype)
     return (logits.sigmoid() - reversed_logits.sigmoid()).square().mean()
 
 
