@@ -174,11 +174,13 @@ def test_it_runs_and_stands_on_the_leaderboard_under_its_own_name(
     assert architecture.replace("_", "\\_") in markdown
 
 
+@pytest.mark.slow
 def test_it_was_the_plug_ins_own_code_that_ran(ran: Path) -> None:
     scores = {init: r["images"] for (net, init), r in records(ran).items() if net == NETWORK}
     assert len({json.dumps(images) for images in scores.values()}) == 3
 
 
+@pytest.mark.slow
 def test_records_hold_the_digest_of_the_source(ran: Path) -> None:
     found = records(ran)
     own = hashlib.sha256((ran / "local.py").read_bytes()).hexdigest()

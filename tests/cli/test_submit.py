@@ -56,6 +56,7 @@ def fill_in(sheet: Path) -> None:
     sheet.write_text(text)
 
 
+@pytest.mark.slow
 def test_an_author_submits_and_a_maintainer_verifies(ours: Path) -> None:
     protocol = ("--protocol", "tiny.toml")
     path = Path("results") / "submissions" / "all-blue"

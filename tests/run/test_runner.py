@@ -109,6 +109,7 @@ def test_a_run_ends_with_the_leaderboard_and_a_second_does_nothing(ended: Path) 
     assert not re.search(r"\| +torch$", again.stderr, re.MULTILINE), "what needs it was imported"
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_added_and_the_rest_left(ended: Path) -> None:
     before = records(ended / "results")
     done = bench("run", "--protocol", "tiny.toml", "--all", "--workers", 2, cwd=ended)
