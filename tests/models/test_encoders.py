@@ -37,8 +37,8 @@ SMALL = """
     """.split()  # noqa: SIM905
 """Of each kind of stem one; a slow test has more of those that are not large, and these two."""
 
-EVERY = 3
-"""A slow test tries every third encoder that is not large."""
+EVERY = 6
+"""A slow test tries every sixth encoder that is not large."""
 
 LARGE = ["tu-naflexvit_base_patch16_gap", "tu-swin_tiny_patch4_window7_224"]
 
