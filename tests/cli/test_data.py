@@ -156,6 +156,7 @@ def test_one_command_fetches_verifies_and_shows_the_licence(cells, tmp_path: Pat
     assert_is_picture(tmp_path / "seen.png")
 
 
+@pytest.mark.slow
 def test_run_fetches_what_it_lacks_and_offline_says_what(cells, tiny: Path) -> None:
     card, _ = cells
     words = ("run", "--protocol", tiny, "--dataset", card, "--seed", 0, "--init", "rgb")

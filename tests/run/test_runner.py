@@ -273,6 +273,7 @@ def test_a_store_of_a_newer_emsym_is_one_sentence_and_left_alone(ended: Path) ->
     assert path.read_text() == newer
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_told_and_the_rest_goes_on(ended: Path) -> None:
     (ended / "flaky.py").write_text(
         SLOW_INIT.replace("slow-after-the-check", "flaky").replace(

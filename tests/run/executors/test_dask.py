@@ -101,6 +101,7 @@ def pool(cluster: Cluster, heard: list[Note]) -> Iterator[Pool]:
         yield made
 
 
+@pytest.mark.slow
 def test_what_is_submitted_runs_in_processes_of_the_workers(cluster: Cluster, pool: Pool) -> None:
     import psutil
 
