@@ -86,13 +86,10 @@ def _best_of(board: Board, names: list[str]) -> list[str]:
     kept = [
         name for name in names if all(name in each for each in sure) and _keeps_dice(board, name)
     ]
-    beaten = {
-        worse
-        for column in columns
-        for better in kept
-        for worse in kept
-        if better_beyond_doubt(column.shared, "low").loc[better, worse]
-    }
+    beaten = set[str]()
+    for column in columns if len(kept) > 1 else ():
+        ahead = better_beyond_doubt(column.shared, "low").loc[kept, kept]
+        beaten |= set(ahead.columns[ahead.any()])
     return [name for name in kept if name not in beaten]
 
 
