@@ -67,3 +67,23 @@ def test_two_seeds_recommend_nothing(records: list[Record]) -> None:
     told = answers(records)[TO_TRAIN]
     assert told.names == []
     assert told.reason == "it takes 3 seeds of every pair to recommend one"
+
+
+def test_what_another_such_is_shown_to_beat_is_not_recommended(records: list[Record]) -> None:
+    """Less biased than the baseline, too, but with five times the flip error of the best."""
+    worse = [
+        r.model_copy(
+            update={
+                "init": "mirror",
+                "key": f"worse-{r.key}",
+                "scores": r.scores | {"flip_error": 5 * (r.scores["flip_error"] or 0)},
+            }
+        )
+        for r in records
+        if r.init == "uniform-green"
+    ]
+    both = answers(with_three_seeds([*records, *worse]))[TO_TRAIN]
+    others = [r for r in records if r.init != "uniform-green"]
+    alone = answers(with_three_seeds([*others, *worse]))[TO_TRAIN]
+    assert both.names == ["uniform-green"]
+    assert alone.names == ["mirror"]
