@@ -12,6 +12,9 @@ from emsym.protocol import Recipe
 Batch = tuple[Tensor, Tensor]
 
 
+READ_EVERY = 32
+"""Steps after which the loss is read from a GPU; one that is not finite is told so late."""
+
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -60,7 +63,7 @@ def train(
     if exact:
         model.double()
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
-    curve: list[float] = []
+    curve = LossCurve(1 if device.type == "cpu" else READ_EVERY)
     model.train()
     for step in range(recipe.steps):
         if step in visits:
@@ -80,9 +83,7 @@ def train(
         scaler.step(optimizer)
         scaler.update()
         schedule.step()
-        curve.append(error.item())
-        if not math.isfinite(curve[-1]):
-            raise ArithmeticError(f"the loss is {curve[-1]} at step {step + 1}")
+        curve.append(error.detach())
         progress()
     if exact:
         model.float()
@@ -90,7 +91,32 @@ def train(
     model.eval()
     if recipe.steps in visits:
         visit(recipe.steps)
-    return curve
+    return curve.values()
+
+
+class LossCurve:
+    """The loss of every step, read from the device now and then: reading waits for its work."""
+
+    def __init__(self, every: int) -> None:
+        """Read it after `every` steps."""
+        self._every = every
+        self._read: list[float] = []
+        self._waiting: list[Tensor] = []
+
+    def append(self, error: Tensor) -> None:
+        """Add a step's loss, (); raise `ArithmeticError` where one that is read is not finite."""
+        self._waiting.append(error)
+        if len(self._waiting) >= self._every:
+            self.values()
+
+    def values(self) -> list[float]:
+        """Return the losses of all steps; raise as `append` does."""
+        for value in torch.stack(self._waiting).tolist() if self._waiting else []:
+            self._read.append(value)
+            if not math.isfinite(value):
+                raise ArithmeticError(f"the loss is {value} at step {len(self._read)}")
+        self._waiting.clear()
+        return self._read
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from torch import nn
 
 from emsym.models.architectures import create_model
 from emsym.protocol import Recipe
-from emsym.train import labelled_loss, loss, train
+from emsym.train import LossCurve, labelled_loss, loss, train
 
 pytestmark = pytest.mark.numerical
 
@@ -46,6 +46,7 @@ def test_loss_falls_and_the_network_learns():
     assert right > 0.9
 
 
+@pytest.mark.slow
 def test_real_network_trains_in_a_few_steps():
     model = create_model("unet-tu-test_resnet")
     curve = train(model, bright(), recipe(12))
@@ -108,6 +109,17 @@ def test_loss_that_is_not_finite_stops_at_its_step(value):
     with pytest.raises(ArithmeticError, match=r"loss is nan at step 3"):
         train(network(), batch, recipe(10))
     assert taken == [1, 2, 3]
+
+
+def test_losses_are_read_now_and_then_and_named_by_their_step():
+    curve = LossCurve(3)
+    for value in (1.0, 2.0, 3.0, 4.0):
+        curve.append(torch.tensor(value))
+    assert curve.values() == [1, 2, 3, 4]
+    curve.append(torch.tensor(float("nan")))
+    curve.append(torch.tensor(1.0))
+    with pytest.raises(ArithmeticError, match="loss is nan at step 5"):
+        curve.append(torch.tensor(1.0))
 
 
 def test_every_weight_is_trained():
@@ -206,6 +218,7 @@ def test_volumetric_networks_are_trained_too():
     assert all(parameter.is_contiguous() for parameter in model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("visits", [(), (0, 5, 10)])
 def test_double_precision_agrees_where_single_drifts_apart(visits):
     """Rounding differs by processor; here one pass in another order of the batch stands for it."""

@@ -66,14 +66,22 @@ class Split:
     """(Z, H, W) bool: the pixels that have a label; None where all do."""
     breaks: tuple[int, ...] = ()
     """The indices of `image` whose sections do not follow the one before them."""
+    most: int | None = None
+    """How many stacks there are at most, evenly spaced; None for all."""
 
     @property
     def centres(self) -> Sequence[int]:
-        """The indices of `image` that stacks are centred on.
+        """The indices of `image` that stacks are centred on: of all, at most so many as `most`.
 
         `skip`: those that have all their neighbours. `mirror`: all. No stack reaches across a
         section that is missing.
         """
+        every = self._every_centre()
+        if self.most is None:
+            return every
+        return [every[index] for index in evenly_spaced(len(every), self.most)]
+
+    def _every_centre(self) -> Sequence[int]:
         if self.border == "skip":
             return centres_of_whole_stacks(len(self.image), self.slices, self.breaks)
         half, every = self.slices // 2, range(len(self.image))

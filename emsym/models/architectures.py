@@ -1,12 +1,14 @@
 """Architectures: decoder × encoder of segmentation-models-pytorch, or any plug-in network.
 
 Names are ``decoder-encoder`` in the words of segmentation-models-pytorch, where ``tu-`` marks an
-encoder of timm: ``unet-resnet34``, ``fpn-tu-convnext_tiny``. Listing them imports no torch.
+encoder of timm: ``unet-resnet34``, ``fpn-tu-convnext_tiny``. Of an encoder of timm the first
+stages alone may be taken: ``linknet-tu-resnet18-depth4``. Listing them imports no torch.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable
 from copy import deepcopy
@@ -17,7 +19,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from emsym.errors import UserError, first_line
 from emsym.models.encoders import DECODERS, SMALLEST, TIMM, encoders
-from emsym.models.inits import MIRROR_TIED, parse_init
+from emsym.models.inits import INITS, PRESERVE, Init, parse_init
+from emsym.models.interventions.registry import INTERVENTIONS
 from emsym.registry import Registry
 
 if TYPE_CHECKING:
@@ -27,6 +30,12 @@ if TYPE_CHECKING:
     from emsym.models.stem.stem import Stem
 
 Factory = Callable[[], "nn.Module"]
+DEPTH = 5
+"""The stages of an encoder that networks have unless their names say otherwise."""
+_STAGES = re.compile(rf"({TIMM}.+)-depth([1-4])")
+"""An encoder of timm, whose later stages are then not there at all, and how many are taken."""
+_WIDTHS_BY_STAGE, _WIDTHS = ("unet", "unetplusplus", "manet"), (256, 128, 64, 32, 16)
+"""Decoders that must be told the width of each of their stages, and the widths they have else."""
 _RANDOM_STATE_LOCK = threading.RLock()
 """Held while a network is drawn, for the state of random numbers is the process's."""
 
@@ -37,6 +46,14 @@ class SmpFactory:
 
     decoder: str
     encoder: str
+    depth: int = DEPTH
+    """How many of the encoder's stages, each of which halves the image, are taken."""
+
+    @property
+    def name(self) -> str:
+        """The architecture's name."""
+        stages = "" if self.depth == DEPTH else f"-depth{self.depth}"
+        return f"{self.decoder}-{self.encoder}{stages}"
 
     def __call__(self, classes: int = 1) -> nn.Module:
         """Return the network for three slices, nothing pretrained.
@@ -45,11 +62,19 @@ class SmpFactory:
         """
         import segmentation_models_pytorch as smp
 
-        name = f"{self.decoder}-{self.encoder}"
+        name = self.name
         check_encoder(self.encoder, name)
+        options: dict[str, Any] = {} if self.depth == DEPTH else {"encoder_depth": self.depth}
+        if options and self.decoder in _WIDTHS_BY_STAGE:
+            options["decoder_channels"] = _WIDTHS[: self.depth]
         try:
             return smp.create_model(
-                self.decoder, self.encoder, encoder_weights=None, in_channels=3, classes=classes
+                self.decoder,
+                self.encoder,
+                encoder_weights=None,
+                in_channels=3,
+                classes=classes,
+                **options,
             )
         except Exception as error:  # each encoder that does not go with a decoder has its own
             tried = encoders().get(self.encoder)
@@ -85,11 +110,24 @@ def check_encoder(encoder: str, architecture: str) -> None:
         )
 
 
-def _smp_factory(name: str) -> Factory | None:
+def _smp_factory(name: str) -> SmpFactory | None:
     """Return a factory for a name that follows the pattern, or None."""
     decoder, _, encoder = name.partition("-")
+    depth = DEPTH
+    if stages := _STAGES.fullmatch(encoder):
+        encoder, depth = stages[1], int(stages[2])
     known = encoder in encoders() or encoder.startswith(TIMM)  # of which timm alone knows all
-    return SmpFactory(decoder, encoder) if decoder in DECODERS and known else None
+    return SmpFactory(decoder, encoder, depth) if decoder in DECODERS and known else None
+
+
+def encoder_name(architecture: str) -> str:
+    """Return the encoder in an architecture's name; of a plug-in network the whole name.
+
+    >>> encoder_name("linknet-tu-resnet18-depth4"), encoder_name("my-net")
+    ('tu-resnet18', 'my-net')
+    """
+    factory = _smp_factory(architecture)
+    return factory.encoder if factory else architecture
 
 
 ARCHITECTURES: Registry[Factory] = Registry(
@@ -172,19 +210,27 @@ def create_model(
     slices: int = 3,
     weights: str | os.PathLike | None = None,
     seed: int = 0,
+    spacing_nm: float | None = None,
 ) -> nn.Module:
     """Return a network from stacks (N, S, H, W) to the central slice's logits, (N, 1, H, W).
 
     `init` is a strategy, with interventions if need be: ``uniform-green+mirror-tied``.
     `weights` is ``pretext``, ``imagenet``, a tag of timm's such as ``resnet50.a1_in1k``, a file,
-    or None for none; whatever is not pretrained is initialised from `seed`, alike for all
-    strategies, so that strategies can be compared in pairs. The global random numbers are left as
-    they were, but not those that another thread draws meanwhile.
+    a folder with a file for each encoder, or None for none; of ``imagenet``, a folder that
+    EMSYM_WEIGHTS_DIR names is looked into before they are fetched. Whatever is not pretrained is
+    initialised from `seed`, alike for all strategies, so that strategies can be compared in pairs.
+    The global random numbers are left as they were, but not those that another thread draws
+    meanwhile. `spacing_nm` is how far sections are apart, which `gaussian` and `triangular` need.
+    What an intervention does in training or at inference is not in the network.
 
     Raises `UserError` for an unknown name, an even or non-positive `slices`, weights that do not
     fit or cannot be had, and a network whose stem cannot be filled.
     """
-    return build_model(name, init, slices, weights, seed).model
+    from emsym.models.pretrained.chosen_weights import choose_weights
+
+    if weights is not None:
+        weights = choose_weights(os.fspath(weights), Path(), encoder_name(name)).source
+    return build_model(name, init, slices, weights, seed, spacing_nm=spacing_nm).model
 
 
 def build_model(
@@ -194,6 +240,7 @@ def build_model(
     weights: str | os.PathLike | None,
     seed: int,
     offline: bool = False,
+    spacing_nm: float | None = None,
 ) -> BuiltModel:
     """Return what `create_model` does, with its stem and its weights' identity; raise as it does.
 
@@ -202,10 +249,12 @@ def build_model(
     """
     import torch
 
-    from emsym.models.interventions import mirror_tie
     from emsym.models.stem.fill import fill_stem
+    from emsym.models.stem.find import find_stem
 
     chosen = parse_init(init)
+    strategy = chosen.strategy.at(spacing_nm, chosen.strategy_name)
+    changes = [INTERVENTIONS.get(each) for each in chosen.interventions]
     factory = ARCHITECTURES.get(name)
     with _RANDOM_STATE_LOCK, torch.random.fork_rng(devices=[]):
         if chosen.strategy.pretrained and weights is not None:
@@ -213,11 +262,28 @@ def build_model(
             prototype = _prototype(factory, weights, _file_version(weights), offline)
         else:
             prototype = _untrained_model(factory, seed)
+        check_colours(chosen, prototype.weights)
         model = _seeded_copy(prototype, factory, seed)
-        stem = fill_stem(model, prototype.stem, chosen.strategy_name, chosen.strategy, slices)
-        if MIRROR_TIED in chosen.interventions:
-            mirror_tie(model, stem)
+        stem = prototype.stem
+        for change in changes:
+            if change.acts_on == "network":
+                model = change.apply(model)
+                stem = find_stem(model, 3)
+        stem = fill_stem(model, stem, chosen.strategy_name, strategy, slices)
+        for change in changes:
+            if change.acts_on == "stem":
+                change.apply(model, stem)
     return BuiltModel(model, stem, prototype.weights)
+
+
+def check_colours(chosen: Init, weights: LoadedWeights | None) -> None:
+    """Raise `UserError` where a strategy tells colours apart and the weights have one channel."""
+    if weights is not None and weights.grey and chosen.strategy.colours:
+        others = [n for n in INITS.own_names() if not INITS.get(n).colours and PRESERVE not in n]
+        raise UserError(
+            f"The weights '{weights.tag}' read one channel, and the init '{chosen.name}' takes "
+            f"red, green and blue apart: take one of {', '.join(others)}."
+        )
 
 
 _PROTOTYPES: dict[tuple[object, ...], BuiltModel] = {}

@@ -11,34 +11,26 @@ Torch is imported only by strategies that draw random numbers: listing them need
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from emsym.errors import UserError
+from emsym.models.interventions import shipped
+from emsym.models.interventions.registry import INTERVENTIONS, check_together, order_of_action
+from emsym.protocol import json_digest
 from emsym.registry import Registry
+from emsym.scores.score import BASELINE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-Fill = Callable[["Tensor", int], "Tensor"]
+Fill = Callable[..., "Tensor"]
 Gain = Literal["copy", "preserve"]
 PRESERVE = "-preserve"
 """The suffix of the name of a strategy with the gain `preserve`."""
-MIRROR_TIED, ZFLIP, FLIP_AVERAGE = "mirror-tied", "zflip-augment", "flip-average"
-SIDE_SHUFFLE, SLICE_DROPOUT, FLIP_LOSS = "side-shuffle", "slice-dropout", "flip-loss"
-INTERVENTIONS = {
-    MIRROR_TIED: "keeps w_s = w_−s while training, so that f(x) = f(mirror x) always holds",
-    ZFLIP: "shows each training stack reversed with probability one half",
-    SIDE_SHUFFLE: "swaps the two slices of each distance with probability one half in training",
-    SLICE_DROPOUT: "replaces each neighbour by the mean with probability one fifth in training",
-    FLIP_LOSS: "adds the squared difference of the probabilities of x and mirror x to the loss",
-    FLIP_AVERAGE: "averages the logits of each stack and of its mirror image, once it is trained",
-}
-"""The words that may follow a strategy's name after a ``+``, in this order: of what acts on the
-weights, in training and at inference. See `emsym.models.interventions` and
-`emsym.models.mirror_average`."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +44,28 @@ class InitStrategy:
     fill: Fill
     pretrained: bool = True
     gain: Gain = "copy"
+    colours: bool = True
+    """Whether it tells red, green and blue apart, so that weights of one channel cannot serve."""
+    spaced: bool = False
+    """Whether the fill takes a third argument, the distance of sections in nm."""
+
+    def at(self, spacing_nm: float | None, name: str) -> InitStrategy:
+        """Return the strategy `name` for sections of this distance.
+
+        Raises `UserError` where it needs the distance and there is none.
+        """
+        if not self.spaced:
+            return self
+        if spacing_nm is None:
+            raise UserError(
+                f"The init '{name}' depends on how far sections are apart: give that in nm, as "
+                "spacing_nm."
+            )
+        if isinstance(spacing_nm, bool) or not isinstance(spacing_nm, int | float):
+            raise UserError(f"The distance of sections is a number of nm, not {spacing_nm!r}.")
+        if not 0 < spacing_nm < math.inf:
+            raise UserError(f"Sections are some nm apart, and not {spacing_nm} nm.")
+        return replace(self, fill=lambda rgb, slices: self.fill(rgb, slices, spacing_nm))
 
 
 @dataclass(frozen=True)
@@ -85,20 +99,30 @@ def parse_init(name: str) -> Init:
         INITS.get(plain)  # a plug-in's variant is registered when the plug-in is imported
     strategy = INITS.get(chosen)
     for intervention in interventions:
-        if intervention not in INTERVENTIONS:
-            raise UserError(
-                f"There is no intervention '{intervention}' for the init '{name}': there are "
-                f"{', '.join(INTERVENTIONS)}."
-            )
-    if interventions != (ordered := [i for i in INTERVENTIONS if i in interventions]):
+        INTERVENTIONS.get(intervention)  # or it says that there is none of that name
+    if interventions != (ordered := order_of_action([*dict.fromkeys(interventions)])):
         # one name for one thing, lest a leaderboard list it twice
         raise UserError(f"Write the init '{name}' as '{'+'.join([chosen, *ordered])}'.")
+    check_together(name, interventions)
+    if chosen in (BASELINE, "timm", "smp") and interventions == [shipped.DISTIL]:
+        raise UserError(
+            f"The init '{name}' would teach a network what it is itself, as the teacher is "
+            f"'{BASELINE}': take another strategy, such as 'uniform-green+{shipped.DISTIL}'."
+        )
     return Init(name, chosen, strategy, tuple(interventions))
 
 
 def init_source(name: str) -> str | None:
-    """SHA-256 of the source of an init's strategy, None for one of emsym's; raises as parsing."""
-    return INITS.source_digest(parse_init(name).strategy_name)
+    """SHA-256 of the source of an init, None where all of it is emsym's; raises as parsing.
+
+    It is that of the strategy's plug-in where no intervention comes from one.
+    """
+    chosen = parse_init(name)
+    strategy = INITS.source_digest(chosen.strategy_name)
+    sources = {each: INTERVENTIONS.source_digest(each) for each in chosen.interventions}
+    if not any(sources.values()):
+        return strategy
+    return json_digest({chosen.strategy_name: strategy, **sources})
 
 
 def preserve_norms(filled: Tensor, rgb: Tensor) -> Tensor:
@@ -111,11 +135,15 @@ def preserve_norms(filled: Tensor, rgb: Tensor) -> Tensor:
     return filled * gain.view(-1, 1, 1, 1)
 
 
-def register_init(name: str, *, pretrained: bool = True) -> Callable[[Fill], Fill]:
+def register_init(
+    name: str, *, pretrained: bool = True, colours: bool = True, spaced: bool = False
+) -> Callable[[Fill], Fill]:
     """Decorate a function (W (O, 3, kH, kW), S) → (O, S, kH, kW) to register it as a strategy.
 
     Its variant with the gain `preserve` is registered as well, as NAME-preserve.
-    With ``pretrained=False`` the whole network starts from scratch.
+    With ``pretrained=False`` the whole network starts from scratch. ``colours=False`` says that it
+    takes the three planes alike, and so goes with weights of one channel. With ``spaced=True`` the
+    function gets the distance of sections in nm, float, as a third argument.
     Raises `UserError` when the name is taken.
     """
     if not isinstance(name, str):
@@ -123,9 +151,10 @@ def register_init(name: str, *, pretrained: bool = True) -> Callable[[Fill], Fil
 
     def register(fill: Fill) -> Fill:
         summary = (fill.__doc__ or "").strip().split("\n")[0]
-        INITS.add(name, InitStrategy(fill, pretrained), summary=summary, depth=2)
+        strategy = InitStrategy(fill, pretrained, colours=colours, spaced=spaced)
+        INITS.add(name, strategy, summary=summary, depth=2)
         if pretrained:
-            variant = InitStrategy(fill, gain="preserve")
+            variant = replace(strategy, gain="preserve")
             told = f"{name}, each filter scaled to the norm that it was pretrained to."
             INITS.add(f"{name}{PRESERVE}", variant, summary=told, depth=2)
         return fill
@@ -199,7 +228,7 @@ def uniform_blue(rgb: Tensor, slices: int) -> Tensor:
     return _in_every_slice(rgb[:, 2], slices)
 
 
-@register_init("uniform-mean")
+@register_init("uniform-mean", colours=False)
 def uniform_mean(rgb: Tensor, slices: int) -> Tensor:
     """The mean of the three planes in every slice; S = 3 answers identical slices as RGB did."""
     return _in_every_slice(rgb.mean(1), slices)
@@ -233,11 +262,14 @@ def _in_order(order: str) -> Fill:
     return ordered
 
 
-for _order in ("rbg", "grb", "gbr", "brg", "bgr"):
+ORDERS = ("rbg", "grb", "gbr", "brg", "bgr")
+"""The orders of the three planes beside `rgb`, which mean nothing to a single slice."""
+
+for _order in ORDERS:
     register_init(_order)(_in_order(_order))
 
 
-@register_init("average")
+@register_init("average", colours=False)
 def average(rgb: Tensor, slices: int) -> Tensor:
     """The mean of the three planes over S in every slice, as I3D inflates filters.
 
@@ -247,7 +279,7 @@ def average(rgb: Tensor, slices: int) -> Tensor:
     return _in_every_slice(rgb.mean(1) / slices, slices)
 
 
-@register_init("mean-rescale")
+@register_init("mean-rescale", colours=False)
 def mean_rescale(rgb: Tensor, slices: int) -> Tensor:
     """The mean of the three planes × 3/S in every slice: S equal slices are answered as RGB were.
 
@@ -256,7 +288,7 @@ def mean_rescale(rgb: Tensor, slices: int) -> Tensor:
     return _in_every_slice(rgb.mean(1) * (3 / slices), slices)
 
 
-@register_init("centre-only")
+@register_init("centre-only", colours=False)
 def centre_only(rgb: Tensor, slices: int) -> Tensor:
     """The sum of the three planes in the centre, zeros elsewhere: a network of one slice at first.
 
@@ -280,7 +312,7 @@ def zero_fill(rgb: Tensor, slices: int) -> Tensor:
     return filled
 
 
-@register_init("difference")
+@register_init("difference", colours=False)
 def difference(rgb: Tensor, slices: int) -> Tensor:
     """Twice the sum of the planes in the centre, less half of it on either side.
 
@@ -296,7 +328,7 @@ def difference(rgb: Tensor, slices: int) -> Tensor:
     return filled
 
 
-@register_init("uniform-svd")
+@register_init("uniform-svd", colours=False)
 def uniform_svd(rgb: Tensor, slices: int) -> Tensor:
     """The one pattern that fits a filter's three planes best, in every slice.
 
@@ -314,7 +346,39 @@ def uniform_svd(rgb: Tensor, slices: int) -> Tensor:
     return _in_every_slice(best.to(rgb.dtype).reshape(rgb[:, 0].shape), slices)
 
 
-@register_init("random-stem")
+WIDTH_NM = 50.0
+"""The width of `gaussian` and `triangular` along z, in nm: about what a membrane cut at a slant
+stays in place. This project's choice."""
+
+
+def _weighted(rgb: Tensor, weights: Sequence[float]) -> Tensor:
+    """Give slice s the mean plane × 3 w_s / Σw: equal slices are answered as RGB were."""
+    share = rgb.new_tensor(weights)
+    share = 3 * share / share.sum()
+    return _in_every_slice(rgb.mean(1), len(weights)) * share.view(1, -1, 1, 1)
+
+
+@register_init("gaussian", colours=False, spaced=True)
+def gaussian(rgb: Tensor, slices: int, spacing_nm: float) -> Tensor:
+    """The mean plane, less in slices further off: exp(−z²/2σ²) at z nm, σ = 50 nm.
+
+    Scaled so that equal slices are answered as RGB were.
+    """
+    offsets = [spacing_nm * (s - slices // 2) / WIDTH_NM for s in range(slices)]
+    return _weighted(rgb, [math.exp(-(z**2) / 2) for z in offsets])
+
+
+@register_init("triangular", colours=False, spaced=True)
+def triangular(rgb: Tensor, slices: int, spacing_nm: float) -> Tensor:
+    """The mean plane, less in slices further off: 1 − |z|/100 nm at z nm, and 0 beyond.
+
+    Scaled so that equal slices are answered as RGB were.
+    """
+    offsets = [spacing_nm * (s - slices // 2) / WIDTH_NM for s in range(slices)]
+    return _weighted(rgb, [max(0.0, 1 - abs(z) / 2) for z in offsets])
+
+
+@register_init("random-stem", colours=False)
 def random_stem(rgb: Tensor, slices: int) -> Tensor:
     """A fresh Kaiming-normal stem (fan out, ReLU) on the pretrained body."""
     import torch
@@ -323,7 +387,7 @@ def random_stem(rgb: Tensor, slices: int) -> Tensor:
     return torch.nn.init.kaiming_normal_(fresh, mode="fan_out", nonlinearity="relu")
 
 
-@register_init("random", pretrained=False)
+@register_init("random", pretrained=False, colours=False)
 def random(rgb: Tensor, slices: int) -> Tensor:
     """Nothing pretrained anywhere; the stem as in `random-stem`."""
     return random_stem(rgb, slices)

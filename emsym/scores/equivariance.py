@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from emsym.errors import UserError
-from emsym.models.mirror_average import MirrorAverage
+from emsym.models.interventions.flip_average import MirrorAverage
 from emsym.scores.attribution.methods import ATTRIBUTIONS
 from emsym.scores.dense_logits import DenseLogits
 

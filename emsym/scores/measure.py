@@ -19,7 +19,7 @@ from emsym.protocol import SHAPLEY
 from emsym.scores.attribution import gradients
 from emsym.scores.attribution.methods import ATTRIBUTIONS, GradientMethod
 from emsym.scores.dense_logits import DenseLogits
-from emsym.scores.shapley import slice_shapley
+from emsym.scores.shapley import Arrangement, Predictions, slice_shapley
 from emsym.scores.symmetry import by_slice, flip_dice, flip_error, mirror_distance, symmetry
 from emsym.scores.targets import Target, target_mask
 
@@ -72,6 +72,8 @@ class Measurement:
     slice_values: dict[Target, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     """The exact Shapley values of the slices of x and of mirror x, each (n, S) in the order of its
     own stack, by target; empty where they were not asked for."""
+    predictions: dict[Arrangement, np.ndarray] = field(default_factory=dict)
+    """(n, H, W) bool, of stacks in which slices are missing: what Shapley values asked for."""
 
 
 def measure(
@@ -141,9 +143,10 @@ def _measure(
         "flip_error": flip_error(probability, reverse),
         "flip_dice": flip_dice(predicted, other),
     }
+    predictions = Predictions(probability.shape, threshold)
     if SHAPLEY in attributions:
-        logits = (each[:, dense.channel] for each in answers)
-        brought = slice_shapley(dense, x, masks, *logits)
+        logits, reverse_logits = (each[:, dense.channel] for each in answers)
+        brought = slice_shapley(dense, x, masks, logits, reverse_logits, predictions)
     slice_values = {}
     for k, target in enumerate(targets):
         columns[f"{target}/pixels"] = masks[k].sum((1, 2)).double().numpy(force=True)
@@ -173,6 +176,7 @@ def _measure(
         {(name, target): here[name][k] for name in methods for k, target in enumerate(targets)},
         columns,
         slice_values,
+        predictions.by_arrangement,
     )
 
 

@@ -15,6 +15,9 @@ ROUNDING = 1e-4
 """The largest asymmetry, or change of a probability, that may be rounding: networks that are
 symmetric by construction stay far below."""
 
+ALIKE = 1.1
+"""Sides of which one counts a tenth more than the other, or less, are called alike."""
+
 BASELINE = "rgb"
 """The strategy whose value is compared with those of all others."""
 

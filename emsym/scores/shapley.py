@@ -19,16 +19,38 @@ Arrangement = tuple[int, ...]
 """Which slice of x stands at each place of a stack, −1 for none."""
 
 
+class Predictions:
+    """The foreground that is predicted from stacks made of the slices of a group of n stacks."""
+
+    def __init__(self, shape: tuple[int, int, int], threshold: float) -> None:
+        """`shape` is (n, H, W), `threshold` one of the probability; nothing is there yet."""
+        self.threshold = threshold
+        self._shape = shape
+        self.by_arrangement: dict[Arrangement, np.ndarray] = {}
+        """Bool (n, H, W) each."""
+
+    def expect(self, arrangements: Sequence[Arrangement]) -> None:
+        """Make room for what is predicted from these, which several threads then add."""
+        self.by_arrangement |= {each: np.zeros(self._shape, bool) for each in arrangements}
+
+    def add(self, rows: Sequence[tuple[int, Arrangement]], predicted: Tensor) -> None:
+        """Add what is predicted, bool (rows, H, W), of stacks by their numbers."""
+        for (n, arrangement), one in zip(rows, predicted.numpy(force=True), strict=True):
+            self.by_arrangement[arrangement][n] = one
+
+
 def totals(
     dense: DenseLogits,
     x: Tensor,
     masks: Tensor,
     arrangements: Sequence[Arrangement],
     known: Mapping[Arrangement, Tensor] | None = None,
+    predictions: Predictions | None = None,
 ) -> dict[Arrangement, np.ndarray]:
     """T, (K, N) float64, of stacks made of the slices of x (N, S, H, W), for masks (K, N, H, W).
 
-    `known` has the logits (N, H, W) of arrangements that were evaluated already.
+    `known` has the logits (N, H, W) of arrangements that were evaluated already. `predictions` are
+    given what is predicted from those that are evaluated now, but for stacks without a slice.
     """
     empty = (-1,) * x.shape[1]
     logits = dict(known or {})
@@ -43,10 +65,14 @@ def totals(
 
         def run(part: slice) -> Tensor:
             with torch.no_grad():
-                logit = dense(torch.stack([padded[n, list(each)] for n, each in rows[part]]))
+                outputs = dense.outputs(torch.stack([padded[n, list(e)] for n, e in rows[part]]))
+                if predictions is not None:
+                    predictions.add(rows[part], dense.predicted(outputs, predictions.threshold))
                 chosen = masks[:, [n for n, _ in rows[part]]]
-                return (logit.double() * chosen).sum((2, 3))
+                return (outputs[:, dense.channel].double() * chosen).sum((2, 3))
 
+        if predictions is not None:
+            predictions.expect(missing)
         for each in missing:
             made[each] = np.empty(masks.shape[:2])
         for part, totals_of_part in dense.in_chunks(run, len(rows), x.shape[-1] * x.shape[-2]):
@@ -61,12 +87,14 @@ def slice_shapley(
     masks: Tensor,
     logits: Tensor | None = None,
     mirrored: Tensor | None = None,
+    predictions: Predictions | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shapley values of the slices of x and of mirror x, two (K, N, S), for masks (K, N, H, W).
 
     Each in the order of its own stack. They add up to T(x) − T(0). NaN where T is the same for all
     coalitions, up to the rounding of float32, as it is for an empty mask. `logits` and `mirrored`
-    are those of x and mirror x, (N, H, W), where they are known. Shapley 1953; no sampling.
+    are those of x and mirror x, (N, H, W), where they are known; `predictions` are as `totals` has
+    them. Shapley 1953; no sampling.
     Raises `ValueError` for more than `SHAPLEY_SLICES` slices.
     """
     slices = x.shape[1]
@@ -87,7 +115,7 @@ def slice_shapley(
         order: given for order, given in ((there, logits), (back, mirrored)) if given is not None
     }
     coalition_totals = totals(
-        dense, x, masks, [each for order in orders for each in order.values()], known
+        dense, x, masks, [each for order in orders for each in order.values()], known, predictions
     )
     one, other = (_known({k: coalition_totals[order[k]] for k in coalitions}) for order in orders)
     return one, other

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from emsym.errors import UserError
-from emsym.models.mirror_average import MirrorAverage
+from emsym.models.interventions.flip_average import MirrorAverage
 from emsym.scores.attribution.methods import ATTRIBUTIONS, register_attribution
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.equivariance import deviation, equivariance

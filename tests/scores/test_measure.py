@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from emsym import UserError, create_model, symmetrize
-from emsym.models.interventions import mirror_tie
+from emsym.models.interventions.mirror_tied import mirror_tie
 from emsym.models.stem.find import find_stem
 from emsym.scores.attribution.methods import ATTRIBUTIONS, register_attribution
 from emsym.scores.chunks import CHUNK
@@ -210,6 +210,7 @@ def test_one_of_several_classes_is_explained():
             np.testing.assert_allclose(found[f"{name}/all/slice_share[{side}]"], 1, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_scores_do_not_depend_on_chunks_threads_or_neighbours(threads):
     before = torch.get_num_threads()

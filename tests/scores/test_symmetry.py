@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from torch import nn
 
 from emsym import UserError, create_model
-from emsym.models.interventions import is_tied
+from emsym.models.interventions.mirror_tied import is_tied
 from emsym.models.stem.profile import stem_profile
 from emsym.scores.symmetry import (
     flip_dice,

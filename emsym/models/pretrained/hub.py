@@ -21,6 +21,8 @@ from emsym.errors import UserError, first_line, first_names
 
 T = TypeVar("T")
 IMAGENET = "imagenet"
+WEIGHTS_DIR = "EMSYM_WEIGHTS_DIR"
+"""The environment variable of a folder that is looked into before ``imagenet`` is fetched."""
 PATIENCE = 5
 """Seconds that a hub has for its first answer, unless HF_HUB_ETAG_TIMEOUT gives it other ones."""
 
@@ -39,7 +41,7 @@ def published_weights(encoder: str, weights: str, offline: bool = False) -> tupl
             f"The weights '{weights}' are timm's, and the encoder '{encoder}' is not: take the "
             f"encoder 'tu-{weights.partition('.')[0]}' for them, or the weights 'imagenet'."
         )
-    settings = encoders[encoder]["pretrained_settings"]
+    settings = encoders.get(encoder, {}).get("pretrained_settings", {})
     if IMAGENET not in settings:
         raise UserError(
             f"segmentation-models-pytorch has no 'imagenet' weights for '{encoder}': give the path "
@@ -200,5 +202,6 @@ def _raise_unavailable(
         why = f"{host} {what} ({first_line(error)})"
     raise UserError(
         f"The weights '{tag}' cannot be had, {why}: check the network, copy {cache} from a machine "
-        "that has fetched them, or give the path of a weights file, or 'pretext'."
+        f"that has fetched them, name a folder of 'imagenet' files with {WEIGHTS_DIR}, or give the "
+        "path of a weights file, or 'pretext'."
     ) from error

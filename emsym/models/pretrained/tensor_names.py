@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ class TensorMatch:
 
     values: dict[str, Tensor]
     mismatches: dict[str, list[str]]
+    grey: bool = False
+    """Whether the stem's weights had one channel, which then stands in all three."""
 
     def mismatch_text(self) -> str:
         """Return the mismatches in words: how many of each kind, and the first three."""
@@ -54,11 +56,25 @@ def best_match(model: nn.Module, state: dict[str, Tensor]) -> TensorMatch:
     for inside, outside in _unwrapped(state, others):
         for arrange in (_plain_names, _timm_names) if is_timm_encoder(encoder) else (_plain_names,):
             given, left = arrange(encoder, own, inside)
-            fit = match_tensors(own, given, [*left, *outside])
+            wide = {name: _three_channels(given[name], own[name]) for name in given.keys() & own}
+            fit = match_tensors(own, {**given, **wide}, [*left, *outside])
+            fit = replace(fit, grey=any(each is not given[name] for name, each in wide.items()))
             if not fit.mismatches:
                 return fit
             tried.append(fit)
     return min(tried, key=lambda fit: sum(map(len, fit.mismatches.values())))
+
+
+def _three_channels(value: Tensor, place: Tensor) -> Tensor:
+    """Return weights (O, 1, kH, kW) as a third of themselves for each of red, green and blue.
+
+    So a section that is shown in all three is answered as one was in the single channel. Weights
+    of any other shape than (O, 3, kH, kW) for one channel are left as they are.
+    """
+    shape = tuple(place.shape)
+    if len(shape) == 4 and shape[1] == 3 and tuple(value.shape) == (shape[0], 1, *shape[2:]):
+        return value.expand(shape) / 3
+    return value
 
 
 def _unwrapped(

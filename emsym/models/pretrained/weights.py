@@ -12,8 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pooch
-
 from emsym.errors import UserError, first_names
 from emsym.models.pretrained.checkpoint import SUFFIXES, read_state_dict
 from emsym.models.pretrained.hub import IMAGENET, published_weights
@@ -42,6 +40,9 @@ class LoadedWeights:
 
     tag: str
     digest: str
+    grey: bool = False
+    """Whether they read one channel, as those pretrained on micrographs do: it is then a third of
+    each colour."""
 
 
 def weights_path(weights: str, folder: Path) -> Path:
@@ -51,16 +52,9 @@ def weights_path(weights: str, folder: Path) -> Path:
         raise UserError(
             f"There are no weights '{weights}', nor is there a file {path}: give 'pretext', "
             "'imagenet', a name of timm such as 'resnet50.a1_in1k', or the path of a .safetensors, "
-            ".pt or .pth file."
+            ".pt or .pth file, or of a folder with one for each encoder."
         )
     return path
-
-
-def weights_identity(weights: str, folder: Path) -> str:
-    """Return what a record calls the weights: a file's SHA-256, or the name of others."""
-    if _is_name(weights, folder):
-        return weights
-    return f"sha256:{pooch.file_hash(weights_path(weights, folder))}"
 
 
 def load_weights(
@@ -80,12 +74,12 @@ def load_weights(
         from emsym.models.pretrained.pretext import pretext_weights
 
         tag, path = PRETEXT, pretext_weights(_encoder_name(model))
-    elif _is_name(weights, folder):
+    elif is_weights_name(weights, folder):
         tag, path = published_weights(_encoder_name(model), weights, offline)
     else:
         path = weights_path(weights, folder)
         tag = path.name
-    description = f"'{tag}'" if _is_name(weights, folder) else f"of {path}"
+    description = f"'{tag}'" if is_weights_name(weights, folder) else f"of {path}"
     fit = best_match(model, read_state_dict(path))
     if fit.mismatches:
         tied = any(".parametrizations." in name for name in chain(*fit.mismatches.values()))
@@ -102,7 +96,7 @@ def load_weights(
     encoder = encoder_of(model)
     encoder.load_state_dict({**encoder.state_dict(), **fit.values})
     got = encoder.state_dict()
-    return LoadedWeights(tag, state_digest({name: got[name] for name in fit.values}))
+    return LoadedWeights(tag, state_digest({name: got[name] for name in fit.values}), fit.grey)
 
 
 def state_digest(state: dict[str, Tensor]) -> str:
@@ -117,7 +111,7 @@ def state_digest(state: dict[str, Tensor]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _is_name(weights: str, folder: Path) -> bool:
+def is_weights_name(weights: str, folder: Path) -> bool:
     """Return whether it names weights rather than a file."""
     if weights in ORIGINS:
         return True

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from emsym.errors import UserError, error_with_place
-from emsym.models.inits import Init, InitStrategy, preserve_norms
+from emsym.models.inits import ORDERS, PRESERVE, Init, InitStrategy, preserve_norms
 from emsym.models.stem.find import wider_stem
 from emsym.models.stem.slice_tracer import Read
 from emsym.models.stem.stem import Stem, slice_inputs, slice_planes, stem_tensors, submodule
@@ -43,6 +43,11 @@ def filled_tensors(
             f"The network reads {stem.slices} slice{'s' * (stem.slices > 1)}, and the init "
             f"'{name}' starts from weights for red, green and blue: take 'rgb', which leaves as "
             "many slices as they are, as in 'rgb+mirror-tied'."
+        )
+    if after.slices == 1 and name.removesuffix(PRESERVE) in ORDERS:
+        raise UserError(
+            f"The init '{name}' puts red, green and blue in an order, which means nothing to a "
+            "single slice: take 'rgb', which adds them up."
         )
     made = {}
     for old, new in zip(stem.reads, after.reads, strict=True):
@@ -91,7 +96,7 @@ def shape_fault(chosen: Init, slices: int) -> str:
     """
     rgb = torch.linspace(-1, 1, 64 * 3 * 7 * 7).reshape(64, 3, 7, 7)
     try:
-        made = chosen.strategy.fill(rgb.clone(), slices)
+        made = chosen.strategy.at(1.0, chosen.name).fill(rgb.clone(), slices)
     except (Exception, SystemExit):  # whatever a stranger's function raises
         return ""
     return _fault(chosen.strategy_name, made, rgb, slices)

@@ -31,7 +31,7 @@ def stem_profile(model: "nn.Module", slices: int | None = None) -> StemProfile:
     Raises `UserError`, naming the module, where what reads the stack is not found.
     """
     from emsym.models.copying import copy_network
-    from emsym.models.interventions import is_tied, mirror_untie
+    from emsym.models.interventions.mirror_tied import is_tied, mirror_untie
     from emsym.models.stem.find import find_stem
     from emsym.models.stem.stem import slice_planes, stem_tensors
 

@@ -9,18 +9,9 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from emsym.errors import UserError, first_names
-from emsym.models.inits import (
-    FLIP_AVERAGE,
-    FLIP_LOSS,
-    INTERVENTIONS,
-    MIRROR_TIED,
-    PRESERVE,
-    SIDE_SHUFFLE,
-    SLICE_DROPOUT,
-    ZFLIP,
-    Init,
-    parse_init,
-)
+from emsym.models.inits import PRESERVE, Init, parse_init
+from emsym.models.interventions.registry import INTERVENTIONS
+from emsym.models.interventions.shipped import FLIP_AVERAGE, MIRROR_TIED
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -131,7 +122,7 @@ def symmetrize(
     stem cannot be treated, and for a strategy that breaks its promises; the network is then as it
     was.
     """
-    from emsym.models.interventions import mirror_tie
+    from emsym.models.interventions.mirror_tied import mirror_tie
     from emsym.models.stem.fill import assign_tensors
     from emsym.models.stem.find import check_unscripted, find_stem, wider_stem
     from emsym.models.stem.stem import stem_tensors
@@ -153,9 +144,9 @@ def symmetrize(
 
 def mirror_untie(model: nn.Module) -> None:
     """Take `mirror-tied` back: plain weights under their plain names, symmetric as they are now."""
-    from emsym.models import interventions
+    from emsym.models.interventions import mirror_tied
 
-    interventions.mirror_untie(model)
+    mirror_tied.mirror_untie(model)
 
 
 def parse_repair_init(init: str) -> Init:
@@ -166,26 +157,45 @@ def parse_repair_init(init: str) -> Init:
             f"The init '{init}' starts a whole network from scratch: take 'random-stem' to draw "
             "the stem alone."
         )
-    for name in (ZFLIP, SIDE_SHUFFLE, SLICE_DROPOUT, FLIP_LOSS):
-        if name in chosen.interventions:
-            raise UserError(
-                f"'{name}' changes nothing in a network, but how it is trained: see "
-                f"emsym.models.interventions, of which it {INTERVENTIONS[name]}."
-            )
-    if FLIP_AVERAGE in chosen.interventions:
+    if chosen.strategy.spaced:
         raise UserError(
-            f"'{FLIP_AVERAGE}' changes nothing in a network, but how it is used: take the mean of "
-            "its logits for a stack and for the stack reversed, as "
-            "emsym.models.mirror_average.MirrorAverage(model) does."
+            f"The init '{init}' depends on how far sections are apart: build a network with it, by "
+            "emsym.create_model(…, spacing_nm=…), and train that."
         )
+    for name in chosen.interventions:
+        if name != MIRROR_TIED:
+            raise UserError(_cannot_repair(name))
     return chosen
+
+
+def _cannot_repair(name: str) -> str:
+    """Say why an intervention does not repair a built network, and what to do instead."""
+    when = INTERVENTIONS.get(name).when
+    summary = INTERVENTIONS.summary(name)
+    if when == "initialisation":
+        return (
+            f"'{name}' builds another network, which must be trained: make it by "
+            f"emsym.create_model(…, init='uniform-green+{name}')."
+        )
+    if when == "training":
+        return (
+            f"'{name}' changes nothing in a network, but how it is trained: it "
+            f"{summary[:1].lower()}{summary[1:]}"
+        )
+    way = f": it {summary[:1].lower()}{summary[1:]}"
+    if name == FLIP_AVERAGE:
+        way = (
+            ": take the mean of its logits for a stack and for the stack reversed, as "
+            "emsym.models.interventions.flip_average.MirrorAverage(model) does."
+        )
+    return f"'{name}' changes nothing in a network, but how it is used{way}"
 
 
 def repaired_tensors(
     tensors: Mapping[str, Tensor], stem: Stem, after: Stem, init: Init
 ) -> dict[str, Tensor]:
     """Return the stem's tensors as `init` makes them; raises as `filled_tensors` does."""
-    from emsym.models.interventions import mirror_parametrisations
+    from emsym.models.interventions.mirror_tied import mirror_parametrisations
     from emsym.models.stem.fill import filled_tensors
 
     made = filled_tensors(tensors, stem, after, init.strategy_name, init.strategy)
@@ -202,7 +212,7 @@ def describe_changes(
     after: Stem,
 ) -> Changes:
     """Return the report of what was made of the tensors that were there before."""
-    from emsym.models.interventions import mirror_parametrisations
+    from emsym.models.interventions.mirror_tied import mirror_parametrisations
 
     old, new = _norms(before, stem), _norms(made, after)
     weights = {read.path for read in stem.reads}

@@ -68,6 +68,7 @@ def scored_sections(
         voxel_size_nm=around.voxel_size_nm,
         slice_values=dict(measured.slice_values.items()),
         network=around.dense,
+        predictions=measured.predictions,
     )
 
 

@@ -57,9 +57,9 @@ class ScoredSections:
     (n, S), for each target; empty where ``slice-shapley`` is not scored."""
     network: DenseLogits
     """The network, for a score that needs further passes."""
-    _predictions: dict[tuple[int, ...], np.ndarray] = field(
-        default_factory=dict, init=False, repr=False
-    )
+    predictions: dict[tuple[int, ...], np.ndarray] = field(default_factory=dict, repr=False)
+    """The foreground that is predicted from other stacks, as `predicted_from` has it, where it is
+    known already."""
 
     def predicted_from(self, arrangement: tuple[int, ...]) -> np.ndarray:
         """Return the foreground that is predicted from other stacks, bool (n, H, W).
@@ -70,7 +70,7 @@ class ScoredSections:
         import numpy as np
         import torch
 
-        if arrangement not in self._predictions:
+        if arrangement not in self.predictions:
             n, _, *size = self.x.shape
             padded = np.concatenate([self.x, np.zeros_like(self.x[:, :1])], 1)
             stacks = torch.from_numpy(padded[:, list(arrangement)]).to(self.network.device)
@@ -81,8 +81,8 @@ class ScoredSections:
                     return self.network.predicted(outputs, self.threshold)
 
             parts = [made for _, made in self.network.in_chunks(run, n, size[0] * size[1])]
-            self._predictions[arrangement] = torch.cat(parts).numpy(force=True)
-        return self._predictions[arrangement]
+            self.predictions[arrangement] = torch.cat(parts).numpy(force=True)
+        return self.predictions[arrangement]
 
     @cached_property
     def layer_flips(self) -> LayerFlips:

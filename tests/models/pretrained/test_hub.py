@@ -23,7 +23,7 @@ from safetensors.torch import save
 
 from emsym.errors import UserError
 from emsym.models.pretrained import hub as module
-from emsym.models.pretrained.weights import load_weights, weights_identity
+from emsym.models.pretrained.weights import load_weights
 
 SERVED = "test_resnet.r160_in1k"
 PICKLED, ABSENT, BROKEN, SILENT, FOREIGN = (
@@ -244,6 +244,7 @@ def test_hub_that_refuses_is_told_soon(hub):
     sentence(got["error"], ABSENT, f"{hub['address']} cannot be reached", str(hub["home"] / "hub"))
 
 
+@pytest.mark.slow
 def test_hub_behind_a_proxy_that_is_gone_is_told_soon(tmp_path):
     [got] = load(tu(SERVED), HF_HOME=str(tmp_path), HTTPS_PROXY=f"http://{nowhere()}")
     assert got["seconds"] < 7
@@ -368,19 +369,3 @@ def test_encoder_without_published_weights_says_so(encoder):
     network = smp.create_model("unet", encoder, encoder_weights=None)
     with pytest.raises(UserError, match=r"weights for '.*the path of a weights file, or 'pretext'"):
         load_weights(network, "imagenet")
-
-
-def test_planning_knows_names_by_their_form(tmp_path):
-    for name in ("pretext", "imagenet", SERVED, "vit_tiny_patch16_224.augreg_in21k_ft_in1k"):
-        assert weights_identity(name, tmp_path) == name
-
-
-def test_planning_imports_neither_torch_nor_timm():
-    code = (
-        "import sys; from pathlib import Path;"
-        "from emsym.models.pretrained.weights import weights_identity;"
-        "weights_identity('resnet50.a1_in1k', Path());"
-        "print({'torch', 'timm', 'huggingface_hub', 'requests'} & {*sys.modules})"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"

@@ -20,7 +20,8 @@ from weights_files import (
 )
 
 from emsym.errors import UserError
-from emsym.models.pretrained.weights import load_weights, state_digest, weights_identity
+from emsym.models.architectures import create_model
+from emsym.models.pretrained.weights import load_weights, state_digest
 
 REAL = Path(__file__).parents[3] / "../shared/weights/mobilenetv2_100.safetensors"
 
@@ -122,8 +123,6 @@ def test_unknown_weights_say_what_can_be_given(tmp_path, name):
     told = r"give 'pretext', 'imagenet', a name of timm.*, or the path of a \.safetensors"
     with pytest.raises(UserError, match=told):
         load_weights(network(), name, tmp_path)
-    with pytest.raises(UserError, match=told):
-        weights_identity(name, tmp_path)
 
 
 @pytest.mark.parametrize("weights", ["pretext", "imagenet", "resnet50.a1_in1k"])
@@ -142,16 +141,6 @@ def test_pretext_weights_are_told_as_such(tmp_path, monkeypatch):
     loaded = load_weights(model, "pretext")
     assert (loaded.tag, asked) == ("pretext", [TIMM])
     assert_encoder_is(model, load_file(path))
-
-
-def test_identity_follows_the_content_and_not_the_name(tmp_path):
-    state = {"a": torch.zeros(3)}
-    first = weights_identity(save(state, tmp_path / "a.safetensors").name, tmp_path)
-    same = weights_identity(save(state, tmp_path / "b.safetensors").name, tmp_path)
-    other = weights_identity(save({"a": torch.ones(3)}, tmp_path / "c.safetensors").name, tmp_path)
-    assert first == same != other
-    assert first.startswith("sha256:")
-    assert weights_identity("pretext", tmp_path) == "pretext"
 
 
 @pytest.mark.real
@@ -175,3 +164,30 @@ def test_real_imagenet_weights_arrive_in_every_layer():
     # the last convolution (1280 maps) belongs to the classifier's head, which an encoder lacks
     assert len(given) == len(found) + 1
     assert set(found) <= set(given)
+
+
+@pytest.mark.parametrize("encoder", [TIMM, SMP])
+def test_weights_of_one_channel_answer_a_section_in_all_three_as_they_did_in_one(tmp_path, encoder):
+    state = encoder_state(encoder)
+    stem = next(name for name, value in state.items() if value.ndim == 4 and value.shape[1] == 3)
+    state[stem] = state[stem].sum(1, keepdim=True)
+    path = save(state, tmp_path / "grey.safetensors")
+    model = network(encoder)
+    loaded = load_weights(model, str(path))
+    assert loaded.grey
+    got = model.encoder.state_dict()[stem]
+    torch.testing.assert_close(got.sum(1, keepdim=True), state[stem])
+    assert torch.equal(got[:, 0], got[:, 2])
+
+
+def test_weights_of_one_channel_and_a_strategy_of_colours_is_a_sentence(tmp_path):
+    state = encoder_state(TIMM)
+    stem = next(name for name, value in state.items() if value.ndim == 4 and value.shape[1] == 3)
+    state[stem] = state[stem].sum(1, keepdim=True)
+    path = save(state, tmp_path / "grey.safetensors")
+    name = f"unet-{TIMM}"
+    grey = create_model(name, "uniform-mean", 5, path)
+    assert next(p for n, p in grey.named_parameters() if n.endswith(stem)).shape[1] == 5
+    for init in ("rgb", "uniform-green", "mirror-preserve", "bgr+mirror-tied"):
+        with pytest.raises(UserError, match=r"read one channel, and the init .*uniform-mean"):
+            create_model(name, init, 3, path)

@@ -26,7 +26,7 @@ from torch import nn
 
 from emsym.errors import UserError
 from emsym.models.inits import INITS, InitStrategy
-from emsym.models.interventions import mirror_tie
+from emsym.models.interventions.mirror_tied import mirror_tie
 from emsym.models.stem.fill import fill_stem
 from emsym.models.stem.find import find_stem
 

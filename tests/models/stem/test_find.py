@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from emsym.errors import UserError
-from emsym.models.interventions import mirror_tie
+from emsym.models.interventions.mirror_tied import mirror_tie
 from emsym.models.stem.find import find_stem, wider_stem
 
 pytestmark = [

@@ -206,8 +206,10 @@ def test_a_large_body_is_not_copied():
     [
         ("random", None, "take 'random-stem'"),
         ("random+mirror-tied", None, "take 'random-stem'"),
-        ("uniform-green+zflip-augment", None, "but how it is trained: see"),
-        ("rgb+mirror-tied+flip-loss", None, "but how it is trained: see"),
+        ("gaussian", None, "how far sections are apart"),
+        ("rgb+shared-stem", None, "'shared-stem' builds another network, which must be trained"),
+        ("uniform-green+zflip-augment", None, "but how it is trained: it"),
+        ("rgb+mirror-tied+flip-loss", None, "but how it is trained: it"),
         ("uniform-gren", None, "'uniform-green'"),
         ("rgb+tied", None, "no intervention 'tied'"),
         ("rgb", 2, "odd number of slices"),

@@ -72,6 +72,7 @@ def test_scores_are_those_of_one_quantus_call_per_section_and_metric(plain, name
     assert set(plain.METRICS) == set(list_metrics()) - {"road"}
 
 
+@pytest.mark.slow
 def test_section_does_not_depend_on_the_others_nor_on_what_else_is_asked():
     model = create_model("linknet-tu-test_efficientnet", seed=0).eval()
     x, mask, a = drawn()

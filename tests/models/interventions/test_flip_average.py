@@ -8,7 +8,7 @@ from torch import nn
 
 from emsym.errors import UserError
 from emsym.models.architectures import create_model
-from emsym.models.mirror_average import MirrorAverage
+from emsym.models.interventions.flip_average import MirrorAverage
 from emsym.models.stem.symmetrize import symmetrize
 
 pytestmark = [pytest.mark.numerical, pytest.mark.usefixtures("one_thread")]

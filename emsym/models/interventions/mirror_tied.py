@@ -1,28 +1,14 @@
-"""Interventions, which go beyond initialisation and last for as long as a network is trained.
+"""The intervention `mirror-tied`: the stem stays symmetric about the centre while it is trained.
 
-`mirror-tied` keeps the stem symmetric about the centre, so that f(x) = f(mirror x) always holds.
-`zflip-augment` shows each stack of a training batch reversed with probability one half,
-`side-shuffle` swaps the two slices of each distance, and `slice-dropout` leaves neighbours out.
-`flip-loss` asks in training for the same answer to a stack and to the stack reversed.
+So f(x) = f(mirror x) always holds.
 """
-
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from emsym.models.inits import SIDE_SHUFFLE, SLICE_DROPOUT, ZFLIP
 from emsym.models.stem.find import check_unscripted
 from emsym.models.stem.stem import Stem, opposite_inputs, submodule
-
-DROPPED = 0.2
-"""The chance that `slice_dropout` replaces a neighbour. This project's choice."""
-
-FLIP_LOSS_WEIGHT = 10.0
-"""The weight of `flip_loss` beside a loss of about one half: of a network whose probabilities move
-by .05 when stacks are reversed, it is .025. This project's choice."""
 
 
 class MirrorTied(nn.Module):
@@ -113,65 +99,3 @@ def mirror_untie(model: nn.Module) -> None:
         for key, hook in list(module._forward_hooks.items()):
             if isinstance(hook, _TieStatistic):
                 del module._forward_hooks[key]
-
-
-def zflip(stacks: Tensor, generator: torch.Generator) -> Tensor:
-    """Reverse each of the stacks (N, S, H, W) along S with probability one half.
-
-    `generator` is one of the CPU, whichever device the stacks are on.
-    """
-    flipped = torch.rand(len(stacks), generator=generator) < 0.5
-    return torch.where(flipped.to(stacks.device)[:, None, None, None], stacks.flip(1), stacks)
-
-
-def side_shuffle(stacks: Tensor, generator: torch.Generator) -> Tensor:
-    """Swap slices s and −s of each of the stacks (N, S, H, W), for every s with chance one half.
-
-    Of three slices it is what `zflip` does; of more, no order along z is left.
-    `generator` is one of the CPU, whichever device the stacks are on.
-    """
-    half = stacks.shape[1] // 2
-    side = torch.rand(len(stacks), half, generator=generator) < 0.5
-    swapped = torch.cat([side, side.new_zeros(len(stacks), 1), side.flip(1)], 1)
-    return torch.where(swapped.to(stacks.device)[:, :, None, None], stacks.flip(1), stacks)
-
-
-def slice_dropout(stacks: Tensor, generator: torch.Generator) -> Tensor:
-    """Replace each neighbour in the stacks (N, S, H, W) by 0, their mean, with chance `DROPPED`.
-
-    `generator` is one of the CPU, whichever device the stacks are on.
-    """
-    dropped = torch.rand(stacks.shape[:2], generator=generator) < DROPPED
-    dropped[:, stacks.shape[1] // 2] = False
-    return stacks.masked_fill(dropped.to(stacks.device)[:, :, None, None], 0)
-
-
-SHOWN: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
-    ZFLIP: zflip,
-    SIDE_SHUFFLE: side_shuffle,
-    SLICE_DROPOUT: slice_dropout,
-}
-"""The interventions that change which stacks (N, S, H, W) a network is shown in training."""
-
-
-def flip_loss(model: nn.Module, stacks: Tensor, logits: Tensor) -> Tensor:
-    """Return the mean of (p(x) − p(mirror x))² over stacks x (N, S, H, W).
-
-    Their logits (N, 1, H, W) are known. The second pass leaves running statistics of normalisation
-    as they are.
-    """
-    with _without_running_statistics(model):
-        reversed_logits = model(stacks.flip(1).to(logits.dtype)).to(logits.dtype)
-    return (logits.sigmoid() - reversed_logits.sigmoid()).square().mean()
-
-
-@contextmanager
-def _without_running_statistics(model: nn.Module) -> Iterator[None]:
-    kept = [m for m in model.modules() if getattr(m, "track_running_stats", False)]
-    for module in kept:
-        module.track_running_stats = False  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        for module in kept:
-            module.track_running_stats = True  # type: ignore[assignment]

@@ -1,0 +1,1 @@
+"""Interventions: what goes beyond filling the stem, when a network is built, trained or used."""
