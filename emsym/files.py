@@ -13,6 +13,9 @@ import pydantic
 
 from emsym.errors import UserError
 
+LARGEST_TOML = 10_000_000
+"""The most bytes of a TOML file that is read."""
+
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
@@ -22,6 +25,12 @@ def read_toml(path: Path, model: type[Model], **extra: Any) -> Model:
     Raises `UserError`, naming the file, the key and what was expected.
     """
     try:
+        # a device has no end, and what people write by hand is no larger
+        if path.exists() and not (path.is_file() and path.stat().st_size <= LARGEST_TOML):
+            raise UserError(
+                f"{path} is no file of text that people write: it is no plain file, or larger than "
+                f"{LARGEST_TOML // 10**6} MB."
+            )
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error

@@ -19,6 +19,12 @@ def protocols_folder() -> Path:
     return _first_existing(_PACKAGE / "_protocols", _PACKAGE.parent / "benchmark" / "protocols")
 
 
+def claims_file() -> Path:
+    """Return the file of claims: in the package, or ``benchmark/claims.toml`` of a checkout."""
+    shipped = _PACKAGE / "_claims.toml"
+    return shipped if shipped.is_file() else _PACKAGE.parent / "benchmark" / "claims.toml"
+
+
 def _first_existing(*folders: Path) -> Path:
     return next((folder for folder in folders if folder.is_dir()), folders[-1])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +12,18 @@ from emsym.data.fetching.availability import locate_data
 from emsym.data.fetching.fetch import fetch
 from emsym.data.inspecting.card_text import terms
 from emsym.errors import UserError
+from emsym.models.architectures import encoder_name
+from emsym.models.pretrained.chosen_weights import has_file_per_encoder, weights_dir
+from emsym.models.pretrained.hub import IMAGENET
 from emsym.output_folder import OutputFolder
 from emsym.plugins import require_plugins
 from emsym.protocol import Cell, Protocol, load_protocol
 from emsym.run.estimate import expected, history
 from emsym.run.executors.base import Setup
 from emsym.run.executors.registry import executor_kind
-from emsym.run.job import cards, jobs
+from emsym.run.job import Job, cards, jobs
 from emsym.run.listener import RunListener
-from emsym.run.plan import plan, wrong_shapes
+from emsym.run.plan import plan, variant_notes, wrong_shapes
 from emsym.run.preflight import check_jobs
 from emsym.run.runner import Outcome, run_jobs
 from emsym.run.store.record import Record
@@ -52,7 +55,7 @@ class BenchmarkResult:
 
     @property
     def boards(self) -> list[Board]:
-        """The leaderboards of the finished cells: one, or none where no cell is finished."""
+        """The leaderboards of the finished cells: one for each variant of the protocol."""
         from emsym.leaderboard.board import boards
         from emsym.leaderboard.results import of_records
 
@@ -61,7 +64,7 @@ class BenchmarkResult:
 
     @property
     def board(self) -> pd.DataFrame:
-        """The leaderboard: a row for each strategy, the best first; columns (score, statistic).
+        """The first leaderboard: a row per strategy, the best first; columns (score, statistic).
 
         The statistics are the `mean` and the ends `low` and `high` of its 95 % interval, NaN for a
         strategy that is not ranked. Empty where no cell is finished.
@@ -153,6 +156,8 @@ def run_benchmark(
         datasets, architectures, inits, seeds = zip(*cells, strict=True) if cells else ((),) * 4
     protocol = protocol.select(datasets, architectures, inits, seeds)
     _tell_wrong_shapes(protocol, loaded, listener)
+    for note in variant_notes(protocol):
+        listener.say(note)
     fetch_missing(protocol, listener, offline)
     all_jobs = [job for job in jobs(protocol, offline) if cells is None or job.cell in cells]
     folder = OutputFolder(Path(output))
@@ -162,7 +167,9 @@ def run_benchmark(
         store.set_aside(path, "it is cut short")
     chosen = planned.missing + (planned.failed if retry_failed else [])
     listener.planned(protocol, planned, chosen)
-    outcome, threads = Outcome(), protocol.recipe.threads
+    _tell_weights(chosen, listener)
+    outcome = Outcome()
+    threads = max(variant.recipe.threads for variant in protocol.variants())
     seconds: dict[str, float] = {}
     if chosen:
         store.check()
@@ -220,6 +227,20 @@ def _tell_wrong_shapes(
         raise UserError(next(iter(wrong.values())))
     for why in wrong.values():
         listener.say(why)
+
+
+def _tell_weights(chosen: Sequence[Job], listener: RunListener) -> None:
+    """Tell which file each encoder begins from, and for which a folder was searched in vain."""
+    first: dict[str, Job] = {}
+    for job in chosen:
+        if has_file_per_encoder(job.weights_origin):
+            first.setdefault(encoder_name(job.cell.architecture), job)
+    if all(job.weights == IMAGENET for job in first.values()) and weights_dir() is None:
+        return
+    for encoder, job in first.items():
+        is_name = job.weights == job.weights_origin
+        what = f"'{job.weights}' as published, as the folder has none" if is_name else job.weights
+        listener.say(f"Weights of {encoder}: {what}")
 
 
 def fetch_missing(protocol: Protocol, listener: RunListener, offline: bool = False) -> None:

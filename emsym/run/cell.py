@@ -4,6 +4,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache, lru_cache
 from itertools import count
 from typing import Any
@@ -22,12 +23,14 @@ from emsym.environment import environment, peak_memory_mb
 from emsym.errors import UserError
 from emsym.files import atomic_replacement
 from emsym.models.architectures import build_model
-from emsym.models.inits import FLIP_AVERAGE, FLIP_LOSS, parse_init
-from emsym.models.interventions import FLIP_LOSS_WEIGHT, SHOWN, flip_loss, mirror_untie
-from emsym.models.mirror_average import MirrorAverage
+from emsym.models.inits import parse_init
+from emsym.models.interventions.mirror_tied import mirror_untie
+from emsym.models.interventions.registry import INTERVENTIONS
 from emsym.output_folder import OutputFolder
-from emsym.protocol import Border
+from emsym.protocol import Border, Recipe
+from emsym.run.cost import StepClock, cost
 from emsym.run.example import save_example
+from emsym.run.fit import fit
 from emsym.run.job import Job
 from emsym.run.scoring import ScoresOverTraining, score_model, summarise
 from emsym.run.store.record import Record, record_of
@@ -35,20 +38,21 @@ from emsym.run.timing import timed
 from emsym.run.workers.notes import note
 from emsym.scores import segmentation
 from emsym.scores.dense_logits import DenseLogits
-from emsym.train import Batch, labelled_loss, loss, train
 
 
 @lru_cache(maxsize=4)
 def load_splits(
-    card: Card, slices: int, patch: int, border: Border
+    card: Card, slices: int, patch: int, border: Border, sections: int | None = None
 ) -> tuple[Split, Split, np.ndarray]:
     """The training and the test split, and the true instances (N, H, W) of the test stacks.
 
+    Of the test split so many `sections` at most are kept, evenly spaced, where it is said.
     A worker runs many cells of one data set, so the last ones are kept.
     """
     volume = open_volume(card)
     check_volume(card, volume, slices, patch)
     train_split, test_split, test = read_splits(card, volume, slices, border)
+    test_split = replace(test_split, most=sections)
     centres = test_split.centres
     stacked = slice(centres.start, centres.stop) if isinstance(centres, range) else [*centres]
     foreground, rule = test.foreground[stacked], card.task.instances
@@ -127,10 +131,20 @@ def _require_data(card: Card, planned: str, offline: bool) -> None:
         )
 
 
-def _progress(steps: int) -> Callable[[], None]:
+def _progress(steps: int, clock: StepClock) -> Callable[[], None]:
     """Return a function that notes how far a training is, to be called after each step."""
     taken = count(1)
-    return lambda: note("training", f"{next(taken)}/{steps}")
+
+    def after_step() -> None:
+        clock()
+        note("training", f"{next(taken)}/{steps}")
+
+    return after_step
+
+
+def _patch(test: Split, recipe: Recipe) -> Tensor:
+    """Return a part of the first test stack, (1, S, H, W), of the size that was trained on."""
+    return test.stacks_at([0])[0][:, :, : recipe.patch, : recipe.patch]
 
 
 def _name(device: torch.device) -> str:
@@ -162,42 +176,30 @@ def _measure(
     with timed(seconds, "data"):
         _require_data(job.card, job.data_digest, job.offline)
         train_split, test_split, instances = load_splits(
-            job.card.of_seed(cell.seed), protocol.slices, recipe.patch, protocol.border
+            job.card.of_seed(cell.seed),
+            protocol.slices,
+            recipe.patch,
+            protocol.border,
+            protocol.scoring.sections,
         )
+    voxel = job.card.known_voxel_size
     with timed(seconds, "model"):
         built = build_model(
-            cell.architecture, cell.init, protocol.slices, job.weights, cell.seed, job.offline
+            *(cell.architecture, cell.init, protocol.slices, job.weights, cell.seed, job.offline),
+            spacing_nm=voxel[0] if voxel else None,
         )
-    model = built.model.to(device)
-    train_split = train_split.to(device)
+    model, train_split = built.model.to(device), train_split.to(device)
+    changes = [INTERVENTIONS.get(name) for name in parse_init(cell.init).interventions]
+    answering = model
+    for change in changes:
+        if change.acts_on == "answer":
+            answering = change.apply(answering).eval()
+    watch = ScoresOverTraining(DenseLogits(answering), test_split, protocol)
+    clock = StepClock(device)
     with timed(seconds, "train"):
-        # strategies that share a seed see the same batches, so that they compare in pairs
-        generator = torch.Generator().manual_seed(cell.patch_seed(recipe))
-        reversals = torch.Generator().manual_seed(2**31 + cell.seed)  # not the batches' numbers
-        torch.manual_seed(cell.seed)  # what dropout draws from
-        interventions = parse_init(cell.init).interventions
-        shown = [SHOWN[name] for name in interventions if name in SHOWN]
-        answering = MirrorAverage(model).eval() if FLIP_AVERAGE in interventions else model
-
-        stacks = torch.empty(0)
-
-        def batch() -> Batch:
-            nonlocal stacks
-            stacks, labels = train_split.sample(
-                recipe.batch_size, recipe.patch, recipe.augment, generator
-            )
-            for change in shown:
-                stacks = change(stacks, reversals)
-            return stacks, labels
-
-        def objective(logits: Tensor, labels: Tensor) -> Tensor:
-            error = (loss if train_split.known is None else labelled_loss)(logits, labels)
-            if FLIP_LOSS in interventions:
-                error = error + FLIP_LOSS_WEIGHT * flip_loss(model, stacks, logits)
-            return error
-
-        watch = ScoresOverTraining(DenseLogits(answering), test_split, protocol)
-        curve = train(model, batch, recipe, _progress(recipe.steps), watch, watch.steps, objective)
+        networks = 1 + any(change.taught for change in changes)  # a teacher is trained, too
+        progress = _progress(networks * recipe.steps, clock)
+        curve = fit(model, job, train_split, changes, progress, watch, watch.steps)
     dense = DenseLogits(answering)
     columns = score_model(dense, test_split, instances, job.card, protocol, seconds)
     if output is not None:
@@ -214,5 +216,8 @@ def _measure(
         "missing": missing,
         "images": {"section": test_split.sections, **columns.images, **columns.counts},
         "curve": curve,
+        "cost": cost(
+            answering, model, _patch(test_split, recipe).to(device), clock.per_step_ms(recipe.steps)
+        ),
         "over_training": watch.found if watch.steps else None,
     }

@@ -1,14 +1,14 @@
 """Jobs: the cells of a protocol with their keys and all that a worker needs to run them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from emsym.data.cards import Card, load_card
 from emsym.data.fetching.availability import locate_data
 from emsym.data.fetching.data_digest import data_digest
 from emsym.errors import UserError
-from emsym.models.architectures import ARCHITECTURES
-from emsym.models.inits import init_source
-from emsym.models.pretrained.weights import weights_identity
+from emsym.models.architectures import ARCHITECTURES, encoder_name
+from emsym.models.inits import init_source, parse_init
+from emsym.models.pretrained.chosen_weights import choose_weights
 from emsym.protocol import Cell, Protocol, cell_key, dataset_name
 from emsym.scores.attribution.methods import ATTRIBUTIONS
 from emsym.scores.catalogue import SCORES, optional_score, score_of
@@ -29,15 +29,18 @@ class Job:
     data_source: str
     weights: str
     """``pretext``, ``imagenet`` or an absolute path."""
+    weights_origin: str
     weights_identity: str
     init_source: str | None
     architecture_source: str | None
     scoring_sources: dict[str, str]
     offline: bool = False
     """Whether its worker must touch no network."""
+    variant: str = ""
+    """The name of its protocol, where that is one of several of a run."""
 
     def __str__(self) -> str:
-        return str(self.cell)
+        return f"{self.variant} · {self.cell}" if self.variant else str(self.cell)
 
 
 def cards(protocol: Protocol) -> dict[str, Card]:
@@ -56,8 +59,18 @@ def cards(protocol: Protocol) -> dict[str, Card]:
 def jobs(protocol: Protocol, offline: bool = False) -> list[Job]:
     """Return all cells of a protocol with their keys. Nothing is trained, and no torch imported.
 
+    Cells of its variants are among each other, so that an interrupted run has whole comparisons.
     Raises `UserError` for a name that is not registered and for files that are not there.
     """
+    made = [
+        replace(job, variant=variant.name if protocol.vary else "")
+        for variant in protocol.variants()
+        for job in _jobs(variant, offline)
+    ]
+    return sorted(made, key=lambda job: protocol.seeds.index(job.cell.seed))
+
+
+def _jobs(protocol: Protocol, offline: bool) -> list[Job]:
     chosen = cards(protocol)
     data = {name: data_digest(card) for name, card in chosen.items()}
     places = {name: locate_data(card) for name, card in chosen.items()}
@@ -65,19 +78,21 @@ def jobs(protocol: Protocol, offline: bool = False) -> list[Job]:
     architectures = {name: ARCHITECTURES.source_digest(name) for name in protocol.architectures}
     scoring = scoring_sources(protocol)
     _check_primary(protocol)
+    _check_spacing(protocol, chosen)
     whole = protocol.digest
-    identity = weights_identity(protocol.weights, protocol.folder)
-    weights = protocol.weights
-    if identity != weights:  # a file, which a worker must find from anywhere
-        weights = str((protocol.folder / weights).resolve())
+    weights = {
+        name: choose_weights(protocol.weights, protocol.folder, encoder_name(name))
+        for name in protocol.architectures
+    }
 
     def job(cell: Cell) -> Job:
         sources = (inits[cell.init], architectures[cell.architecture])
+        start = weights[cell.architecture]
         key = cell_key(
             whole,
             cell,
             data=data[cell.dataset],
-            weights=identity,
+            weights=start.identity,
             init=sources[0],
             architecture=sources[1],
             scoring=scoring,
@@ -91,14 +106,26 @@ def jobs(protocol: Protocol, offline: bool = False) -> list[Job]:
             card,
             data[cell.dataset],
             place.source if place else "",
-            weights,
-            identity,
+            start.source,
+            start.origin,
+            start.identity,
             *sources,
             scoring,
             offline,
         )
 
     return [job(cell) for cell in protocol.cells()]
+
+
+def _check_spacing(protocol: Protocol, cards: dict[str, Card]) -> None:
+    """Raise `UserError` where a strategy needs the distance of sections and a card has none."""
+    spaced = [name for name in protocol.inits if parse_init(name).strategy.spaced]
+    unknown = [name for name, card in cards.items() if card.known_voxel_size is None]
+    if spaced and unknown:
+        raise UserError(
+            f"The init '{spaced[0]}' depends on how far sections are apart, which the card of "
+            f"'{unknown[0]}' does not know: give it a voxel_size_nm, or leave the init out."
+        )
 
 
 def _check_primary(protocol: Protocol) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from emsym.models.inits import init_source
-from emsym.protocol import Protocol
+from emsym.protocol import SHAPLEY, SHAPLEY_SLICES, Protocol
 from emsym.run.executors.local import LocalExecutor, Timed
 from emsym.run.job import Job
 from emsym.run.store.store import Store
@@ -37,13 +38,23 @@ def wrong_shapes(protocol: Protocol, plugins: Sequence[Path]) -> dict[str, str]:
     names = [name for name in protocol.inits if init_source(name) is not None]
     if not names:
         return wrong
+    slices = dict.fromkeys(variant.slices for variant in protocol.variants())
     with LocalExecutor(1, plugins=plugins) as executor:
-        for name in names:
-            trial = executor.submit(Timed(wrong_shape, PATIENCE), name, protocol.slices)
+        for name, count in product(names, slices):
+            trial = executor.submit(Timed(wrong_shape, PATIENCE), name, count)
             with suppress(Exception):
                 if why := trial.result():
                     wrong[name] = why
     return wrong
+
+
+def variant_notes(protocol: Protocol) -> list[str]:
+    """Return what variants of a protocol lack of what it says, a sentence each."""
+    return [
+        f"{variant.name} is scored without {SHAPLEY}, which is for {SHAPLEY_SLICES} slices at most."
+        for variant in protocol.variants()
+        if SHAPLEY in set(protocol.scoring.attributions) - set(variant.scoring.attributions)
+    ]
 
 
 def plan(all_jobs: list[Job], store: Store) -> Plan:

@@ -111,7 +111,7 @@ def score_model(
         flat = np.stack([segmentation.components(section, rule) for section in volume])
         scores.images["arand_2d"] = segmentation.arand_2d(flat, instances)
         scores.pooled["arand_3d"] = None
-        if scoring.arand_3d in ("all", rule):
+        if scoring.sections is None and scoring.arand_3d in ("all", rule):
             joined = segmentation.components(volume, rule)
             scores.pooled["arand_3d"] = segmentation.arand_3d(joined, instances)
     with timed(seconds, "faithfulness"):

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from emsym.errors import UserError, first_line, first_names
 from emsym.files import validation_message
-from emsym.submission.schema import FIELDS, LARGEST, MAX_CELLS, Row, ScoreName
+from emsym.submission.schema import COST, FIELDS, LARGEST, MAX_CELLS, Row, ScoreName
 
 MAX_SCORES = 500
 _NUMBERS = re.compile(r"[0-9.e+,-]*")
@@ -37,8 +37,9 @@ def read_rows(path: Path) -> tuple[list[Row], list[str], np.ndarray]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = csv.reader(file, strict=True)
             head = next(lines, [])
-            names = head[len(FIELDS) :]
-            if tuple(head[: len(FIELDS)]) != FIELDS or len(set(names)) < len(names):
+            fields = FIELDS if COST[0] in head else FIELDS[: -len(COST)]
+            names = head[len(fields) :]
+            if tuple(head[: len(fields)]) != fields or len(set(names)) < len(names):
                 raise ValueError("its columns are not those of a submission")
             if len(names) > MAX_SCORES:
                 raise ValueError(f"it has over {MAX_SCORES} scores")
@@ -46,7 +47,7 @@ def read_rows(path: Path) -> tuple[list[Row], list[str], np.ndarray]:
             line = lines.line_num
             rows: list[Row] = []
             scores: list[np.ndarray] = []
-            for row, values in _read(lines, len(names)):
+            for row, values in _read(lines, fields, len(names)):
                 line = lines.line_num
                 rows.append(row)
                 scores.append(values)
@@ -62,14 +63,16 @@ def read_rows(path: Path) -> tuple[list[Row], list[str], np.ndarray]:
     return rows, names, np.array(scores, np.float64).reshape(len(rows), len(names))
 
 
-def _read(lines: Iterator[list[str]], count: int) -> Iterator[tuple[Row, np.ndarray]]:
+def _read(
+    lines: Iterator[list[str]], fields: Sequence[str], count: int
+) -> Iterator[tuple[Row, np.ndarray]]:
     for number, cells in enumerate(lines):
         if number >= MAX_CELLS:
             raise ValueError(f"it has over {MAX_CELLS:,} cells: make several submissions of it")
-        if len(cells) != len(FIELDS) + count:
-            raise ValueError(f"it has {len(cells)} columns instead of {len(FIELDS) + count}")
-        facts = dict(zip(FIELDS, (cell or None for cell in cells), strict=False))
-        numbers = cells[len(FIELDS) :]
+        if len(cells) != len(fields) + count:
+            raise ValueError(f"it has {len(cells)} columns instead of {len(fields) + count}")
+        facts = dict(zip(fields, (cell or None for cell in cells), strict=False))
+        numbers = cells[len(fields) :]
         if not _NUMBERS.fullmatch(",".join(numbers)):
             raise ValueError("a score is no finite number")
         values = np.array([float(cell) if cell else np.nan for cell in numbers])

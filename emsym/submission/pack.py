@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from emsym.errors import UserError
 from emsym.files import validation_message, write_atomically
+from emsym.models.pretrained.chosen_weights import has_file_per_encoder
 from emsym.output_folder import OutputFolder
 from emsym.protocol import Cell, Protocol, dataset_name
-from emsym.run.store.record import Column, Record
+from emsym.run.store.record import Column, Record, WeightsStamp
 from emsym.run.store.store import Store
 from emsym.submission import layout
 from emsym.submission.cells_csv import write_rows
@@ -83,6 +84,7 @@ class _Packing:
         self._shared: dict[str, Any] = {}
         self._datasets: dict[str, DataSchema] = {}
         self._environments: dict[str, int] = {}
+        self._weights: dict[str, str] = {}
         self._rows: dict[Cell, tuple[Row, dict[str, float | None]]] = {}
 
     def add(self, record: Record) -> None:
@@ -94,7 +96,7 @@ class _Packing:
                 return
             self.groups[cell.dataset, cell.architecture].discard(record)
         self._share("slices", record.slices, cell)
-        self._share("weights", (record.weights.origin, record.weights.identity), cell)
+        self._share_weights(record.weights, cell)
         self._share("scoring_sources", record.scoring_sources, cell)
         data = DataSchema.model_validate(record.dataset.model_dump(exclude={"name"}))
         if self._datasets.setdefault(cell.dataset, data).digest != data.digest:
@@ -132,7 +134,6 @@ class _Packing:
         # in the records' order, whose first attribution is the protocol's headline
         names = list(dict.fromkeys(name for _, scores in self._rows.values() for name in scores))
         values = [[_number(self._rows[cell][1].get(name)) for name in names] for cell in cells]
-        origin, identity = self._shared["weights"]
         protocol = self._protocol
         self.manifest = Manifest(
             protocol=Stamp(
@@ -144,7 +145,7 @@ class _Packing:
             slices=self._shared["slices"],
             scoring_version=SCORING_VERSION,
             scoring_sources=self._shared["scoring_sources"],
-            weights=Weights(origin=origin, identity=identity),
+            weights=Weights(origin=self._shared["weights"], identity=self._weights_identity()),
             datasets=dict(sorted(self._datasets.items())),
             environments=[json.loads(text) for text in self._environments],
         )
@@ -176,11 +177,27 @@ class _Packing:
             source for source in (*sources, *self._shared["scoring_sources"].values()) if source
         }
 
+    def _share_weights(self, weights: WeightsStamp, cell: Cell) -> None:
+        """Note what an architecture began from; all had the same unless encoders have own files."""
+        self._share("weights", weights.origin, cell)
+        own = has_file_per_encoder(weights.origin)
+        self._share(
+            f"weights of {cell.architecture}" if own else "weights ", weights.identity, cell
+        )
+        self._weights[cell.architecture] = weights.identity
+
+    def _weights_identity(self) -> str | dict[str, str]:
+        """Return the name that all weights go by, or the file of each architecture."""
+        origin, identities = self._shared["weights"], set(self._weights.values())
+        if has_file_per_encoder(origin) and identities != {origin}:
+            return dict(sorted(self._weights.items()))
+        return identities.pop()
+
     def _share(self, what: str, value: Any, cell: Cell) -> None:
         if self._shared.setdefault(what, value) != value:
+            title = "scoring sources" if what == "scoring_sources" else what
             raise UserError(
-                f"The store has cells of different {what.replace('_', ' ')}, as {cell}: a "
-                "submission is of one."
+                f"The store has cells of different {title}, as {cell}: a submission is of one."
             )
 
     def _row(self, record: Record) -> Row:
@@ -201,6 +218,7 @@ class _Packing:
             "environment": self._environments.setdefault(text, len(self._environments)),
             "seconds": round(sum(record.seconds.values()), 3),
             "peak_memory_mb": record.peak_memory_mb,
+            **(record.cost.model_dump() if record.cost else {}),
         }
         try:
             return Row.model_validate(facts)

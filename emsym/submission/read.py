@@ -19,7 +19,7 @@ from emsym.leaderboard.results import FACTS, commit
 from emsym.submission import layout
 from emsym.submission.cells_csv import read_rows
 from emsym.submission.safe_npz import Arrays
-from emsym.submission.schema import Manifest, Row, Sheet
+from emsym.submission.schema import COST, Manifest, Row, Sheet
 
 IMAGES, LOOKS = "images/", "over_training/"
 """The beginnings of arrays' names: values of test sections, and of looks while training."""
@@ -162,7 +162,7 @@ class Submission:
             "digest": shared.protocol.digest,
             "primary": shared.protocol.primary,
             "weights": shared.weights.origin,
-            "identity": shared.weights.identity,
+            "identity": shared.weights.of(row.architecture),
             "slices": shared.slices,
             "scoring_version": shared.scoring_version,
             "scoring_plugins": "; ".join(
@@ -185,6 +185,7 @@ class Submission:
             "processor": machine.get("processor"),
             "minutes": (row.seconds or 0.0) / 60,
             "peak_memory_mb": row.peak_memory_mb,
+            **{name: getattr(row, name) for name in COST},
         }
 
     def _check_references(self) -> None:
@@ -198,6 +199,8 @@ class Submission:
                 raise UserError(f"{path}: the key {row.key} is there twice.")
             if row.status != "missing" and row.dataset not in self.manifest.datasets:
                 raise UserError(f"{path}: the data set '{row.dataset}' is not in the manifest.")
+            if row.status != "missing" and self.manifest.weights.of(row.architecture) is None:
+                raise UserError(f"{path}: the weights of {where} are not in the manifest.")
             if (row.environment or 0) >= len(self.manifest.environments):
                 raise UserError(f"{path}: {where} has an environment that is not in the manifest.")
             cells.add(cell)

@@ -109,7 +109,14 @@ class Weights(Strict):
     """The pretrained weights that all cells began from."""
 
     origin: Line
-    identity: Line
+    identity: Line | Annotated[dict[Word, Line], Field(min_length=1, max_length=1000)]
+    """The one of all cells, or that of each architecture where encoders have their own files."""
+
+    def of(self, architecture: str) -> str | None:
+        """Return the identity of an architecture's weights; None where it is not said."""
+        if isinstance(self.identity, str):
+            return self.identity
+        return self.identity.get(architecture)
 
 
 class Manifest(Strict):
@@ -150,6 +157,10 @@ class Row(Strict):
     environment: Count | None = None
     seconds: Amount | None = None
     peak_memory_mb: Amount | None = None
+    parameters: Count | None = None
+    passes: Count | None = None
+    step_ms: Amount | None = None
+    answer_ms: Amount | None = None
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -165,3 +176,5 @@ class Row(Strict):
 
 FIELDS = tuple(Row.model_fields)
 """The columns of ``cells.csv`` before the scores."""
+COST = ("parameters", "passes", "step_ms", "answer_ms")
+"""The last of them, which submissions from before costs were measured do not have."""

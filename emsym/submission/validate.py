@@ -1,6 +1,7 @@
 """All that can be checked of a submission without running anything of it."""
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,17 +13,18 @@ from emsym.data.cards import Card, list_cards, load_card
 from emsym.data.fetching.availability import locate_data
 from emsym.data.fetching.data_digest import data_digest, published_digest
 from emsym.errors import UserError, escape_unseen
-from emsym.models.architectures import ARCHITECTURES
+from emsym.models.architectures import ARCHITECTURES, encoder_name
 from emsym.models.inits import INITS, PRESERVE, parse_init
-from emsym.models.pretrained.weights import weights_identity
+from emsym.models.pretrained.chosen_weights import choose_weights
+from emsym.models.pretrained.hub import IMAGENET
 from emsym.protocol import (
     Cell,
     Protocol,
     cell_key,
     dataset_name,
-    list_protocols,
     load_protocol,
     shipped_protocol,
+    ships,
 )
 from emsym.registry import Registry
 from emsym.scores.attribution.methods import ATTRIBUTIONS
@@ -86,13 +88,14 @@ def _validate(folder: Path, protocol_name: str | None) -> Validation:
 
 def _protocol(submission: Submission, given: str | None) -> Protocol:
     stamp, path = submission.manifest.protocol, submission.files[layout.MANIFEST]
-    if given is None and stamp.name not in list_protocols():
+    if given is None and not ships(stamp.name):
         raise UserError(
             f"{path}: the protocol '{stamp.name}' does not ship with emsym: give its TOML file "
             "with --protocol."
         )
     shipped = None if given else shipped_protocol(stamp.name, stamp.version)
     protocol = shipped or load_protocol(given or stamp.name)
+    protocol = next((v for v in protocol.variants() if v.name == stamp.name), protocol)
     expected = {
         "name": protocol.name,
         "version": protocol.version,
@@ -119,11 +122,35 @@ def _check_shared(report: Validation) -> None:
         )
     if manifest.slices != protocol.slices:
         raise UserError(f"{path}: it has {manifest.slices} slices, and not {protocol.slices}.")
-    if manifest.weights.identity != weights_identity(protocol.weights, protocol.folder):
-        raise UserError(f"{path}: its weights are not those of the protocol.")
-    if manifest.weights.origin != Path(protocol.weights).name:
-        raise UserError(f"{path}: its weights have not the name that the protocol gives them.")
+    _check_weights(report)
     _check_sources(report)
+
+
+def _check_weights(report: Validation) -> None:
+    """Hold the weights of each architecture against the protocol's on this machine.
+
+    Of ``imagenet``, files are those of the submission's authors, who may have had others than the
+    hub's: they are noted where they are not here, and a board keeps different ones apart.
+    """
+    weights, protocol = report.submission.manifest.weights, report.protocol
+    path = report.submission.files[layout.MANIFEST]
+    rows = report.submission.rows
+    architectures = dict.fromkeys(row.architecture for row in rows if row.status != "missing")
+    elsewhere = []
+    for architecture in architectures:
+        ours = choose_weights(protocol.weights, protocol.folder, encoder_name(architecture))
+        theirs = weights.of(architecture)
+        if weights.origin != ours.origin:
+            raise UserError(f"{path}: its weights have not the name that the protocol gives them.")
+        if theirs == ours.identity:
+            continue
+        if protocol.weights != IMAGENET or not (
+            theirs == IMAGENET or re.fullmatch("sha256:[0-9a-f]{64}", str(theirs))
+        ):
+            raise UserError(f"{path}: its weights are not those of the protocol.")
+        elsewhere.append(f"{architecture} from {theirs}")
+    if elsewhere:
+        report.notes.append(f"weights that are not on this machine: {'; '.join(elsewhere)}")
 
 
 def _check_sources(report: Validation) -> None:
@@ -228,7 +255,7 @@ def _key(report: Validation, row: Row, cell: Cell) -> str:
         report.protocol.digest,
         cell,
         data=manifest.datasets[row.dataset].digest,
-        weights=manifest.weights.identity,
+        weights=manifest.weights.of(row.architecture),
         init=row.init_source,
         architecture=row.architecture_source,
         scoring=manifest.scoring_sources,

@@ -110,7 +110,7 @@ def _job(protocol: Protocol, submission: Submission, row: Row) -> Job:
             what
             for what, ours, theirs in (
                 ("data", job.data_digest, manifest.datasets[row.dataset].digest),
-                ("weights", job.weights_identity, manifest.weights.identity),
+                ("weights", job.weights_identity, manifest.weights.of(row.architecture)),
                 ("a plug-in of the strategy", job.init_source, row.init_source),
                 ("a plug-in of the network", job.architecture_source, row.architecture_source),
                 ("a plug-in of the scores", job.scoring_sources, manifest.scoring_sources),

@@ -26,6 +26,7 @@ def test_what_the_libraries_alone_take_is_no_memory_for_a_worker(tiny: Path) -> 
         run_benchmark(tiny, memory=0.01)
 
 
+@pytest.mark.slow
 def test_a_strategy_of_another_shape_is_told_before_anything_is_made(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +133,30 @@ def test_a_listener_hears_the_plan_and_every_cell(run: Callable, tiny: Path) -> 
     run(seeds=[0], listener=Listener())
     assert heard[:2] == [("tiny", 0, 2), ("preparing", 2)]
     assert heard[-3:] == [("cells", 2), None, None]
+
+
+def test_where_a_folder_gives_an_encoder_its_weights_the_listener_is_told(
+    run: Callable, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    class Listener(RunListener):
+        def say(self, text):
+            said.append(text)
+
+    tiny.write_text(tiny.read_text().replace('"encoder.safetensors"', '"imagenet"'))
+    monkeypatch.setenv("EMSYM_WEIGHTS_DIR", str(tiny.parent))
+    run(inits=["rgb"], seeds=[0], listener=Listener())
+    file = tiny.parent / "test_efficientnet.safetensors"
+    (tiny.parent / "encoder.safetensors").rename(file)
+    result = run(inits=["rgb"], seeds=[0], listener=Listener())
+    assert said == [
+        "Weights of tu-test_efficientnet: 'imagenet' as published, as the folder has none",
+        f"Weights of tu-test_efficientnet: {file}",
+    ]
+    (stamp,) = (record.weights for record in result.done)
+    assert stamp.origin == "imagenet"
+    assert stamp.identity.startswith("sha256:")
 
 
 def test_options_of_another_executor_are_refused_before_anything_is_done(

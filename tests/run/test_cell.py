@@ -20,7 +20,7 @@ from emsym.scores.expected_scores import image_scores
 
 pytestmark = pytest.mark.numerical
 
-TIMINGS = {"seconds", "peak_memory_mb"}
+TIMINGS = {"seconds", "cost", "peak_memory_mb"}
 KEYS = ("-1", "+0", "+1")
 
 
@@ -154,6 +154,17 @@ def test_one_section_is_kept_to_look_at_and_changes_no_number(job: Job, tmp_path
     mass = found["attribution"].sum((1, 2), dtype=float)
     shares = [record.images[f"saliency/true-foreground/slice_share[{s}]"][1] for s in KEYS]
     assert mass / mass.sum() == pytest.approx(shares, abs=0.02)
+
+
+def test_of_many_test_sections_some_may_be_scored_that_are_spread_over_all(tiny: Path) -> None:
+    whole = run_cell(jobs(load_protocol(str(tiny)))[0])
+    tiny.write_text(tiny.read_text().replace("[scoring]", "[scoring]\nsections = 2"))
+    some = run_cell(jobs(load_protocol(str(tiny)))[0])
+    assert (whole.images["section"], some.images["section"]) == ([8, 9, 10], [8, 10])
+    for name in ("dice@0.5", "arand_2d", "saliency/foreground/imbalance"):
+        assert some.images[name] == whole.images[name][::2]
+    assert whole.scores["arand_3d"] is not None
+    assert some.scores["arand_3d"] is None, "there is a gap between its sections"
 
 
 def test_of_a_large_section_the_middle_is_kept(job: Job) -> None:

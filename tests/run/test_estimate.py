@@ -53,7 +53,7 @@ def test_a_pair_never_run_is_guessed_after_its_architecture_and_named(four: list
 
 @given(st.lists(st.floats(1, 1e4), min_size=2, max_size=12))
 def test_more_records_of_the_same_spread_are_no_less_sure(times: list[float]) -> None:
-    job = Job(Cell("d", "a", "rgb", 0), *[None] * 10)  # type: ignore[arg-type]
+    job = Job(Cell("d", "a", "rgb", 0), *[None] * 11)  # type: ignore[arg-type]
     few = estimate([job] * 50, {("d", "a"): [Seen(t, 1) for t in times]})
     many = estimate([job] * 50, {("d", "a"): [Seen(t, 1) for t in times * 10]})
     assert few is not None

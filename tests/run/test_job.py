@@ -27,6 +27,25 @@ def test_the_key_follows_the_weights(tiny: Path) -> None:
     assert not set(before) & set(keys(tiny))
 
 
+def test_each_network_of_a_folder_has_the_identity_of_its_own_file(tiny: Path) -> None:
+    text = tiny.read_text().replace('"encoder.safetensors"', '"files/"')
+    pair = '"linknet-tu-test_efficientnet", "linknet-tu-test_resnet"'
+    tiny.write_text(text.replace('"linknet-tu-test_efficientnet"', pair))
+    folder = tiny.parent / "files"
+    folder.mkdir()
+    for name in ("test_efficientnet", "test_resnet"):
+        (folder / f"{name}.pt").write_bytes(name.encode())
+    before = jobs(load_protocol(str(tiny)))
+    assert {(Path(job.weights).stem, job.weights_origin) for job in before} == {
+        ("test_efficientnet", "files/"),
+        ("test_resnet", "files/"),
+    }
+    (folder / "test_resnet.pt").write_bytes(b"others")
+    after = jobs(load_protocol(str(tiny)))
+    changed = {job.cell.architecture for job in after if job.key not in [j.key for j in before]}
+    assert changed == {"linknet-tu-test_resnet"}
+
+
 def test_the_key_follows_the_card(tiny: Path) -> None:
     before = keys(tiny)
     card = tiny.parent / "tiny-a.toml"
@@ -94,3 +113,12 @@ def test_whether_a_run_is_offline_travels_with_its_jobs_and_changes_no_key(tiny:
     assert [job.offline for job in offline] == [True] * 4
     assert [job.key for job in offline] == [job.key for job in online]
     assert not any(job.offline for job in online)
+
+
+def test_cells_of_all_variants_are_run_seed_by_seed(tiny: Path) -> None:
+    tiny.write_text(f"{tiny.read_text()}\n[vary]\nslices = [3, 9]\n")
+    made = jobs(load_protocol(str(tiny)))
+    assert len({job.key for job in made}) == 8
+    assert [job.cell.seed for job in made] == [0] * 4 + [1] * 4
+    assert [job.protocol.slices for job in made[:4]] == [3, 3, 9, 9]
+    assert str(made[2]) == f"tiny-9 · {made[2].cell}"

@@ -5,9 +5,9 @@ import pytest
 
 from emsym.models.inits import INITS
 from emsym.plugins import require_plugins
-from emsym.protocol import Protocol
+from emsym.protocol import Protocol, load_protocol
 from emsym.run.job import jobs
-from emsym.run.plan import plan, wrong_shapes
+from emsym.run.plan import plan, variant_notes, wrong_shapes
 from emsym.run.store.record import record_of
 from emsym.run.store.store import Store
 
@@ -44,3 +44,10 @@ def test_a_strategy_that_ends_its_process_is_left_to_the_check_of_its_networks(
     (wrong,) = wrong_shapes(chosen, [path]).items()
     assert wrong[0] == "flat"
     assert "gives (64, 1, 7, 7)" in wrong[1]
+
+
+def test_what_a_variant_is_scored_without_is_said(tiny: Path) -> None:
+    assert variant_notes(load_protocol(str(tiny))) == []
+    tiny.write_text(f"{tiny.read_text()}\n[vary]\nslices = [3, 9]\n")
+    (note,) = variant_notes(load_protocol(str(tiny)))
+    assert note == "tiny-9 is scored without slice-shapley, which is for 7 slices at most."

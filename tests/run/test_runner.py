@@ -448,6 +448,7 @@ def test_two_runs_on_one_folder_share_the_work(tiny: Path) -> None:
     assert len(records(tiny.parent / "results")) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -185,3 +185,49 @@ def test_the_manifest_is_plain_json(submission: Path) -> None:
     found = json.loads((submission / "manifest.json").read_text())
     assert found["format"] == 1
     assert found["environments"][0]["processor"] == "A & B"
+
+
+@pytest.fixture
+def two_encoders(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny protocol over two encoders, whose ImageNet weights are in a folder beside it."""
+    text = tiny.read_text().replace('"encoder.safetensors"', '"imagenet"')
+    pair = '"linknet-tu-test_efficientnet", "linknet-tu-test_resnet"'
+    tiny.write_text(text.replace('"linknet-tu-test_efficientnet"', pair))
+    for name in ("test_efficientnet", "test_resnet"):
+        (tiny.parent / f"{name}.pt").write_bytes(name.encode())
+    monkeypatch.setenv("EMSYM_WEIGHTS_DIR", str(tiny.parent))
+    return tiny
+
+
+def test_weights_of_several_encoders_are_packed_each_by_its_file(
+    two_encoders: Path, made_up: Make, keep: Keep, fill_in: Callable
+) -> None:
+    protocol, folder = load_protocol(str(two_encoders)), two_encoders.parent / "ours-1"
+    for job in jobs(protocol):
+        keep(two_encoders.parent / "run", made_up(job))
+    manifest = pack(two_encoders.parent / "run", protocol, folder)
+    fill_in(folder)
+    assert manifest.weights.origin == "imagenet"
+    identities = {job.cell.architecture: job.weights_identity for job in jobs(protocol)}
+    assert manifest.weights.identity == identities
+    assert len(set(identities.values())) == 2
+    cells = Submission(folder).cells
+    assert dict(zip(cells["architecture"], cells["identity"], strict=True)) == identities
+    assert not any("weights" in note for note in validate(folder, str(two_encoders)).notes)
+    (two_encoders.parent / "test_resnet.pt").unlink()
+    notes = validate(folder, str(two_encoders)).notes
+    assert f"linknet-tu-test_resnet from {identities['linknet-tu-test_resnet']}" in notes[0]
+    two_encoders.write_text(two_encoders.read_text().replace('"imagenet"', '"pretext"'))
+    with pytest.raises(UserError, match="weights have not the name"):
+        validate(folder, str(two_encoders))
+
+
+def test_two_files_of_one_encoder_are_no_one_submission(
+    two_encoders: Path, made_up: Make, keep: Keep
+) -> None:
+    protocol, store = load_protocol(str(two_encoders)), two_encoders.parent / "run"
+    keep(store, made_up(jobs(protocol.select(seeds=[0]))[0]))
+    (two_encoders.parent / "test_efficientnet.pt").write_bytes(b"others")
+    keep(store, made_up(jobs(protocol.select(seeds=[1]))[0]))
+    with pytest.raises(UserError, match="different weights of linknet-tu-test_efficientnet"):
+        pack(store, protocol, two_encoders.parent / "ours-1")

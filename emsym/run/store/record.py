@@ -1,6 +1,5 @@
 """The record of one cell: every score per image, how it came about, and what it cost."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import ConfigDict
@@ -44,12 +43,28 @@ class WeightsStamp(Strict):
     """Where the pretrained weights came from, and what they are."""
 
     origin: str
+    """The protocol's word for them; that of a folder ends in ``/``."""
     identity: str
     """The SHA-256 of a file; of what is made or published, its name."""
     tag: str | None = None
     """The tag of the weights, such as ``resnet50.a1_in1k``; None without any, as for `random`."""
     digest: str | None = None
     """SHA-256 of the tensors that were loaded."""
+
+
+class Cost(Strict):
+    """The cost of a strategy, to be compared with the baseline's on the same machine.
+
+    Times are the processor's own, all threads together; with a GPU those of the wall.
+    """
+
+    parameters: int
+    passes: int
+    """How often the trained network runs for one answer."""
+    step_ms: float
+    """Milliseconds of a training step, the median; a teacher's are added."""
+    answer_ms: float
+    """Milliseconds of the answer to one patch of the size that was trained on."""
 
 
 class OverTrainingResult(Strict):
@@ -102,6 +117,8 @@ class Record(Strict):
     over_training: OverTrainingResult | None = None
     seconds: dict[str, float] = {}
     """Wall time of each phase."""
+    cost: Cost | None = None
+    """None of a failed cell, and of one from before it was measured."""
     peak_memory_mb: float | None = None
     """The peak of the process that ran the cell, up to its end."""
     environment: dict[str, str | int | bool | None] = {}
@@ -157,7 +174,7 @@ def record_of(job: "Job", loaded: "LoadedWeights | None" = None, **results: obje
             "seed": job.cell.seed,
             "slices": job.protocol.slices,
             "weights": WeightsStamp(
-                origin=Path(job.weights).name,
+                origin=job.weights_origin,
                 identity=job.weights_identity,
                 tag=loaded.tag if loaded else None,
                 digest=loaded.digest if loaded else None,

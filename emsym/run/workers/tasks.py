@@ -42,7 +42,12 @@ def check_model(
         note("weights")
         for init in inits:
             try:
-                build_model(architecture, init, slices, weights, seed=0, offline=offline)
+                build_model(
+                    *(architecture, init, slices, weights),
+                    seed=0,
+                    offline=offline,
+                    spacing_nm=1.0,  # any serves to see that it can be built
+                )
             except UserError as error:
                 wrong[init] = str(error)
     except SystemExit as error:  # a plug-in's, which would end the run without a word

@@ -113,6 +113,7 @@ def test_what_is_submitted_runs_in_processes_of_the_workers(cluster: Cluster, po
         assert workers & {parent.pid for parent in psutil.Process(pid).parents()}
 
 
+@pytest.mark.slow
 def test_what_ends_a_process_ends_one_task_and_no_worker(cluster: Cluster, pool: Pool) -> None:
     with pytest.raises(WorkerDied, match="killed"):
         pool.executor.submit(signal.raise_signal, signal.SIGKILL).result(30)

@@ -41,6 +41,7 @@ def test_workers_of_two_executors_are_forked_from_one_process(executor: LocalExe
     assert psutil.Process(parent).ppid() == os.getpid()
 
 
+@pytest.mark.slow
 def test_the_libraries_are_there_already() -> None:
     with LocalExecutor(1) as executor:
         executor.submit(exec, IMPORTED).result()
