@@ -8,12 +8,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
+import pydantic
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from emsym.errors import UserError
-from emsym.files import read_toml
+from emsym.files import read_toml, validation_message
 from emsym.paths import find_toml, protocols_folder
 from emsym.scores.targets import Target
+from emsym.variation import with_value
 
 MAX_SLICES = 31
 """The most slices of a stack: at the 30 to 50 nm of a section it is 1 µm deep, and a cell body away
@@ -23,12 +25,13 @@ SHAPLEY = "slice-shapley"
 """Stands among the names of attributions: one value for each slice, and no map."""
 
 SHAPLEY_SLICES = 7
-"""The most slices that have exact Shapley values: all 128 coalitions are evaluated, and each slice
-more doubles them."""
+"""The most slices that have exact Shapley values, from 128 coalitions: each more doubles them."""
 
 Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
+Varied = Annotated[str, Field(pattern=r"^(slices|border|recipe\.[a-z_]+)$")]
+Values = Annotated[tuple[int | float | str, ...], Field(min_length=2)]
 Augmentation = Literal["flip", "turn", "brightness", "elastic"]
 Border = Literal["skip", "mirror"]
 Device = Literal["cpu", "cuda"]
@@ -103,6 +106,8 @@ class Scoring(Strict):
     scores: tuple[str, ...] = ()
     """Optional scores, of emsym and of plug-ins, that are computed, too: `emsym-bench list
     scores`."""
+    sections: Positive | None = None
+    """Test sections, evenly spaced, at most, and no ARAND of the volume; else all of them."""
     arand_3d: Literal["all", "foreground"] = "all"
     """Which data sets have the ARAND of the test volume: those whose instances are pieces of the
     foreground alone, or all. Between foreground one hole in a membrane merges all instances, so
@@ -153,7 +158,8 @@ class Protocol(Strict):
     """Data sets × architectures × init strategies × seeds, a recipe, and what is scored.
 
     `datasets` are names of cards that ship with emsym or paths of cards, and `weights` is
-    ``pretext``, ``imagenet`` or the path of a weights file; paths are relative to the protocol's.
+    ``pretext``, ``imagenet``, a name of timm's, or the path of a weights file, or of a folder with
+    one for each encoder; paths are relative to the protocol's.
     """
 
     name: Name
@@ -173,6 +179,9 @@ class Protocol(Strict):
     tolerance: dict[Device, dict[str, Annotated[float, Field(gt=0)]]] = {}
     """How far the scores of a cell that is run again on such a device may be from the first ones,
     for each pattern of their names: see `allowed`. Part of no digest."""
+    vary: Annotated[dict[Varied, Values], Field(max_length=1)] = {}
+    """One key besides, ``slices``, ``border`` or ``recipe.…``, and the values that it has in turn,
+    in place of the one above: see `variants`."""
     _folder: Path = PrivateAttr(default=Path())
 
     @field_validator("slices")
@@ -210,20 +219,43 @@ class Protocol(Strict):
             )
         return self
 
+    @model_validator(mode="after")
+    def _sound_variants(self) -> Self:
+        names = [variant.name for variant in self.variants()]
+        if len(set(names)) < len(names):
+            raise ValueError("'vary' names a value twice")
+        return self
+
+    def variants(self) -> list["Protocol"]:
+        """Return the protocols that it stands for: one for each value of what varies, or itself.
+
+        Each is as if written by hand, and named NAME-VALUE. Where it has too many slices for exact
+        Shapley values, they are not among its attributions.
+        """
+        made = [self._variant(key, value) for key, each in self.vary.items() for value in each]
+        return made or [self]
+
+    def _variant(self, key: str, value: float | str) -> "Protocol":
+        content = with_value(self.model_dump(exclude={"vary"}), key, value)
+        if key == "slices" and isinstance(value, int) and value > SHAPLEY_SLICES:
+            content["scoring"] = {**content["scoring"], "attributions": self.scoring.maps}
+        try:
+            variant = Protocol.model_validate(content)
+        except pydantic.ValidationError as error:
+            raise ValueError(f"with {key} = {value}: {validation_message(error)}") from error
+        variant._folder = self._folder
+        return variant
+
     @property
     def digest(self) -> str:
         """The digest of everything in the protocol that decides a cell's numbers.
 
         Which cells it lists decides none, so a protocol that grows keeps its digest.
         """
-        deciding = self.model_dump(
-            include={"name", "version", "slices", "border", "recipe", "scoring"}
-        )
-        for later in (
-            "scores",
-            "arand_3d",
-            "primary",
-        ):  # protocols from before there were any keep theirs
+        keys = {"name", "version", "slices", "border", "recipe", "scoring"}
+        deciding = self.model_dump(include=keys)
+        # protocols from before there were any keep theirs
+        for later in ("scores", "sections", "arand_3d", "primary"):
             if later not in self.scoring.model_dump(exclude_defaults=True):
                 del deciding["scoring"][later]
         if self.recipe.patch_places == "seed":
@@ -254,10 +286,7 @@ class Protocol(Strict):
         return self._folder
 
     def cells(self) -> list[Cell]:
-        """All cells, in the order in which they are run: seeds outermost.
-
-        So an interrupted run has whole comparisons to show.
-        """
+        """All cells, seeds outermost, so that an interrupted run has whole comparisons to show."""
         return [
             Cell(dataset_name(entry), architecture, init, seed)
             for seed in self.seeds
@@ -282,13 +311,10 @@ class Protocol(Strict):
             str(Path(name).resolve()) if name.endswith(".toml") else known.get(name, name)
             for name in datasets
         )
-        chosen: dict[str, Any] = {
-            "datasets": tuple(dict.fromkeys(entries)),
-            "architectures": tuple(dict.fromkeys(architectures)),
-            "inits": tuple(dict.fromkeys(inits)),
-            "seeds": tuple(dict.fromkeys(seeds)),
-        }
-        return self.model_copy(update={key: value for key, value in chosen.items() if value})
+        names = ("datasets", "architectures", "inits", "seeds")
+        chosen = zip(names, (entries, architectures, inits, seeds), strict=True)
+        distinct = {key: tuple(dict.fromkeys(values)) for key, values in chosen}
+        return self.model_copy(update={key: value for key, value in distinct.items() if value})
 
 
 def dataset_name(entry: str) -> str:
@@ -333,22 +359,35 @@ def shipped_protocol(name: str, version: str) -> Protocol | None:
     The newest version has the name for its file's name, an older one the version, too:
     ``quick.toml`` and ``quick-1.toml``.
     """
-    for stem in {name, f"{name}-{version}"}.intersection(list_protocols()):
-        protocol = load_protocol(stem)
-        if (protocol.name, protocol.version) == (name, version):
-            return protocol
-    return None
+    alike = _shipped_alike(f"{name}-{version}")
+    return next((each for each in alike if (each.name, each.version) == (name, version)), None)
 
 
 def load_protocol(name_or_path: str) -> Protocol:
     """A protocol that ships with emsym, by name, or any other, by the path of its TOML file.
 
-    Raises `UserError` for an unknown name and for a file that is not a valid protocol.
+    The name may be that of a variant, such as ``slices-5``. Raises `UserError` for an unknown name
+    and for a file that is not a valid protocol.
     """
+    if not name_or_path.endswith(".toml") and name_or_path not in list_protocols():
+        for variant in _shipped_alike(name_or_path):
+            if variant.name == name_or_path:
+                return variant
     path = find_toml("protocol", name_or_path, protocols_folder())
     protocol = read_toml(path, Protocol)
     protocol._folder = path.parent
     return protocol
+
+
+def ships(name: str) -> bool:
+    """Return whether a protocol of that name, or a variant of one, ships with emsym."""
+    return name in list_protocols() or name in [each.name for each in _shipped_alike(name)]
+
+
+def _shipped_alike(name: str) -> list[Protocol]:
+    """Return all variants of the files that ship whose names a name begins with."""
+    stems = [stem for stem in list_protocols() if name.startswith(stem)]
+    return [variant for stem in stems for variant in load_protocol(stem).variants()]
 
 
 def cell_key(protocol: str, cell: Cell, **sources: Any) -> str:

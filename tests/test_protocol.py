@@ -5,8 +5,16 @@ import pytest
 from emsym.data.cards import list_cards
 from emsym.errors import UserError
 from emsym.models.architectures import ARCHITECTURES
-from emsym.models.inits import INITS
-from emsym.protocol import Cell, Protocol, list_protocols, load_protocol, shipped_protocol
+from emsym.models.inits import parse_init
+from emsym.protocol import (
+    Cell,
+    Protocol,
+    list_protocols,
+    load_protocol,
+    shipped_protocol,
+    ships,
+    split_task,
+)
 
 
 def change(tiny: Path, old: str, new: str) -> Protocol:
@@ -38,11 +46,11 @@ def test_older_versions_of_a_shipped_protocol_are_found() -> None:
 @pytest.mark.parametrize("name", list_protocols())
 def test_every_shipped_protocol_names_things_that_exist(name: str) -> None:
     protocol = load_protocol(name)
-    assert set(protocol.datasets) <= set(list_cards())
+    assert {split_task(entry)[0] for entry in protocol.datasets} <= set(list_cards())
     for architecture in protocol.architectures:
         ARCHITECTURES.get(architecture)
     for init in protocol.inits:
-        INITS.get(init)
+        parse_init(init)
 
 
 def test_cells_are_the_product_with_seeds_outermost(tiny: Path) -> None:
@@ -60,6 +68,9 @@ def test_the_digest_follows_what_decides_a_number(tiny: Path) -> None:
     assert change(tiny, "[scoring]", '[scoring]\nprimary = "flip_error"').digest != before
     assert change(tiny, '\nprimary = "flip_error"', "").digest == before
     assert change(tiny, 'version = "1"', 'version = "2"').digest != before
+    whole = load_protocol(str(tiny)).digest
+    assert change(tiny, "[scoring]", "[scoring]\nsections = 2").digest != whole
+    assert change(tiny, "[scoring]\nsections = 2", "[scoring]").digest == whole
     assert change(tiny, "[scoring]", '[scoring]\narand_3d = "foreground"').digest != before
     assert change(tiny, 'arand_3d = "foreground"', 'arand_3d = "all"').digest == (
         change(tiny, 'arand_3d = "all"', "").digest
@@ -163,3 +174,55 @@ def test_shapley_values_of_many_slices_are_refused(tiny: Path) -> None:
         load_protocol(str(tiny))
     tiny.write_text(tiny.read_text().replace("[scoring]", '[scoring]\nattributions = ["saliency"]'))
     assert load_protocol(str(tiny)).slices == 9
+
+
+def varied(tiny: Path, vary: str) -> Path:
+    tiny.write_text(f"{tiny.read_text()}\n[vary]\n{vary}\n")
+    return tiny
+
+
+def test_a_variant_is_what_would_be_written_by_hand(tiny: Path) -> None:
+    plain = tiny.read_text()
+    variants = load_protocol(str(varied(tiny, "slices = [3, 5, 9]"))).variants()
+    assert [variant.name for variant in variants] == ["tiny-3", "tiny-5", "tiny-9"]
+    assert variants[1].folder == tiny.parent
+    five = plain.replace('"tiny"', '"tiny-5"').replace("[recipe]", "slices = 5\n[recipe]", 1)
+    tiny.write_text(five)
+    assert load_protocol(str(tiny)) == variants[1]
+    assert load_protocol(str(tiny)).digest == variants[1].digest
+    assert "slice-shapley" in variants[1].scoring.attributions
+    assert "slice-shapley" not in variants[2].scoring.attributions, "of 512 coalitions"
+
+
+def test_a_number_of_the_recipe_can_vary_and_selected_cells_stay_selected(tiny: Path) -> None:
+    protocol = load_protocol(str(varied(tiny, '"recipe.learning_rate" = [1e-5, 0.1]')))
+    variants = protocol.select(inits=["rgb"], seeds=[1]).variants()
+    assert [variant.recipe.learning_rate for variant in variants] == [1e-5, 0.1]
+    assert [variant.name for variant in variants] == ["tiny-1e-05", "tiny-0.1"]
+    assert [len(variant.cells()) for variant in variants] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("vary", "said"),
+    [
+        ("slices = [3, 4]", "with slices = 4: 'slices': a slice stack has an odd number"),
+        ("slices = [3, 3]", "'vary' names a value twice"),
+        ("slices = [3]", "'vary.slices': has too few entries"),
+        ("seeds = [3, 4]", "vary.seeds"),
+        ('"recipe.speed" = [1, 2]', "unknown key 'recipe.speed'"),
+        ('"recipe.steps" = [1, 9]', "over_training names step 2 of 1"),
+        ('slices = [3, 5]\nborder = ["skip", "mirror"]', "'vary'"),
+    ],
+)
+def test_what_cannot_vary_is_told(tiny: Path, vary: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        load_protocol(str(varied(tiny, vary)))
+
+
+def test_variants_of_a_protocol_that_ships_have_names() -> None:
+    assert load_protocol("slices-5").slices == 5
+    assert shipped_protocol("weight-decay-10.0", "1").recipe.weight_decay == 10
+    assert ships("slices-9")
+    assert not ships("slices-4")
+    with pytest.raises(UserError, match="did you mean 'slices'"):
+        load_protocol("slices-4")

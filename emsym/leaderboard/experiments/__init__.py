@@ -1,0 +1,1 @@
+"""Experiments: a report for each question that the cells of leaderboards answer."""
