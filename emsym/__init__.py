@@ -13,8 +13,15 @@ if TYPE_CHECKING:
     from emsym.auditing.audit import AuditReport, audit
     from emsym.auditing.randomisation import SanityReport, sanity
     from emsym.data.reading.registry import register_reader
+    from emsym.leaderboard.claims import claims
+    from emsym.leaderboard.verdicts import Judged
     from emsym.models.architectures import create_model, list_architectures, register_architecture
     from emsym.models.inits import list_inits, register_init
+    from emsym.models.interventions.registry import (
+        TrainingBatch,
+        list_interventions,
+        register_intervention,
+    )
     from emsym.models.stem.symmetrize import Changes, mirror_untie, symmetrize
     from emsym.protocol import Cell, Protocol, list_protocols, load_protocol
     from emsym.run.benchmark import BenchmarkResult, run_benchmark
@@ -34,6 +41,7 @@ __all__ = [
     "Cell",
     "Changes",
     "ExecutorOption",
+    "Judged",
     "Pool",
     "Protocol",
     "Record",
@@ -41,13 +49,16 @@ __all__ = [
     "SanityReport",
     "ScoredSections",
     "Setup",
+    "TrainingBatch",
     "UserError",
     "__version__",
     "audit",
+    "claims",
     "create_model",
     "list_architectures",
     "list_attributions",
     "list_inits",
+    "list_interventions",
     "list_metrics",
     "list_protocols",
     "list_scores",
@@ -57,6 +68,7 @@ __all__ = [
     "register_attribution",
     "register_executor",
     "register_init",
+    "register_intervention",
     "register_metric",
     "register_reader",
     "register_score",
@@ -69,8 +81,11 @@ _MODULES = {
     "auditing.audit": "AuditReport audit",
     "auditing.randomisation": "SanityReport sanity",
     "data.reading.registry": "register_reader",
+    "leaderboard.claims": "claims",
+    "leaderboard.verdicts": "Judged",
     "models.architectures": "create_model list_architectures register_architecture",
     "models.inits": "list_inits register_init",
+    "models.interventions.registry": "TrainingBatch list_interventions register_intervention",
     "models.stem.symmetrize": "Changes mirror_untie symmetrize",
     "protocol": "Cell Protocol list_protocols load_protocol",
     "run.benchmark": "BenchmarkResult run_benchmark",

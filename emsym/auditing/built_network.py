@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from emsym.errors import UserError, first_names
 from emsym.models.architectures import SmpFactory
 from emsym.models.inits import parse_init
-from emsym.models.interventions import mirror_parametrisations
+from emsym.models.interventions.mirror_tied import mirror_parametrisations
 from emsym.models.pretrained.tensor_names import match_tensors, network_prefixes
 from emsym.models.stem.fill import fill_stem
 from emsym.models.stem.find import find_stem

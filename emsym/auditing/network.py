@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from emsym.auditing.built_network import build_network
-from emsym.auditing.cell_network import cell_name, record_of_network
+from emsym.auditing.cell_network import cell_name, rebuilt_factory, record_of_network
 from emsym.auditing.exported_program import is_exported, members, read_exported
 from emsym.auditing.inputs import NetworkOnVolume
 from emsym.auditing.onnx_network import OnnxNetwork
@@ -26,7 +26,7 @@ from emsym.auditing.result import Kind
 from emsym.errors import UserError, first_line, first_names
 from emsym.models.architectures import ARCHITECTURES, architecture_name
 from emsym.models.copying import copy_network
-from emsym.models.inits import FLIP_AVERAGE
+from emsym.models.interventions.shipped import FLIP_AVERAGE
 from emsym.models.packaged.open_package import open_package
 from emsym.models.packaged.package import DescribedOption, Package
 from emsym.models.pretrained.checkpoint import SUFFIXES, Checkpoint, read_checkpoint
@@ -140,6 +140,7 @@ def _from_weights(package: Package, inputs: NetworkOnVolume, digest: str | None)
     record, name = record_of_network(path), package.name
     if factory is None:
         name, architecture, factory = _told_network(inputs, checkpoint, record)
+        factory = (record and rebuilt_factory(record)) or factory
     model, slices, more = build_network(checkpoint.state, path, name, factory)
     return Loaded(
         model=model,

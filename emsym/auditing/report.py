@@ -20,9 +20,9 @@ from emsym.auditing.result import (
     SymmetryResult,
     UnitScore,
 )
-from emsym.auditing.verdict import TOLERANCE
 from emsym.images import data_uri, equalise, shrink, stretch
 from emsym.scores.catalogue import score_of
+from emsym.scores.score import ALIKE
 from emsym.scores.symmetry import slice_share
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def html(audit: Audit, pictures: Pictures) -> str:
         shown=shown,
         valued=len(audit.data.sections) - shown.missing,
         where=TARGETS,
-        tolerance=TOLERANCE,
+        tolerance=ALIKE,
         flip_error=FLIP_ERROR,
         flip_dice=FLIP_DICE,
         few=len(audit.data.sections) - shown.missing < FEW,

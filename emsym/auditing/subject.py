@@ -21,7 +21,7 @@ from emsym.auditing.network import Loaded, load_network
 from emsym.auditing.probe import at_rest, check_takes_stacks, checked_output, slices_of
 from emsym.auditing.volume import Chosen, choose_sections
 from emsym.errors import UserError
-from emsym.models.mirror_average import MirrorAverage
+from emsym.models.interventions.flip_average import MirrorAverage
 from emsym.models.stem.find import check_slices
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.targets import Target

@@ -6,10 +6,8 @@ from typing import Literal
 from emsym.auditing.caveats import FEW
 from emsym.auditing.effect import FLIP_ERROR
 from emsym.auditing.result import AnswerEffect, Finding, Interval, SymmetryResult
+from emsym.scores.score import ALIKE
 from emsym.wording import sides, significant_interval
-
-TOLERANCE = 1.1
-"""Sides that count alike within a tenth are called symmetric, if the whole interval says so."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def _contested(measured: Measured, asymmetry: Interval, compared: str) -> tuple[
 
 def _leaning(asymmetry: Interval | None) -> Literal["before", "after", "alike", "untold"]:
     """Return which side counts more, as far as the whole interval says so."""
-    most = (TOLERANCE - 1) / (TOLERANCE + 1)
+    most = (ALIKE - 1) / (ALIKE + 1)
     if asymmetry is None or asymmetry.low is None or asymmetry.high is None:
         return "untold"
     if -most <= asymmetry.low and asymmetry.high <= most:

@@ -14,8 +14,10 @@ from typing import Any, NoReturn
 import click
 
 from emsym.cli.audit import audit
+from emsym.cli.claims import claims
 from emsym.cli.compare import compare
 from emsym.cli.data import data
+from emsym.cli.figures import figures
 from emsym.cli.leaderboard import leaderboard
 from emsym.cli.list import list_
 from emsym.cli.plan import plan
@@ -27,6 +29,7 @@ from emsym.cli.submit import submit
 from emsym.cli.symmetrize import symmetrize
 from emsym.cli.validate import validate
 from emsym.cli.verify import verify
+from emsym.cli.weights import weights
 from emsym.errors import UserError, ended_by, escape_unseen, one_line
 
 INTERRUPTED = 130
@@ -95,8 +98,8 @@ def cli(debug: bool) -> None:
 
 
 for command in (
-    *(run, plan, list_, leaderboard, compare, recommend, store),
-    *(data, audit, sanity, symmetrize),
+    *(run, plan, list_, leaderboard, compare, recommend, claims, figures, store),
+    *(data, weights, audit, sanity, symmetrize),
     *(submit, validate, verify),
 ):
     cli.add_command(command)

@@ -57,7 +57,8 @@ def _named(what: str, pattern: str | None) -> list[tuple[str, str]]:
     from emsym.data.cards import list_cards, load_card
     from emsym.models.architectures import ARCHITECTURES
     from emsym.models.encoders import DECODERS, encoder_summaries, encoders
-    from emsym.models.inits import INITS, INTERVENTIONS
+    from emsym.models.inits import INITS
+    from emsym.models.interventions.registry import INTERVENTIONS, order_of_action
     from emsym.protocol import list_protocols, load_protocol
     from emsym.registry import Registry
     from emsym.run.executors.registry import EXECUTORS
@@ -76,7 +77,8 @@ def _named(what: str, pattern: str | None) -> list[tuple[str, str]]:
     if what == "encoders":
         return encoder_summaries()
     if what == "interventions":
-        return list(INTERVENTIONS.items())
+        names = order_of_action(INTERVENTIONS.names())
+        return [(n, f"{INTERVENTIONS.get(n).when}: {INTERVENTIONS.summary(n)}") for n in names]
     registries: dict[str, Registry] = {
         "attributions": ATTRIBUTIONS,
         "metrics": METRICS,

@@ -56,14 +56,16 @@ def plan(
     planned = planning.plan(all_jobs, store)
     words = {job.key: "to run" for job in planned.missing}
     words |= {job.key: "failed" for job in planned.failed}
-    click.echo("\n".join(f"{words.get(job.key, 'stored')}  {job.cell}" for job in all_jobs))
+    click.echo("\n".join(f"{words.get(job.key, 'stored')}  {job}" for job in all_jobs))
     for job in planned.failed:
         if (record := store.failure(job.key)) is not None:
-            click.echo(one_line(f"failed: {job.cell}: {record.error}"))
+            click.echo(one_line(f"failed: {job}: {record.error}"))
     for path in planned.damaged:
         click.echo(f"The record {path} is damaged: `run` sets it aside and runs its cell again.")
     for why in planning.wrong_shapes(protocol, plugins).values():
         click.echo(why)
+    for note in planning.variant_notes(protocol):
+        click.echo(note)
     failed = f", {len(planned.failed)} failed (--retry-failed)" if planned.failed else ""
     click.echo(f"{len(planned.stored)} stored, {len(planned.missing)} to run{failed}.")
     for card in cards(protocol).values():

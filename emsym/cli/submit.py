@@ -1,5 +1,6 @@
 """`submit`: the cells of a run are packed for the leaderboard."""
 
+import re
 from pathlib import Path
 
 import click
@@ -29,16 +30,22 @@ SUBMISSIONS = OutputFolder(Path("results")).submissions
     help="A plug-in file to go with the submission; it is not run.",
 )
 def submit(store: Path, name: str, protocol_name: str, plugins: tuple[Path, ...]) -> None:
-    """Pack the finished cells of a protocol for the leaderboard."""
-    from emsym.protocol import list_protocols, load_protocol
+    """Pack the finished cells of a protocol for the leaderboard.
+
+    Of a protocol that varies something each variant becomes a submission, NAME-VARIANT.
+    """
+    from emsym.protocol import load_protocol, ships
     from emsym.submission.layout import SHEET, check_name
     from emsym.submission.pack import pack
 
-    folder = SUBMISSIONS / check_name(name)
-    again = (folder / SHEET).is_file()
-    pack(store, load_protocol(protocol_name), folder, plugins)
-    more = "" if protocol_name in list_protocols() else f" --protocol {protocol_name}"
-    click.echo(
-        f"Packed {folder}. {'See that' if again else 'Fill in'} {folder / SHEET}"
-        f"{' is still right' if again else ''}, then: emsym-bench validate {folder}{more}"
-    )
+    protocol = load_protocol(protocol_name)
+    more = "" if ships(protocol_name) else f" --protocol {protocol_name}"
+    for variant in protocol.variants():
+        suffix = re.sub(r"[^a-z0-9]+", "-", f"-{variant.name.lower()}") if protocol.vary else ""
+        folder = SUBMISSIONS / check_name(f"{name}{suffix}")
+        again = (folder / SHEET).is_file()
+        pack(store, variant, folder, plugins)
+        click.echo(
+            f"Packed {folder}. {'See that' if again else 'Fill in'} {folder / SHEET}"
+            f"{' is still right' if again else ''}, then: emsym-bench validate {folder}{more}"
+        )

@@ -45,7 +45,7 @@ def symmetrize(
     written.
     """
     from emsym.errors import UserError
-    from emsym.models.inits import MIRROR_TIED
+    from emsym.models.interventions.shipped import MIRROR_TIED
     from emsym.models.stem.repair_checkpoint import symmetrize_checkpoint
 
     if (output is None) != dry_run:

@@ -8,10 +8,17 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from emsym.leaderboard.eligibility import EXACT, Field, fields, largest_complete, shown_scores
+from emsym.leaderboard.eligibility import (
+    EXACT,
+    Field,
+    fields,
+    largest_complete,
+    shared_identity,
+    shown_scores,
+)
 from emsym.leaderboard.estimates import PAIR, UNIT, Estimates, estimate_means
 from emsym.leaderboard.intervals import average_ranks, intervals, pair_intervals, ratio_intervals
-from emsym.leaderboard.results import FACTS, Results
+from emsym.leaderboard.results import Results, section_values
 from emsym.leaderboard.statistics import (
     against,
     agreement,
@@ -25,6 +32,9 @@ from emsym.leaderboard.statistics import (
 from emsym.protocol import SHAPLEY, json_digest
 from emsym.scores.catalogue import MARGIN, score_of
 from emsym.scores.score import BASELINE, Score
+
+SYNTHETIC = "synthetic"
+"""The beginning of the modality of data that were made up."""
 
 SECTIONS = 5_000
 """Up to so many cells, sections are drawn, too; beyond, reading them all takes too long."""
@@ -110,8 +120,14 @@ class Board:
     @property
     def stem(self) -> str:
         """The beginning of the names of its pictures' files."""
-        shared = [str(self.first[name]) for name in ("protocol", "version", "digest", "identity")]
+        identity = shared_identity(self.done[:1]).iloc[0]
+        shared = [*map(str, self.first[["protocol", "version", "digest"]]), str(identity)]
         return f"{shared[0]}-{shared[1]}-{json_digest(shared)[:8]}"
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether all of its data were made up."""
+        return bool(self.done["modality"].str.startswith(SYNTHETIC).all())
 
     @property
     def by_sections(self) -> bool:
@@ -227,14 +243,21 @@ class Board:
     def methods(self) -> pd.DataFrame:
         """How far attribution methods agree with exact Shapley values on a cell's asymmetry.
 
-        A row per method, as `agreement` has it; none where cells have no exact values.
+        A row per method, as `agreement` has it; none where cells have no exact values. And `own`:
+        the mean |asymmetry| that it gives networks whose answer does not change when stacks are
+        reversed, all of which is the method's own fault (explanation equivariance, arXiv
+        2304.06715); NaN where no cell has such a network.
         """
         end = f"/{self.headline.rpartition('/')[2]}/{EXACT.name}"
         keys = {name.removesuffix(end): name for name in self.done if name.endswith(end)}
         if SHAPLEY not in keys:
             return agreement(pd.DataFrame({SHAPLEY: []}), SHAPLEY)
         values = self.done[list(keys.values())].set_axis(list(keys), axis=1)
-        return agreement(values, SHAPLEY)
+        flip = score_of("flip_error")
+        moved = self.done.get(flip.key, pd.Series(np.nan, self.done.index))
+        symmetric = moved < flip.floor
+        table = agreement(values[~symmetric], SHAPLEY)
+        return table.assign(own=values[symmetric].abs().mean())
 
     @property
     def told_apart(self) -> tuple[int, int]:
@@ -265,7 +288,7 @@ class Board:
         """A row per pair, columns (share, strategy)."""
         names = [name for name in self.shares if name in self.done]
         rows = (
-            self._entered_cells()[[*PAIR, "init", *names]]
+            self.entered_cells()[[*PAIR, "init", *names]]
             .groupby([*PAIR, "init"], sort=False)
             .mean()
         )
@@ -277,9 +300,8 @@ class Board:
         key = next(named, None)
         if key is None or not self.by_sections:
             return pd.DataFrame()
-        cells = self._entered_cells()
-        looks = self._results.over_training(list(cells["key"]))
-        looks = looks[looks["score"] == key].merge(cells[["key", *PAIR, "init"]], on="key")
+        looks = self.looks()
+        looks = looks[looks["score"] == key]
         looks = looks[pd.MultiIndex.from_frame(looks[PAIR]).isin(self.shared)]
         if not len(looks):
             return pd.DataFrame()
@@ -287,8 +309,29 @@ class Board:
         means = sizes.groupby(["step", *PAIR, "init"])["value"].mean()
         return means.groupby(["step", "init"]).mean().unstack().reindex(columns=self.ranked)
 
-    def _entered_cells(self) -> pd.DataFrame:
+    def looks(self) -> pd.DataFrame:
+        """Return the scores while the cells that count were trained, a line each.
+
+        Columns: `key`, `step`, `score`, `value`, a mean of sections, *`UNIT` and `init`.
+        """
+        cells = self.entered_cells()
+        looks = self._results.over_training(list(cells["key"]))
+        return looks.merge(cells[["key", *UNIT, "init"]], on="key")
+
+    def entered_cells(self) -> pd.DataFrame:
+        """Return the rows of the cells that count."""
         return self.done[self._enters(self.done)]
+
+    def cell_values(self, key: str) -> pd.DataFrame:
+        """Return a score of the cells that count, with its sign: `UNIT`, a column per strategy."""
+        wide = self.entered_cells().pivot(index=UNIT, columns="init", values=key)
+        # units in the order of the pairs, and strategies in that of the records
+        return wide.reindex(index=self.entered.columns[self.entered.any()], columns=self.names)
+
+    def measured_sections(self, key: str) -> pd.DataFrame:
+        """Return a score of their sections as measured: (*UNIT, "section"), strategies."""
+        cells = self.entered_cells()
+        return self._wide_sections(self._results.per_image(list(cells["key"]), key), cells)
 
     def _enters(self, cells: pd.DataFrame) -> np.ndarray:
         rows = self.entered.index.get_indexer(cells["init"])
@@ -296,10 +339,7 @@ class Board:
         return self.entered.to_numpy()[rows, columns] & (columns >= 0)
 
     def _column(self, key: str, score: Score) -> Column:
-        cells = self._entered_cells()
-        wide = cells.pivot(index=UNIT, columns="init", values=key)
-        # units in the order of the pairs, and strategies in that of the records
-        wide = wide.reindex(index=self.entered.columns[self.entered.any()], columns=self.names)
+        cells, wide = self.entered_cells(), self.cell_values(key)
         sections = self.sections(cells, key) if self.by_sections else None
         estimates = estimate_means(
             wide,
@@ -318,11 +358,11 @@ class Board:
     def sections(self, cells: pd.DataFrame, key: str) -> pd.DataFrame | None:
         """A score of each section as `estimate_means` wants it; None where unknown."""
         long = section_values(self._results, list(cells["key"]), key)
-        if not len(long):
-            return None
-        long = long.drop_duplicates(["key", "section"]).merge(
-            cells[["key", *UNIT, "init"]], on="key"
-        )
+        return self._wide_sections(long, cells) if len(long) else None
+
+    def _wide_sections(self, long: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+        known = cells[["key", *UNIT, "init"]]
+        long = long.drop_duplicates(["key", "section"]).merge(known, on="key")
         wide = long.pivot(index=[*UNIT, "section"], columns="init", values="value")
         return wide.reindex(columns=self.names)
 
@@ -347,35 +387,10 @@ class Board:
         return table
 
 
-def section_values(results: Results, keys: Sequence[str], key: str) -> pd.DataFrame:
-    """Return by how much each section moves its cell's score: `key`, `section`, `value`.
-
-    A section's own score, where the cell's is their mean. Where it comes of the pixels of all
-    sections together, which it does for Dice and IoU, those that a section adds to numerator and
-    denominator: to first order they move the ratio r by (n − r d) over the mean of d.
-    """
-    score, (_, _, threshold) = score_of(key), key.partition("@")
-    if score.pooling != "counts":
-        return results.per_image(keys, key)
-    names = [f"{name}@{threshold}" for name in ("tp", "fp", "fn")]
-    parts = [results.per_image(keys, name).set_index(["key", "section"])["value"] for name in names]
-    counts = pd.concat(parts, axis=1, keys=["tp", "fp", "fn"])
-    if not len(counts):  # of an older record
-        return results.per_image(keys, key)
-    weight = 2 if score.name == "dice" else 1
-    above = weight * counts["tp"]
-    below = above + counts["fp"] + counts["fn"]
-    cell = below.groupby(level="key")
-    ratio = above.groupby(level="key").transform("sum") / cell.transform("sum")
-    moved = (above - ratio * below) / cell.transform("mean")
-    return moved.rename("value").reset_index()
-
-
 def boards(results: Results) -> list[Board]:
-    """The leaderboards that there are cells of."""
-    return [Board(field, results) for field in fields(results.cells)]
+    """Return the leaderboards that there are cells of.
 
-
-def score_names(cells: pd.DataFrame) -> list[str]:
-    """The columns of `Results.cells` that are scores."""
-    return [name for name in cells if name not in FACTS]
+    Those of real data come first, then those of more pairs of data set and architecture.
+    """
+    made = [Board(field, results) for field in fields(results.cells)]
+    return sorted(made, key=lambda board: (board.is_synthetic, -len(board.pairs)))

@@ -13,7 +13,7 @@ from emsym.leaderboard.board import Board
 from emsym.leaderboard.render.page import CellExample
 from emsym.leaderboard.results import Joined, Results, of_store
 from emsym.output_folder import OutputFolder
-from emsym.protocol import list_protocols
+from emsym.protocol import ships
 from emsym.submission.read import Submission, read_submissions
 from emsym.submission.validate import validate
 
@@ -44,7 +44,7 @@ class StoredResults:
         submissions = read_submissions(folder.submissions)
         self.submissions = sorted(submissions, key=lambda each: each.name != OWN)
         for submission in self.submissions:
-            if submission.manifest.protocol.name in list_protocols():
+            if ships(submission.manifest.protocol.name):
                 validate(submission.folder)
             else:
                 warnings.warn(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from emsym.errors import UserError, first_names
 from emsym.leaderboard.board import Board, boards
-from emsym.leaderboard.eligibility import BOARD, CELL, VERSION, shown_scores
+from emsym.leaderboard.eligibility import BOARD, CELL, VERSION, shared_identity, shown_scores
 from emsym.leaderboard.estimates import UNIT, estimate_means
 from emsym.leaderboard.intervals import intervals, pair_difference_intervals
 from emsym.leaderboard.results import Results
@@ -84,14 +84,16 @@ def _shared(board: Board, one: str, other: str) -> pd.DataFrame:
 def _submissions(results: Results, one: str, other: str) -> Comparison:
     """The same cells as two have run them. What a pair is holds the strategy, too."""
     cells = results.cells[results.cells["status"] == "done"].fillna({"scoring_plugins": ""})
-    same = [*BOARD, *VERSION, *CELL, "data"]
+    cells = cells.assign(shared=shared_identity(cells))
+    of_board = [*BOARD, "shared", *VERSION]
+    same = [*of_board, "identity", *CELL, "data"]
     both = cells[cells["submission"].isin([one, other])]
     counts = both.groupby(same)["submission"].transform("nunique")
     both = both[counts == 2].drop_duplicates([*same, "submission"])
     if not len(both):
         raise UserError(f"The submissions '{one}' and '{other}' share no cell of one version.")
     first = both.iloc[0]
-    both = both[(both[[*BOARD, *VERSION]] == first[[*BOARD, *VERSION]]).all(axis=1)]
+    both = both[(both[of_board] == first[of_board]).all(axis=1)].drop(columns="shared")
     strategies = dict.fromkeys(both["init"])
     both = both.assign(architecture=both["architecture"] + " · " + both["init"])
     thresholds = [name[5:] for name in both if name.startswith("dice@")] or ["0.5"]

@@ -8,18 +8,24 @@ import numpy as np
 import pandas as pd
 
 from emsym.leaderboard.estimates import PAIR
+from emsym.models.pretrained.chosen_weights import has_file_per_encoder
 from emsym.protocol import SHAPLEY
 from emsym.scores.catalogue import is_optional, score_of
 from emsym.scores.score import Score
 
-BOARD = ["protocol", "weights", "identity"]
-"""A leaderboard is of a protocol, and the pretrained weights that its networks start from."""
+BOARD = ["protocol", "weights"]
+"""A leaderboard is of a protocol, and the pretrained weights that its networks start from: those of
+one `shared_identity`."""
 
 VERSION = ["version", "digest", "slices", "scoring_version", "scoring_plugins"]
 """Its rows must share these beside, or they stand apart."""
 
-SOURCES = {"dataset": "data", "architecture": "architecture_source", "init": "init_source"}
-"""The digests of what a name stood for when its cell was run."""
+SOURCES = {
+    "dataset": ["data"],
+    "architecture": ["architecture_source", "identity"],
+    "init": ["init_source"],
+}
+"""The digests of what a name stood for when its cell was run; an architecture has its weights."""
 
 CELL = [*PAIR, "init", "seed"]
 
@@ -77,8 +83,19 @@ def fields(cells: pd.DataFrame) -> list[Field]:
     if not len(cells):
         return []
     cells = cells.assign(scoring_plugins=cells["scoring_plugins"].fillna(""))
-    made = [_field(part) for _, part in cells.groupby(BOARD, sort=True)]
+    boards = cells.groupby([*BOARD, shared_identity(cells)], sort=True)
+    made = [_field(part) for _, part in boards]
     return [field for field in made if (field.cells["status"] == "done").any()]
+
+
+def shared_identity(cells: pd.DataFrame) -> pd.Series:
+    """Return the identity of the weights of all cells of a board, for each cell.
+
+    Where each encoder has a file of its own, it is the name of them all: that of a folder, or
+    ``imagenet``.
+    """
+    own = cells["weights"].map(has_file_per_encoder).astype(bool)
+    return cells["identity"].mask(own, cells["weights"])
 
 
 def _field(cells: pd.DataFrame) -> Field:
@@ -135,14 +152,25 @@ def _apart(left: list[tuple[pd.DataFrame, str]]) -> pd.DataFrame:
 def mark_changed_sources(cells: pd.DataFrame) -> pd.DataFrame:
     """With a digest's beginning in the names that have stood for several things.
 
-    So cells from before and after a change of a plug-in or a card are never averaged.
+    So cells from before and after a change of a plug-in, a card or weights are never averaged.
     """
-    changed = {}
-    for name, source in SOURCES.items():
-        several = cells.groupby(name)[source].transform("nunique", dropna=False) > 1
-        marked = cells[name] + " #" + cells[source].fillna("emsym").astype(str).str[:6]
-        changed[name] = cells[name].where(~several, marked)
+    changed = {name: cells[name] for name in SOURCES}
+    for name, sources in SOURCES.items():
+        for source in sources:
+            several = cells.groupby(name)[source].transform("nunique", dropna=False) > 1
+            marked = changed[name] + " #" + cells[source].fillna("emsym").map(_mark)
+            changed[name] = changed[name].where(~several, marked)
     return cells.assign(**changed)
+
+
+def _mark(source: str) -> str:
+    """Return a digest's beginning; a name stays whole.
+
+    >>> _mark("sha256:0123456789"), _mark("imagenet")
+    ('012345', 'imagenet')
+    """
+    digest = str(source).removeprefix("sha256:")
+    return digest[:6] if digest != source or len(digest) == 64 else digest
 
 
 def largest_complete(has: pd.DataFrame) -> pd.DataFrame:

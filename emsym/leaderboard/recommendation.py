@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from emsym.leaderboard.board import Board, Column
 from emsym.leaderboard.eligibility import EXACT
 from emsym.leaderboard.statistics import better_beyond_doubt, non_inferiority
-from emsym.models.inits import FLIP_AVERAGE
+from emsym.models.interventions.registry import INTERVENTIONS
+from emsym.models.interventions.shipped import A3D, ADAPTER, SHARED_STEM
 from emsym.scores.catalogue import MARGIN
 from emsym.scores.score import BASELINE
 from emsym.wording import interval
@@ -23,13 +24,28 @@ processor or with other seeds, then finds it again at .05 in four of five cases
 SEEDS = 3
 """With fewer seeds a pair, only two in three cases are found again, and no strategy is named."""
 
+
+def _kinds(name: str) -> set[str]:
+    """Return the kinds of a strategy's interventions; of a plug-in that is not here, none."""
+    known = set(INTERVENTIONS.names())
+    return {INTERVENTIONS.get(each).when for each in name.split("+")[1:] if each in known}
+
+
+def _keeps_weights(name: str) -> bool:
+    """Return whether a strategy starts from all weights of a network as they are."""
+    strategy, *interventions = name.split("+")
+    rebuilding = (ADAPTER, SHARED_STEM, A3D)
+    return strategy == BASELINE and not any(each in rebuilding for each in interventions)
+
+
 SITUATIONS: dict[str, Callable[[str], bool]] = {
-    "a network that is to be trained, and must be as fast as it is": lambda name: (
-        FLIP_AVERAGE not in name.split("+")
+    "a new network, which must be as fast as it is": lambda name: "inference" not in _kinds(name),
+    "a new network, which may take two passes": lambda name: True,
+    "a network that keeps its weights, is trained on, and must be as fast as it is": lambda name: (
+        _keeps_weights(name) and "inference" not in _kinds(name)
     ),
-    "a network that is to be trained, and may take two passes": lambda name: True,
     "a trained network that is not to be trained again": lambda name: (
-        name == f"{BASELINE}+{FLIP_AVERAGE}"
+        _keeps_weights(name) and _kinds(name) == {"inference"}
     ),
 }
 """Which strategies come into question where."""
@@ -53,7 +69,9 @@ def recommend(board: Board) -> list[Recommendation]:
         names = [name for name in board.order if suits(name) and name != board.baseline]
         if any(name in board.ranked for name in names):
             chosen = _best_of(board, names)
-            made.append(Recommendation(situation, chosen, _reason(board, chosen)))
+            slices = int(board.first["slices"])
+            of = "" if slices == 3 else f" (stacks of {slices} slices)"
+            made.append(Recommendation(f"{situation}{of}", chosen, _reason(board, chosen)))
     return made
 
 

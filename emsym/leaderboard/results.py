@@ -13,6 +13,7 @@ import pandas as pd
 from emsym.errors import escape_unseen, one_line
 from emsym.run.store.record import Record
 from emsym.run.store.store import Store
+from emsym.scores.catalogue import score_of
 
 LOCAL = "local"
 """The rows of a local run have this for a submission's name."""
@@ -24,6 +25,7 @@ FACTS = [
     *("dataset", "data", "source", "modality", "licence", "citation"),
     *("architecture", "architecture_source", "init", "init_source", "gain", "seed"),
     *("commit", "device", "processor", "minutes", "peak_memory_mb"),
+    *("parameters", "passes", "step_ms", "answer_ms"),
 ]
 """The columns of `cells` that are no scores."""
 
@@ -94,6 +96,7 @@ def row(record: Record, submission: str = LOCAL) -> dict[str, Any]:
         "processor": machine.get("processor"),
         "minutes": sum(record.seconds.values()) / 60,
         "peak_memory_mb": record.peak_memory_mb,
+        **(record.cost.model_dump() if record.cost else {}),
     }
     # whatever shows them, nothing in them steers a terminal or a spreadsheet
     texts = {name: escape_unseen(fact) for name, fact in facts.items() if isinstance(fact, str)}
@@ -165,6 +168,30 @@ class Joined:
         return asked
 
 
+def section_values(results: Results, keys: Sequence[str], key: str) -> pd.DataFrame:
+    """Return by how much each section moves its cell's score: `key`, `section`, `value`.
+
+    A section's own score, where the cell's is their mean. Where it comes of the pixels of all
+    sections together, which it does for Dice and IoU, those that a section adds to numerator and
+    denominator: to first order they move the ratio r by (n − r d) over the mean of d.
+    """
+    score, (_, _, threshold) = score_of(key), key.partition("@")
+    if score.pooling != "counts":
+        return results.per_image(keys, key)
+    names = [f"{name}@{threshold}" for name in ("tp", "fp", "fn")]
+    parts = [results.per_image(keys, name).set_index(["key", "section"])["value"] for name in names]
+    counts = pd.concat(parts, axis=1, keys=["tp", "fp", "fn"])
+    if not len(counts):  # of an older record
+        return results.per_image(keys, key)
+    weight = 2 if score.name == "dice" else 1
+    above = weight * counts["tp"]
+    below = above + counts["fp"] + counts["fn"]
+    cell = below.groupby(level="key")
+    ratio = above.groupby(level="key").transform("sum") / cell.transform("sum")
+    moved = (above - ratio * below) / cell.transform("mean")
+    return moved.rename("value").reset_index()
+
+
 def _per_image(records: Iterable[tuple[str, Record | None]], score: str) -> pd.DataFrame:
     parts: list[tuple[str, list, list]] = []
     for key, record in records:
@@ -191,3 +218,8 @@ def _over_training(records: Iterable[tuple[str, Record | None]]) -> pd.DataFrame
         for known in [[value for value in column if value is not None]]
     ]
     return pd.DataFrame(rows, columns=["key", "step", "score", "value"])
+
+
+def score_names(cells: pd.DataFrame) -> list[str]:
+    """The columns of `Results.cells` that are scores."""
+    return [name for name in cells if name not in FACTS]

@@ -27,6 +27,7 @@ def volume() -> np.ndarray:
     return np.uint8(255 * (values - values.min()) / np.ptp(values))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "methods"), [(1, METHODS), (2, METHODS[:1])])
 def test_scores_are_those_of_the_network_in_pytorch(
     tmp_path: Path, volume, batch: int, methods: tuple[str, ...]

@@ -14,7 +14,13 @@ from emsym.run.store.store import Store
 
 
 @pytest.mark.parametrize(
-    ("init", "seed"), [("rgb", 1), ("rgb+mirror-tied", 0), ("rgb+flip-average", 0)]
+    ("init", "seed"),
+    [
+        ("rgb", 1),
+        ("rgb+mirror-tied", 0),
+        pytest.param("rgb+a3d", 0, marks=pytest.mark.slow),
+        pytest.param("rgb+adapter+flip-average", 0, marks=pytest.mark.slow),
+    ],
 )
 def test_audit_of_a_kept_network_says_what_its_record_says(
     tiny: Path, init: str, seed: int

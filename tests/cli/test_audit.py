@@ -63,6 +63,7 @@ def test_a_checkpoint_and_a_volume_give_a_report(files: Path, tmp_path: Path) ->
     assert "audit.html exists" in again.stderr
 
 
+@pytest.mark.slow
 def test_a_plug_ins_network(files: Path, tmp_path: Path) -> None:
     words = ("--plugin", files / "mine.py", "--attribution", "input-x-gradient", "-o", "mine.html")
     done = bench("only-before", files / "image.tif", *words, cwd=tmp_path)

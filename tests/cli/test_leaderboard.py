@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from emsym.cli.leaderboard import leaderboard
@@ -11,6 +12,7 @@ def call(*words: object) -> Result:
     return CliRunner().invoke(leaderboard, [*map(str, words)], **options)
 
 
+@pytest.mark.slow
 def test_it_is_written_and_printed_and_checked(store: Path) -> None:
     folder = OutputFolder(store)
     done = call("--output", store)

@@ -26,7 +26,7 @@ def listed(*words: str, cwd: Path) -> str:
         ("architectures", "unet-resnet34", "unet-resnet34"),
         ("architectures", "dpt-tu-vit_t*", "dpt-tu-vit_tiny_patch16_224"),
         ("encoders", "tu-convnext_*", "tu-convnext_atto"),
-        ("protocols", "*", "quick"),
+        ("protocols", "qu*", "quick"),
     ],
 )
 def test_names_like_a_pattern(tmp_path: Path, what: str, pattern: str, expected: str) -> None:

@@ -119,6 +119,7 @@ def test_a_wrong_volume_is_one_sentence(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_wrong_volume_is_told_before_anything_is_trained(tiny: Path) -> None:
     write_volume(tiny.parent, IMAGE, np.zeros_like(IMAGE))
     done = bench("run", "--protocol", tiny, "--dataset", "own.toml", "--seed", 0, cwd=tiny.parent)
@@ -128,6 +129,7 @@ def test_a_wrong_volume_is_told_before_anything_is_trained(tiny: Path) -> None:
     assert not list(tiny.parent.glob("results/records/*"))
 
 
+@pytest.mark.slow
 def test_weights_that_do_not_fit_are_one_sentence(tiny: Path) -> None:
     words = ("run", "--protocol", tiny, "--architecture", "linknet-tu-test_resnet", "--seed", 0)
     done = bench(*words, cwd=tiny.parent)

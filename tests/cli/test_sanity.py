@@ -113,6 +113,7 @@ def cells(out: str, name: str) -> list[str]:
     return next(line.split() for line in out.splitlines() if line.startswith(f"{name} "))
 
 
+@pytest.mark.slow
 def test_all_methods_by_default_and_what_is_told_of_each(files: Path) -> None:
     words = ["sanity", *BASE, "--labels", "labels.tif", "--size", "32", "--sections", "3"]
     done = subprocess.run(

@@ -3,9 +3,16 @@
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from emsym.cli.submit import submit
+from emsym.protocol import load_protocol
+from emsym.run.job import jobs
+from emsym.submission.validate import validate
 
 BENCH = Path(sys.executable).with_name("emsym-bench")
 PLUGIN = """
@@ -44,7 +51,7 @@ def ours(tmp_path_factory: pytest.TempPathFactory, tiny_files: dict[str, bytes])
     return folder
 
 
-def fill_in(sheet: Path) -> None:
+def fill_sheet(sheet: Path) -> None:
     text = sheet.read_text()
     for key, value in {
         "title": '"All blue"',
@@ -64,7 +71,7 @@ def test_an_author_submits_and_a_maintainer_verifies(ours: Path) -> None:
     said = bench("submit", "--name", "all-blue", *protocol, "--plugin", "blue.py", cwd=ours)
     assert f"emsym-bench validate {path} --protocol tiny.toml" in said
     assert "'title'" in bench("validate", path, *protocol, cwd=ours, code=2)
-    fill_in(ours / path / "submission.toml")
+    fill_sheet(ours / path / "submission.toml")
     said = bench("validate", path, *protocol, cwd=ours)
     assert "all-blue is sound: tiny, version 1; cells: 2 done, 0 failed, 0 missing" in said
     assert "from the values of 6 sections" in said
@@ -83,7 +90,7 @@ def test_claims_that_are_made_up_are_found_out_by_running_again(ours: Path) -> N
     """ARAND of the volume is the one score that no value of a section betrays."""
     bench("submit", "--name", "forged", "--protocol", "tiny.toml", cwd=ours)
     path = ours / "results" / "submissions" / "forged"
-    fill_in(path / "submission.toml")
+    fill_sheet(path / "submission.toml")
     head, *rows = (path / "cells.csv").read_text().splitlines()
     at = head.split(",").index("arand_3d")
     forged = [row.split(",") for row in rows]
@@ -95,6 +102,27 @@ def test_claims_that_are_made_up_are_found_out_by_running_again(ours: Path) -> N
     said = bench("verify", path, *words, cwd=ours, code=1)
     assert "arand_3d is 0." in said
     assert "0 of 1 cells that were run again are as claimed." in said
+
+
+def test_each_variant_of_a_protocol_becomes_a_submission(
+    tiny: Path,
+    keep: Callable,
+    made_up: Callable,
+    fill_in: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tiny.write_text(f'{tiny.read_text()}\n[vary]\n"recipe.learning_rate" = [1e-3, 0.1]\n')
+    for job in jobs(load_protocol(str(tiny))):
+        keep(tiny.parent / "run", made_up(job))
+    monkeypatch.chdir(tiny.parent)
+    words = ["--name", "ours", "--protocol", "tiny.toml", "--store", "run"]
+    done = CliRunner().invoke(submit, words, catch_exceptions=False)
+    assert done.output.count("--protocol tiny.toml") == 2
+    folder = tiny.parent / "results" / "submissions" / "ours-tiny-0-1"
+    fill_in(folder)
+    report = validate(folder, "tiny.toml")
+    assert report.protocol.recipe.learning_rate == 0.1
+    assert report.counts["done"] == 4
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def test_of_a_cell_that_is_there_twice_the_local_one_counts(
     assert board.apart["reason"].str.contains("the same cells as in local").all()
 
 
+@pytest.mark.slow
 def test_examples_come_from_either_and_reach_the_page(output: Path, store: Path) -> None:
     stored = StoredResults(output)
     (board,) = boards(stored.results)

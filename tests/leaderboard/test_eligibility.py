@@ -34,6 +34,25 @@ def test_other_weights_are_another_leaderboard(records: list[Record]) -> None:
     assert len(fields(of_records([*records, *moved]).cells)) == 2
 
 
+def test_encoders_with_files_of_their_own_share_a_board_and_other_files_stand_apart(
+    records: list[Record],
+) -> None:
+    def moved(record: Record, architecture: str, identity: str) -> Record:
+        stamp = record.weights.model_copy(update={"origin": "files/", "identity": identity})
+        key = f"{record.key}{architecture}{identity}"
+        changes = {"weights": stamp, "key": key, "architecture": architecture}
+        return record.model_copy(update=changes)
+
+    one, other = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
+    made = [moved(r, name, sha) for r in records for name, sha in (("x", one), ("y", other))]
+    (field,) = fields(of_records(made).cells)
+    assert set(field.cells["architecture"]) == {"x", "y"}
+    made += [moved(r, "y", name) for r in records for name in ("imagenet", one)]
+    (field,) = fields(of_records(made).cells)
+    assert len(field.cells) == 4 * len(records)
+    assert set(field.cells["architecture"]) == {"x", "y #aaaaaa", "y #bbbbbb", "y #imagenet"}
+
+
 def test_a_cell_that_two_submit_counts_once(records: list[Record]) -> None:
     cells = cell_table([row(r, "first") for r in records] + [row(r, "second") for r in records[:2]])
     (field,) = fields(cells)

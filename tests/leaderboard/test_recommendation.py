@@ -6,10 +6,11 @@ from emsym.leaderboard.recommendation import Recommendation, recommend
 from emsym.run.store.record import Record
 
 LEAD = "saliency/true-foreground/model_asymmetry"
-TO_TRAIN, TWO_PASSES, TRAINED = (
-    "a network that is to be trained, and must be as fast as it is",
-    "a network that is to be trained, and may take two passes",
+TO_TRAIN, TWO_PASSES, TRAINED, KEPT = (
+    "a new network, which must be as fast as it is",
+    "a new network, which may take two passes",
     "a trained network that is not to be trained again",
+    "a network that keeps its weights, is trained on, and must be as fast as it is",
 )
 
 
@@ -47,6 +48,19 @@ def test_two_passes_are_for_those_who_may_take_them(records: list[Record]) -> No
     told = answers(with_three_seeds(renamed(records, "uniform-green", "rgb+flip-average")))
     assert list(told) == [TWO_PASSES, TRAINED]
     assert told[TRAINED].names == ["rgb+flip-average"]
+
+
+def test_who_keeps_the_weights_is_told_what_fills_no_stem(records: list[Record]) -> None:
+    told = answers(with_three_seeds(renamed(records, "uniform-green", "rgb+mirror-tied")))
+    assert list(told) == [TO_TRAIN, TWO_PASSES, KEPT]
+    assert told[KEPT].names == ["rgb+mirror-tied"]
+    told = answers(with_three_seeds(renamed(records, "uniform-green", "rgb+shared-stem")))
+    assert list(told) == [TO_TRAIN, TWO_PASSES], "another stem is no weights that are kept"
+
+
+def test_another_number_of_slices_is_named(records: list[Record]) -> None:
+    five = [r.model_copy(update={"slices": 5}) for r in with_three_seeds(records)]
+    assert next(iter(answers(five))) == f"{TO_TRAIN} (stacks of 5 slices)"
 
 
 def test_what_costs_dice_is_not_recommended(records: list[Record]) -> None:

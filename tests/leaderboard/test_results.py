@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emsym.leaderboard.results import Joined, of_records, of_store
+from emsym.leaderboard.results import Joined, of_records, of_store, section_values
 from emsym.protocol import load_protocol
 from emsym.run.job import jobs
 from emsym.run.store.record import Record, record_of
@@ -65,3 +65,20 @@ def test_joined_sources_are_each_asked_for_their_own(records: list[Record]) -> N
     found = Joined([of_records(records[:2]), of_records(records[1:])])
     assert len(found.cells) == 5
     assert len(found.per_image([record.key for record in records], "dice@0.5")) == 8
+
+
+def test_a_section_moves_dice_by_its_pixels(records: list[Record]) -> None:
+    """As leaving it out does, to first order: of four sections that differ much in foreground."""
+    counts = {"tp": [900, 90, 9, 40], "fp": [100, 5, 9, 10], "fn": [50, 10, 0, 30]}
+    images = {"section": [4, 8, 12, 16], **{f"{name}@0.5": v for name, v in counts.items()}}
+    images["dice@0.5"] = [0.5] * 4  # which has no say
+    record = records[0].model_copy(update={"images": images})
+    moved = section_values(of_records([record]), [record.key], "dice@0.5")
+    tp, fp, fn = (np.array(each, float) for each in counts.values())
+    whole = 2 * tp.sum() / (2 * tp + fp + fn).sum()
+    for at in range(4):
+        weight = np.ones(4)
+        weight[at] += 1e-6
+        dice = (2 * tp * weight).sum() / ((2 * tp + fp + fn) * weight).sum()
+        # a mean of four moves by a quarter of its value
+        assert moved["value"][at] / 4 == pytest.approx((dice - whole) / 1e-6, rel=1e-3)

@@ -10,25 +10,30 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from emsym.leaderboard.board import score_names
-from emsym.leaderboard.results import FACTS
+from emsym.leaderboard.results import FACTS, score_names
 
 KEYS = ["submission", "protocol", "version", "dataset", "architecture", "init", "seed"]
 _CHUNK = 2_000
 
 
 def tidy(cells: pd.DataFrame) -> Iterator[str]:
-    """In pieces: a line per cell and score: `KEYS`, `score`, `value`. Missing scores are empty."""
-    names = score_names(cells)
+    """In pieces: a line per cell and score: `KEYS`, `score`, `value`.
+
+    Scores that no cell of a protocol's version has are no lines of it; those that some cells have
+    are empty in the others.
+    """
     yield ",".join([*KEYS, "score", "value"]) + "\r\n"
-    lines = "".join(f"\0{_quoted(name)},%.6g\r\n" for name in names)
-    for part in _chunks(cells[cells["status"] == "done"]):
-        starts = _facts(part, KEYS)
-        values = part[names].to_numpy(float).tolist()
-        yield "".join(
-            (lines % tuple(row)).replace(",nan\r", ",\r").replace("\0", start + ",")
-            for start, row in zip(starts, values, strict=True)
-        )
+    done = cells[cells["status"] == "done"]
+    for _, alike in done.groupby(["protocol", "version"], sort=False):
+        names = [name for name in score_names(alike) if alike[name].notna().any()]
+        lines = "".join(f"\0{_quoted(name)},%.6g\r\n" for name in names)
+        for part in _chunks(alike):
+            starts = _facts(part, KEYS)
+            values = part[names].to_numpy(float).tolist()
+            yield "".join(
+                (lines % tuple(row)).replace(",nan\r", ",\r").replace("\0", start + ",")
+                for start, row in zip(starts, values, strict=True)
+            )
 
 
 def wide(cells: pd.DataFrame) -> Iterator[str]:

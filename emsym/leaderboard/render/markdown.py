@@ -10,20 +10,21 @@ from tabulate import tabulate
 
 from emsym import wording
 from emsym.leaderboard.board import Board, Column
+from emsym.leaderboard.experiments.report import Columns, Report
+from emsym.leaderboard.experiments.reports import reports
 from emsym.leaderboard.recommendation import recommend
 from emsym.leaderboard.render import sentences
 from emsym.leaderboard.render.questions import questions
+from emsym.leaderboard.verdicts import claim_columns
 from emsym.scores.score import Score
-
-Columns = list[tuple[str, list[str]]]
-"""A table: the head of each column, and its texts."""
 
 
 def markdown(boards: list[Board], credits: Sequence[tuple[str, str]] = ()) -> str:
     """All leaderboards, each with its picture beside the page, and (name, who) of submissions."""
     parts = ["# Leaderboard", _INTRODUCTION]
+    made = reports(boards)
     for board in boards:
-        parts += _board(board)
+        parts += _board(board, [report for report in made if report.board is board])
     if credits:
         parts.append("## Submissions")
         parts.append("\n".join(f"- {_code(name)}: {_text(who)}" for name, who in credits))
@@ -33,7 +34,7 @@ def markdown(boards: list[Board], credits: Sequence[tuple[str, str]] = ()) -> st
     return "\n\n".join(parts) + "\n"
 
 
-def _board(board: Board) -> list[str]:
+def _board(board: Board, experiments: Sequence[Report]) -> list[str]:
     facts = [f"- **{word}**: {_text(text)}" for word, text in sentences.facts(board)]
     data = [_data_set(row) for row in sentences.data_sets(board).itertuples()]
     gaps = [f"- {_text(gap)}" for gap in sentences.gaps(board)]
@@ -50,7 +51,9 @@ def _board(board: Board) -> list[str]:
         ),
         _grid(_summary(board)),
         f"![Each strategy's slice shares, bias and accuracy]({board.stem}.png)",
+        *(part for report in experiments for part in _experiment(report)),
         *_recommendations(board),
+        *_claims(board),
         *_questions(board),
         _folded("All scores", [_grid(_scores(board))]),
     ]
@@ -64,6 +67,11 @@ def _board(board: Board) -> list[str]:
     if len(board.pairs) > 60:
         pairs.append(f"… and {len(board.pairs) - 60} more, in the tables beside this page.")
     parts.append(_folded("Each data set and architecture", pairs))
+    if costs := sentences.cost_columns(board):
+        names = [_code(name) for name in costs[0][1]]
+        parts.append(
+            _folded("What each strategy costs", [_grid([(costs[0][0], names), *costs[1:]])])
+        )
     if board.power.notna().any(axis=None):
         parts.append(
             _folded("How well each data set tells strategies apart", [_grid(_power(board))])
@@ -79,6 +87,15 @@ def _board(board: Board) -> list[str]:
     return parts
 
 
+def _experiment(report: Report) -> list[str]:
+    tables = [
+        [(_text(head), [_text(text) for text in texts]) for head, texts in columns]
+        for columns in report.tables
+    ]
+    lines = "\n".join(f"- {_text(line)}" for line in report.lines)
+    return [f"### {_text(report.title)}", lines, *map(_grid, tables)]
+
+
 def _recommendations(board: Board) -> list[str]:
     lines = [
         f"- **{_text(each.situation)}**: {', '.join(map(_code, each.names)) or 'no strategy'} "
@@ -86,6 +103,11 @@ def _recommendations(board: Board) -> list[str]:
         for each in recommend(board)
     ]
     return [_folded("Which strategy to take", lines)] if lines else []
+
+
+def _claims(board: Board) -> list[str]:
+    columns = [(head, [_text(each) for each in texts]) for head, texts in claim_columns(board)]
+    return [_folded("Claims on trial", [_grid(columns)])] if columns else []
 
 
 def _questions(board: Board) -> list[str]:
@@ -210,6 +232,7 @@ def _methods(board: Board) -> Columns:
         (sentences.AGREEMENT, [_text(name) for name in table.index]),
         ("rank correlation", [wording.number(value, 2) for value in table["rank"]]),
         ("same sign, %", [wording.number(100 * value, 0) for value in table["sign"]]),
+        ("own asymmetry", [wording.significant(value) for value in table["own"]]),
         ("cells", [wording.number(value, 0) for value in table["rows"]]),
     ]
 

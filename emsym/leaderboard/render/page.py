@@ -19,9 +19,11 @@ import pandas as pd
 from emsym import wording
 from emsym.leaderboard.board import Board
 from emsym.leaderboard.estimates import differences, own
+from emsym.leaderboard.experiments.reports import reports
 from emsym.leaderboard.recommendation import recommend
 from emsym.leaderboard.render import sentences, svg_charts
 from emsym.leaderboard.render.questions import questions
+from emsym.leaderboard.verdicts import claim_columns
 from emsym.scores.catalogue import MARGIN
 
 Ends = tuple[float, float, float]
@@ -66,13 +68,17 @@ def page(
         f"style-src '{_digest(style)}'; base-uri 'none'; form-action 'none'"
     )
     # between < and > of a script element only </ and <!-- mean something
+    made = reports(boards)
     data = json.dumps([_data(board) for board in boards], separators=(",", ":"), allow_nan=False)
     return environment.get_template("page.html").render(
         policy=policy,
         script=Markup(script),
         style=Markup(style),
         data=Markup(data.replace("<", "\\u003c").replace("&", "\\u0026")),
-        boards=[_view(board) for board in boards],
+        boards=[
+            {**_view(board), "experiments": [each for each in made if each.board is board]}
+            for board in boards
+        ],
         examples=[_example(example) for example in examples],
         credits=credits,
         method=[*sentences.METHOD.items(), *sentences.plugin_meanings(boards)],
@@ -115,6 +121,8 @@ def _view(board: Board) -> dict[str, Any]:
         "questions": questions(board, lambda name: f"“{name}”"),
         "power": _power(board),
         "methods": _methods(board),
+        "costs": sentences.cost_columns(board),
+        "claims": claim_columns(board),
         "gaps": sentences.gaps(board),
         "apart": board.apart.head(500).to_dict("records"),
         "facts": sentences.facts(board),
@@ -260,6 +268,7 @@ def _methods(board: Board) -> list[dict[str, str]]:
             "name": str(name),
             "rank": wording.number(row["rank"], 2),
             "sign": wording.number(100 * row["sign"], 0),
+            "own": wording.significant(row["own"]),
             "cells": wording.number(row["rows"], 0),
         }
         for name, row in board.methods.iterrows()

@@ -3,6 +3,7 @@
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from emsym.files import atomic_replacement, write_atomically
@@ -18,6 +19,10 @@ from emsym.output_folder import OutputFolder
 FindExample = Callable[[str], Arrays | None]
 """A function from a cell's key to what was kept of it to look at: `StoredResults.example`."""
 _PICTURE = re.compile(r"^!\[[^\]]*\]\(([\w.+-]+-[0-9a-f]{8}\.png)\)$", re.MULTILINE)
+
+
+EXAMPLES = 6
+"""The most cells that a page shows a section of: two strategies on three data sets."""
 
 
 def publish(output: OutputFolder) -> None:
@@ -46,7 +51,8 @@ def write_leaderboard(
     before = _pictures(folder)
     for board in leaderboards:
         write_atomically(folder / f"{board.stem}.png", draw_figure(board))
-    shown = [each for board in leaderboards for each in examples(board, find_example)]
+    every = (each for board in leaderboards for each in examples(board, find_example))
+    shown = list(islice(every, EXAMPLES))  # lest pictures outweigh the page
     output = OutputFolder(folder)
     write_atomically(output.markdown, markdown(leaderboards, credits))
     write_atomically(output.page, page(leaderboards, shown, credits))

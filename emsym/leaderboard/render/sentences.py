@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from emsym.leaderboard.board import Board, Column
+from emsym.leaderboard.costs import cost_table
 from emsym.leaderboard.eligibility import EXACT
 from emsym.leaderboard.recommendation import (
     SURE,
@@ -14,10 +15,11 @@ from emsym.leaderboard.recommendation import (
     less_biased,
 )
 from emsym.leaderboard.statistics import non_inferiority
+from emsym.models.pretrained.chosen_weights import has_file_per_encoder
 from emsym.models.pretrained.weights import ORIGINS
 from emsym.scores.catalogue import MARGIN, is_optional, score_of
 from emsym.scores.score import BASELINE
-from emsym.wording import interval, p_value, rank_range
+from emsym.wording import interval, number, p_value, rank_range
 
 ALPHA = 0.05
 _BIBTEX = """\
@@ -207,12 +209,26 @@ def _reductions(board: Board, best: str) -> str:
     )
 
 
+def _weights_origin(board: Board) -> str:
+    """Say where the weights came from, and which file each architecture has, if any."""
+    first = board.first
+    published = ORIGINS.get(first["weights"], "as published with timm")
+    if not has_file_per_encoder(first["weights"]):
+        is_file = str(first["identity"]).startswith("sha256:")
+        return f"a local file, {first['identity'][:19]}…" if is_file else published
+    files = board.done.drop_duplicates("architecture").set_index("architecture")["identity"]
+    if (files == first["weights"]).all():
+        return published
+    each = (
+        f"{name} {identity[:19]}…" if identity.startswith("sha256:") else f"{name} {published}"
+        for name, identity in files.sort_index().items()
+    )
+    return f"a local file for each encoder, {', '.join(each)}"
+
+
 def facts(board: Board) -> list[tuple[str, str]]:
     """The facts that a reader must know before comparing: (word, text)."""
     first, done = board.first, board.done
-    origin = ORIGINS.get(first["weights"], "as published with timm")
-    if str(first["identity"]).startswith("sha256:"):
-        origin = f"a local file, {first['identity'][:19]}…"
     gains = {"copy": "copied, not rescaled", "preserve": "rescaled where a name ends in -preserve"}
     seeds = sorted(done["seed"].unique())
     processors = (
@@ -223,7 +239,7 @@ def facts(board: Board) -> list[tuple[str, str]]:
     how = "seeds and sections" if board.by_sections else "seeds alone: there are too many cells"
     return [
         ("Protocol", f"{first['protocol']}, version {first['version']}, digest {first['digest']}"),
-        ("Weights", f"{first['weights']}: {origin}{random}"),
+        ("Weights", f"{first['weights']}: {_weights_origin(board)}{random}"),
         (
             "Stacks",
             f"{first['slices']} slices; filters "
@@ -289,6 +305,23 @@ _EXPLAINED = (
 )
 
 
+def cost_columns(board: Board) -> list[tuple[str, list[str]]]:
+    """Return the table of what strategies cost beside the baseline: heads with a text a row.
+
+    The first column has the strategies' names; empty where no cost is known.
+    """
+    table = cost_table(board)
+    if not len(table):
+        return []
+    heads = {"step_ms": "training step", "answer_ms": "answer", "parameters": "parameters"}
+    columns = [(COST, list(table.index))]
+    for key, head in heads.items():
+        ends = table[[key, f"{key}_low", f"{key}_high"]].itertuples(index=False, name=None)
+        texts = [interval(mean, low, high, 2) for mean, low, high in ends]
+        columns.append((f"{head}, ×", texts))
+    return [*columns, ("passes", [number(value, 0) for value in table["passes"]])]
+
+
 def _meanings() -> dict[str, str]:
     """The meanings of the scores shown, each under the titles of the scores that share it."""
     titles: dict[str, list[str]] = {}
@@ -304,6 +337,7 @@ def _shared_words(titles: Sequence[str]) -> str:
 
 
 POWER, AGREEMENT = "discriminative power", "agreement with exact values"
+COST = f"cost beside {BASELINE}"
 
 METHOD = {
     **_meanings(),
@@ -320,7 +354,11 @@ METHOD = {
     POWER: "the standard deviation of the strategies' means on a data set, over that of seeds "
     "within a strategy: where it is small, the data set tells little (arXiv 2404.09556).",
     AGREEMENT: "Spearman's correlation over cells of each method's signed model asymmetry with "
-    "that of exact Shapley values, and how often both name the same side.",
+    "that of exact Shapley values, and how often both name the same side; its own asymmetry is the "
+    "mean size of what it finds in networks whose answer never changes when a stack is reversed.",
+    COST: "of a training step (its median, a teacher's with it), of the answer to one patch, and "
+    "of parameters: geometric means over couples of cells on one kind of machine; passes of the "
+    "network for one answer.",
     "front": "yes: no other strategy has as much Dice at as little asymmetry, by the means as they "
     "are; no: another is shown to be better in both; not shown: neither.",
 }

@@ -7,6 +7,8 @@ from rich.table import Table
 
 from emsym import wording
 from emsym.leaderboard.board import Board
+from emsym.leaderboard.experiments.report import Report
+from emsym.leaderboard.experiments.reports import reports
 from emsym.leaderboard.render import sentences
 
 WIDE = 130
@@ -17,6 +19,7 @@ SHORT, FEW = 14, 3
 
 def print_boards(boards: list[Board], console: Console) -> None:
     """Print each leaderboard's summary, as wide as the terminal allows."""
+    made = reports(boards)
     for board in boards:
         console.print(f"\n[bold]Leaderboard: {escape(board.title)}[/bold]", highlight=False)
         for word, text in sentences.facts(board):
@@ -32,6 +35,22 @@ def print_boards(boards: list[Board], console: Console) -> None:
             *sentences.conclusions(board, str),
         ):  # last: it is what stays on the screen
             console.print(escape(line), highlight=False)
+        for report in made:
+            if report.board is board:
+                _print_report(report, console)
+
+
+def _print_report(report: Report, console: Console) -> None:
+    console.print(f"\n[bold]{escape(report.title)}[/bold]", highlight=False)
+    for columns in report.tables:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        for head, _ in columns:
+            table.add_column(escape(head), overflow="fold")
+        for row in zip(*(texts for _, texts in columns), strict=True):
+            table.add_row(*map(escape, row))
+        console.print(table)
+    for line in report.lines:
+        console.print(escape(line), highlight=False)
 
 
 def _table(board: Board, wide: bool) -> Table:

@@ -18,6 +18,21 @@ def test_the_tidy_csv_has_a_line_per_cell_and_score(records: list[Record]) -> No
     assert rows["seed"].tolist() == [0, 1]
 
 
+def test_a_score_is_a_line_of_the_protocols_that_have_it(records: list[Record]) -> None:
+    other = records[0].protocol.model_copy(update={"name": "other"})
+    bare = {"protocol": other, "scores": {"flip_error": 0.5}}
+    missing = {"scores": {**records[1].scores, "arand_2d": None}}
+    cells = of_records(
+        [records[0], records[1].model_copy(update=missing), records[2].model_copy(update=bare)]
+    ).cells
+    table = pd.read_csv(io.StringIO("".join(tidy(cells))))
+    of_other = table[table["protocol"] == "other"]
+    assert of_other["score"].tolist() == ["flip_error"]
+    assert of_other["value"].tolist() == [0.5]
+    lines = table[(table["protocol"] != "other") & (table["score"] == "arand_2d")]
+    assert lines["value"].isna().tolist() == [False, True], "missing where others have it"
+
+
 def test_the_wide_csv_has_a_line_per_cell_failed_ones_too(records: list[Record]) -> None:
     failed = records[3].model_copy(update={"status": "failed", "error": "=1+1,\n", "scores": {}})
     table = pd.read_csv(io.StringIO("".join(wide(of_records([*records[:3], failed]).cells))))

@@ -2,6 +2,8 @@
 
 import re
 
+from made_experiments import boards_of, six_orders
+
 from emsym.leaderboard.board import boards
 from emsym.leaderboard.render.markdown import markdown
 from emsym.leaderboard.results import of_records
@@ -109,3 +111,10 @@ def test_optional_scores_are_columns_with_their_unit_and_meaning(records: list[R
     assert "| 4.53 (" in text, "the root of the mean square"
     assert "VOI split ↓" in text
     assert "view offset" not in page_of(records)
+
+
+def test_what_an_experiment_comes_to_stands_with_its_board(records: list[Record]) -> None:
+    text = markdown(boards_of([*records, *six_orders(records[0])]))
+    assert text.count("### Colour or place") == 1
+    assert "| red less blue (colour)" in text
+    assert "### " not in markdown(boards_of(records)).replace("####", "")

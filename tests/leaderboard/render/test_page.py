@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_experiments import boards_of, six_orders
 
 from emsym.leaderboard.board import boards
 from emsym.leaderboard.render.page import CellExample, page
@@ -456,3 +457,10 @@ def test_it_tells_how_a_number_came_about_and_what_to_cite(tiny: Path) -> None:
     assert "CC0-1.0" in text
     assert "note  = {A 2020}" in text
     assert "2505.14105" in text
+
+
+def test_what_an_experiment_comes_to_stands_with_its_board(records: list[Record]) -> None:
+    text = page(boards_of(six_orders(records[0])))
+    assert "<summary>Colour or place</summary>" in text
+    assert '<th scope="row">red less blue (colour)</th>' in text
+    assert "Colour or place" not in page(boards_of(records))

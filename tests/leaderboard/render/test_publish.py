@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
-from emsym.leaderboard.render.publish import outdated, write_leaderboard
+import numpy as np
+
+from emsym.leaderboard.render.publish import EXAMPLES, outdated, write_leaderboard
 from emsym.leaderboard.results import of_records
 from emsym.run.store.record import Record
 
@@ -20,6 +22,26 @@ def test_all_files_are_written(records: list[Record], tmp_path: Path) -> None:
         assert (tmp_path / "out" / picture).read_bytes().startswith(b"\x89PNG")
     moved = [r.model_copy(update={"scores": {**r.scores, "arand_2d": 0.2}}) for r in records]
     assert "leaderboard.md" in outdated(of_records(moved), tmp_path / "out")
+
+
+def test_of_many_leaderboards_the_first_show_sections(
+    records: list[Record], tmp_path: Path
+) -> None:
+    def of(number: int, record: Record) -> Record:
+        stamp = record.protocol.model_copy(update={"name": f"protocol-{number}"})
+        return record.model_copy(update={"protocol": stamp, "key": f"{number}-{record.key}"})
+
+    kept = {
+        "image": np.zeros((3, 8, 8), np.uint8),
+        "truth": np.zeros((8, 8), np.uint8),
+        "probability": np.zeros((8, 8), np.uint8),
+        "attribution": np.ones((3, 8, 8), np.uint8),
+        "section": np.array(5, np.int32),
+    }
+    four = of_records([of(number, record) for number in range(4) for record in records])
+    write_leaderboard(four, tmp_path, lambda key: kept)
+    captions = re.findall("<figcaption>.*: section 5;", (tmp_path / "index.html").read_text())
+    assert len(captions) == EXAMPLES < 4 * 2
 
 
 def test_stacks_of_one_slice_have_a_leaderboard_without_asymmetry(

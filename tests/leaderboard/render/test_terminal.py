@@ -5,6 +5,7 @@ import re
 
 import pytest
 from made_boards import board_of
+from made_experiments import six_orders
 from rich.console import Console
 
 from emsym.leaderboard.render.terminal import print_boards
@@ -28,3 +29,11 @@ def test_names_of_strangers_are_no_markup(records: list[Record]) -> None:
     stream = io.StringIO()
     print_boards([board_of(named)], Console(file=stream, width=160))
     assert "[red]rgb[/red]" in stream.getvalue()
+
+
+def test_what_an_experiment_comes_to_follows_its_board(records: list[Record]) -> None:
+    stream = io.StringIO()
+    print_boards([board_of(six_orders(records[0]))], Console(file=stream, width=160))
+    before, after = stream.getvalue().split("Colour or place")
+    assert "Least biased" in before
+    assert "red less blue (colour)" in after

@@ -1,0 +1,33 @@
+"""`claims`: what stored cells say of the claims about slice bias."""
+
+from pathlib import Path
+
+import click
+
+from emsym.cli.options import OUTPUT
+
+
+@click.command()
+@OUTPUT
+@click.option(
+    "--file",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A TOML file of claims; those that ship with emsym by default.",
+)
+def claims(output: Path, path: Path | None) -> None:
+    """Say of each claim whether it held, failed or is undecided, by the cells that are stored.
+
+    Of what is undecided it says about how many seeds would decide it. What is in brackets stands
+    beside, and decides nothing.
+    """
+    from emsym.leaderboard import claims
+
+    for title, verdicts in claims.claims(output, path).items():
+        click.echo(f"{title}:")
+        for judged in verdicts:
+            click.echo(f"({judged.claim.id}) {judged.claim.sentence} {judged.verdict.upper()}.")
+            for what, finding in judged.findings.items():
+                click.echo(f"    {what + ': ' if what else ''}{finding.text}")
+            if judged.power:
+                click.echo(f"    {judged.power}")
