@@ -40,6 +40,23 @@ def test_the_plugin_of_the_readme_runs(tiny: Path) -> None:
     assert "centre-green" in (tiny.parent / "results" / "leaderboard.md").read_text()
 
 
+def test_the_intervention_of_the_readme_is_one(tmp_path: Path) -> None:
+    import torch
+
+    from emsym.models.interventions.registry import INTERVENTIONS
+    from emsym.plugins import load_plugin
+
+    file = tmp_path / "my_intervention.py"
+    file.write_text(next(block for block in blocks("python") if "register_intervention" in block))
+    assert load_plugin(file)
+    try:
+        stacks = torch.zeros(2, 3, 8, 8)
+        noisy = INTERVENTIONS.get("noisy").apply(stacks, torch.Generator().manual_seed(0))
+        assert 0.05 < float(noisy.std()) < 0.2
+    finally:
+        INTERVENTIONS._entries.pop("noisy")
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -85,6 +102,7 @@ def test_every_path_of_the_readme_exists() -> None:
         assert (ROOT / path).exists(), path
 
 
+@pytest.mark.slow
 def test_the_committed_leaderboard_is_what_the_committed_submissions_give(tmp_path: Path) -> None:
     """Without the records of runs in this checkout, which are not committed."""
     shutil.copytree(ROOT / "results" / "submissions", tmp_path / "submissions")
