@@ -84,14 +84,18 @@ _PLAIN = {
     "tuple_type": "should be a list, […]",
     "model_type": "should be a table, {…}",
     "dict_type": "should be a table, {…}",
-    "too_short": "has too few entries",
+    "int_parsing": "should be a whole number",
+    "int_type": "should be a whole number",
+    "float_parsing": "should be a number",
+    "float_type": "should be a number",
+    "string_type": "should be text",
     "string_pattern_mismatch": "holds letters or signs that it may not",
 }
 
 
 def _is_schema_word(part: int | str) -> bool:
     """Return whether part of a mistake's place is pydantic's word for a type, not a key."""
-    return part in ("str", "int", "bool") or (
+    return part in ("str", "int", "bool", "[key]") or (
         isinstance(part, str) and part.startswith(("tuple[", "function-"))
     )
 
@@ -112,6 +116,9 @@ def validation_message(error: pydantic.ValidationError) -> str:
             faults.append(f"the key '{key}' is missing")
         else:
             fault = _PLAIN.get(mistake["type"]) or mistake["msg"].removeprefix("Value error, ")
+            if mistake["type"] == "too_short":
+                least = mistake["ctx"]["min_length"]
+                fault = f"needs at least {least} {'entry' if least == 1 else 'entries'}"
             fault = "it is nested too deeply" if "recursion limit" in fault else fault
             faults.append(f"'{key}': {fault}" if key else fault)
     more = len(keys) - len(faults)

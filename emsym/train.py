@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from emsym.errors import UserError
 from emsym.protocol import Recipe
 
 Batch = tuple[Tensor, Tensor]
@@ -46,7 +47,8 @@ def train(
     is called after each step. `visit` is called with the number of steps taken, where `visits`
     holds it, while the network is in eval mode. `objective` is called with logits and labels, both
     (N, 1, H, W). Returns the loss of every step.
-    Raises `ArithmeticError` when the loss is not finite.
+    Raises `ArithmeticError` when the loss is not finite, and `UserError` when the network does not
+    give one logit per pixel.
     """
     device = next(model.parameters()).device
     if device.type == "cpu":  # where convolutions are a sixth faster so; it decides roundings
@@ -78,6 +80,11 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, _AUTOCAST.get(recipe.precision), enabled=not precise):
             logits = model(images)
+        if logits.shape != labels.shape:
+            raise UserError(
+                f"The network gives {tuple(logits.shape)} in training instead of one logit of the "
+                f"foreground per pixel, {tuple(labels.shape)}."
+            )
         error = objective(logits if precise else logits.float(), labels)
         scaler.scale(error).backward()
         scaler.step(optimizer)

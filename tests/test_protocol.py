@@ -207,8 +207,10 @@ def test_a_number_of_the_recipe_can_vary_and_selected_cells_stay_selected(tiny: 
     [
         ("slices = [3, 4]", "with slices = 4: 'slices': a slice stack has an odd number"),
         ("slices = [3, 3]", "'vary' names a value twice"),
-        ("slices = [3]", "'vary.slices': has too few entries"),
-        ("seeds = [3, 4]", "vary.seeds"),
+        ("slices = [3]", "'vary.slices': needs at least 2 entries"),
+        ('slices = [3, "x"]', "with slices = x: 'slices': should be a whole number"),
+        ("seeds = [3, 4]", "'vary.seeds': only slices, border and recipe.… may vary"),
+        ('"recipe.a.b" = [3, 4]', "only slices, border and recipe.… may vary"),
         ('"recipe.speed" = [1, 2]', "unknown key 'recipe.speed'"),
         ('"recipe.steps" = [1, 9]', "over_training names step 2 of 1"),
         ('slices = [3, 5]\nborder = ["skip", "mirror"]', "'vary'"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from emsym.errors import UserError
 from emsym.models.architectures import create_model
 from emsym.protocol import Recipe
 from emsym.train import LossCurve, labelled_loss, loss, train
@@ -248,3 +249,10 @@ def test_double_precision_agrees_where_single_drifts_apart(visits):
     torch.testing.assert_close(
         run("float64", straight).float(), run("float32", straight).float(), rtol=1e-3, atol=1e-4
     )
+
+
+def test_a_network_of_other_channels_or_another_size_is_told():
+    with pytest.raises(UserError, match=r"gives \(4, 2, 32, 32\) in training instead of one logit"):
+        train(nn.Conv2d(3, 2, 3, padding=1), bright(), recipe(1))
+    with pytest.raises(UserError, match=r"gives \(4, 1, 16, 16\) in training"):
+        train(nn.Conv2d(3, 1, 3, padding=1, stride=2), bright(), recipe(1))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Factory = Callable[[], "nn.Module"]
 DEPTH = 5
 """The stages of an encoder that networks have unless their names say otherwise."""
-_STAGES = re.compile(rf"({TIMM}.+)-depth([1-4])")
+_STAGES = re.compile(rf"({TIMM}.+)-depth(\d+)")
 """An encoder of timm, whose later stages are then not there at all, and how many are taken."""
 _WIDTHS_BY_STAGE, _WIDTHS = ("unet", "unetplusplus", "manet"), (256, 128, 64, 32, 16)
 """Decoders that must be told the width of each of their stages, and the widths they have else."""
@@ -111,11 +111,19 @@ def check_encoder(encoder: str, architecture: str) -> None:
 
 
 def _smp_factory(name: str) -> SmpFactory | None:
-    """Return a factory for a name that follows the pattern, or None."""
+    """Return a factory for a name that follows the pattern, or None.
+
+    Raises `UserError` for a number of stages that no encoder may be cut to.
+    """
     decoder, _, encoder = name.partition("-")
     depth = DEPTH
     if stages := _STAGES.fullmatch(encoder):
         encoder, depth = stages[1], int(stages[2])
+        if not 1 <= depth < DEPTH:
+            raise UserError(
+                f"The architecture '{name}' asks for the first {depth} stages of its encoder: take "
+                f"1 to {DEPTH - 1}, as -depth{DEPTH - 1}, or all by leaving -depth{depth} out."
+            )
     known = encoder in encoders() or encoder.startswith(TIMM)  # of which timm alone knows all
     return SmpFactory(decoder, encoder, depth) if decoder in DECODERS and known else None
 

@@ -255,7 +255,13 @@ def test_the_first_stages_of_an_encoder_of_timm_may_do_and_take_their_weights_fr
         assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 1, 64, 64)
 
 
-@pytest.mark.parametrize("name", ["unet-resnet34-depth4", "unet-tu-test_resnet-depth9"])
-def test_no_other_depth_is_an_architecture(name):
-    with pytest.raises(UserError, match=r"no (architecture|encoder)"):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("unet-resnet34-depth4", "no (architecture|encoder)"),
+        ("unet-tu-test_resnet-depth9", "asks for the first 9 stages of its encoder: take 1 to 4"),
+    ],
+)
+def test_no_other_depth_is_an_architecture(name, said):
+    with pytest.raises(UserError, match=said):
         create_model(name)
