@@ -55,11 +55,6 @@ class _SliceStem(nn.Module):
             self.convolution.weight.copy_(convolution.weight.mean(1, keepdim=True))
         self.bias = convolution.bias
 
-    def features(self, x: Tensor) -> Tensor:
-        """(N, S, H, W) → (N, S, O, H', W'), each slice by itself."""
-        each = self.convolution(x.flatten(0, 1).unsqueeze(1))
-        return each.unflatten(0, (len(x), self.slices))
-
     def with_bias(self, fused: Tensor) -> Tensor:
         """Add the stem's bias, if it has one, to (N, O, H', W')."""
         return fused if self.bias is None else fused + self.bias[:, None, None]
@@ -87,11 +82,15 @@ class SharedStem(_SliceStem):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, S, H, W) → (N, O, H', W')."""
-        features, centre = self.features(x), self.slices // 2
-        fused = features[:, centre]
-        for distance, weigh in enumerate(self.differences, 1):
-            after, before = features[:, centre + distance], features[:, centre - distance]
-            fused = fused + (after + before) + weigh((after - before).abs())
+        centre = self.slices // 2
+        before, after = x[:, :centre].flip(1), x[:, centre + 1 :]
+        both, apart = after + before, after - before
+        # W ∗ x is linear: that of sums and differences is the sum and difference of features
+        together = sum(both.unbind(1), x[:, centre])
+        images = torch.stack([together, *apart.unbind(1)]).unsqueeze(2)
+        fused, *differences = self.convolution(images.flatten(0, 1)).chunk(len(images))
+        for weigh, difference in zip(self.differences, differences, strict=True):
+            fused = fused + weigh(difference.abs())
         return self.with_bias(fused)
 
 
@@ -111,4 +110,9 @@ class AsymmetricStem(_SliceStem):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, S, H, W) → (N, O, H', W')."""
-        return self.with_bias(torch.einsum("nsohw,os->nohw", self.features(x), self.fusion))
+        # fused before it is applied: W ∗ x is linear
+        shared = self.convolution
+        weight = shared.weight * self.fusion[:, :, None, None]
+        return nn.functional.conv2d(
+            x, weight, self.bias, shared.stride, shared.padding, shared.dilation
+        )
