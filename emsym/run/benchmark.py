@@ -12,6 +12,7 @@ from emsym.data.fetching.availability import locate_data
 from emsym.data.fetching.fetch import fetch
 from emsym.data.inspecting.card_text import terms
 from emsym.errors import UserError
+from emsym.html_table import html_lines
 from emsym.models.architectures import encoder_name
 from emsym.models.pretrained.chosen_weights import has_file_per_encoder, weights_dir
 from emsym.models.pretrained.hub import IMAGENET
@@ -78,6 +79,20 @@ class BenchmarkResult:
             return pd.concat(means, axis=1).reindex(board.order)
         return pd.DataFrame()
 
+    def _repr_html_(self) -> str:
+        """Show each leaderboard as a small table, in a notebook."""
+        from emsym.leaderboard.board_html import board_html
+
+        kinds = {"done": self.done, "stored": self.stored, "failed": self.failed}
+        counts = ", ".join(f"{len(records)} {kind}" for kind, records in kinds.items())
+        failures = [
+            f"{each.dataset.name} · {each.architecture} · {each.init} · seed {each.seed}: "
+            f"{each.error}"
+            for each in self.failed[:3]
+        ]
+        about = html_lines([f"Cells: {counts}, in {self.output}", *failures])
+        return about + "".join(map(board_html, self.boards))
+
 
 def run_benchmark(
     protocol: Protocol | str | os.PathLike[str] = "quick",
@@ -102,6 +117,10 @@ def run_benchmark(
     listener: RunListener | None = None,
 ) -> BenchmarkResult:
     """Train and score the cells of a protocol that are not stored yet, then rank them all.
+
+    A cell that fails is a record with its reason, and no error. Raises `UserError` where nothing
+    can be run, and `KeyboardInterrupt` at Ctrl-C once the cells that run are finished; whatever is
+    finished is stored, and the same call goes on from there.
 
     Parameters
     ----------
@@ -135,10 +154,6 @@ def run_benchmark(
         Whether to keep the weights of each trained network, in ``networks/`` of the output.
     listener
         Is told how the run goes.
-
-    A cell that fails is a record with its reason, and no error. Raises `UserError` where nothing
-    can be run, and `KeyboardInterrupt` at Ctrl-C once the cells that run are finished; whatever is
-    finished is stored, and the same call goes on from there.
     """
     listener = listener or RunListener()
     loaded = tuple(map(Path, plugins))

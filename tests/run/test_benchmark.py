@@ -109,6 +109,15 @@ def test_what_fails_is_told_and_run_again_where_asked(run: Callable, tmp_path: P
     assert (len(mended.done), len(mended.stored), mended.failed) == (2, 2, ())
 
 
+def test_a_notebook_shows_boards_and_what_failed(run: Callable, tmp_path: Path) -> None:
+    (tmp_path / "broken").touch()
+    shown = run()._repr_html_()
+    assert "Cells: 2 done, 0 stored, 2 failed" in shown
+    assert shown.count("it broke") == 2
+    assert shown.count("<table>") == 1
+    assert "<th>uniform-green</th>" in shown
+
+
 def test_no_finished_cell_has_no_board(run: Callable, tmp_path: Path) -> None:
     (tmp_path / "broken").touch()
     result = run(seeds=[1])

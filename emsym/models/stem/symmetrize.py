@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from emsym.errors import UserError, first_names
+from emsym.html_table import html_lines, html_table
 from emsym.models.inits import PRESERVE, Init, parse_init
 from emsym.models.interventions.registry import INTERVENTIONS
 from emsym.models.interventions.shipped import FLIP_AVERAGE, MIRROR_TIED
@@ -70,6 +71,25 @@ class Changes:
             *self.notes,
         ]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """Show a row for each tensor, in a notebook."""
+        rows = [
+            (
+                change.name,
+                "×".join(map(str, change.shape)),
+                "L2 norm" if change.weight else "value",
+                _numbers_text(change.before),
+                _numbers_text(change.after),
+            )
+            for change in self.changes
+        ]
+        table = html_table(["in the stem", "shape", "of each slice", "before", "after"], rows)
+        return (
+            html_lines([self.init])
+            + table
+            + html_lines([*self._gain(), self._outcome(), *self.notes])
+        )
 
     def _gain(self) -> list[str]:
         """Say that the stem answers weaker or stronger than before, and which variant does not."""

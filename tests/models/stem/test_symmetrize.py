@@ -296,3 +296,12 @@ def test_a_weight_under_two_names_stays_one_when_it_is_widened():
     symmetrize(model, "uniform-green", 5)
     assert model.alias.weight is model.a.weight
     assert model.a.weight.shape == (2, 5, 1, 1)
+
+
+def test_a_notebook_shows_a_row_for_each_tensor_and_the_outcome():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 1, 1))
+    changes = symmetrize(model, "uniform-green")
+    shown = changes._repr_html_()
+    assert shown.count("<tr>") == 1 + len(changes.changes)
+    assert "<th>0.weight</th><td>4×3×3×3</td>" in shown
+    assert "Both sides of the centre are treated alike now." in shown
