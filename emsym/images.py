@@ -3,8 +3,14 @@
 import base64
 import io
 from math import ceil
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, "Tensor")
 
 _GREYS = 32
 """Levels of grey in a file: finer ones than these are noise in an EM section, and half its size."""
@@ -31,6 +37,19 @@ def data_uri(picture: np.ndarray) -> str:
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def middle(array: Array, size: int | None) -> Array:
+    """Return the middle `size` × `size` pixels of (…, H, W), or all where there are fewer.
+
+    >>> middle(np.arange(6).reshape(2, 3), 1)
+    array([[1]])
+    """
+    if size is None:
+        return array
+    height, width = (min(length, size) for length in array.shape[-2:])
+    top, left = (array.shape[-2] - height) // 2, (array.shape[-1] - width) // 2
+    return array[..., top : top + height, left : left + width]
 
 
 def stretch(stack: np.ndarray) -> np.ndarray:

@@ -124,6 +124,8 @@ class Scoring(Strict):
     scores`."""
     sections: Positive | None = None
     """Test sections, evenly spaced, at most, and no ARAND of the volume; else all of them."""
+    size: Positive | None = None
+    """Pixels square of the middle of each test section, at most; else whole sections."""
     arand_3d: Literal["all", "foreground"] = "all"
     """Which data sets have the ARAND of the test volume: those whose instances are pieces of the
     foreground alone, or all. Between foreground one hole in a membrane merges all instances, so
@@ -271,7 +273,7 @@ class Protocol(Strict):
         keys = {"name", "version", "slices", "border", "recipe", "scoring"}
         deciding = self.model_dump(include=keys)
         # protocols from before there were any keep theirs
-        for later in ("scores", "sections", "arand_3d", "primary"):
+        for later in ("scores", "sections", "size", "arand_3d", "primary"):
             if later not in self.scoring.model_dump(exclude_defaults=True):
                 del deciding["scoring"][later]
         if self.recipe.patch_places == "seed":

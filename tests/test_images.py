@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from skimage.exposure import equalize_hist
 
-from emsym.images import data_uri, equalise, shrink, stretch
+from emsym.images import data_uri, equalise, middle, shrink, stretch
 
 
 def decoded(uri: str) -> np.ndarray:
@@ -60,3 +60,10 @@ def test_a_png_holds_what_was_drawn():
 
 def test_a_constant_stack_is_drawn():
     assert not stretch(np.full((3, 4, 4), 7.0)).any()
+
+
+def test_of_a_large_picture_the_middle_is_kept_and_a_small_one_whole() -> None:
+    large = np.arange(100 * 98).reshape(1, 100, 98)
+    assert np.array_equal(middle(large, 96), large[:, 2:98, 1:97])
+    small = np.zeros((3, 40, 30))
+    assert middle(small, 96).shape == (3, 40, 30)

@@ -71,6 +71,8 @@ def test_the_digest_follows_what_decides_a_number(tiny: Path) -> None:
     whole = load_protocol(str(tiny)).digest
     assert change(tiny, "[scoring]", "[scoring]\nsections = 2").digest != whole
     assert change(tiny, "[scoring]\nsections = 2", "[scoring]").digest == whole
+    assert change(tiny, "[scoring]", "[scoring]\nsize = 64").digest != whole
+    assert change(tiny, "[scoring]\nsize = 64", "[scoring]").digest == whole
     assert change(tiny, "[scoring]", '[scoring]\narand_3d = "foreground"').digest != before
     assert change(tiny, 'arand_3d = "foreground"', 'arand_3d = "all"').digest == (
         change(tiny, 'arand_3d = "all"', "").digest

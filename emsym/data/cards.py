@@ -254,6 +254,8 @@ class Card(Strict):
     licence: str
     citation: str = ""
     homepage: str = ""
+    share_pictures: bool = False
+    """Whether sections of it may be shown in public, as its licence says: see `may_be_shown`."""
     phantom: PhantomSource | None = None
     sources: dict[Word, Source] = {}
     tasks: Annotated[dict[Word, Task], Field(min_length=1)]
@@ -283,6 +285,11 @@ class Card(Strict):
     def card_name(self) -> str:
         """The name without a task."""
         return split_task(self.name)[0]
+
+    @property
+    def may_be_shown(self) -> bool:
+        """Whether submissions and pages may hold pictures of it; those of a phantom always may."""
+        return self.share_pictures or self.phantom is not None
 
     @property
     def known_voxel_size(self) -> tuple[float, float, float] | None:

@@ -13,6 +13,7 @@ from emsym.data.cards import Card
 from emsym.data.reading.section_order import centres_of_whole_stacks
 from emsym.data.volume import Sections, Volume, check_split
 from emsym.errors import UserError
+from emsym.images import middle
 from emsym.protocol import Augmentation, Border
 
 ROUNDING = 1e-12
@@ -101,6 +102,16 @@ class Split:
             self,
             image=self.image.to(device),
             foreground=self.foreground.to(device),
+            known=known,
+        )
+
+    def middle(self, size: int | None) -> Self:
+        """Return the same with the middle of each section alone, size × size pixels at most."""
+        known = None if self.known is None else middle(self.known, size)
+        return replace(
+            self,
+            image=middle(self.image, size),
+            foreground=middle(self.foreground, size),
             known=known,
         )
 

@@ -74,7 +74,7 @@ class StoredResults:
         ]
 
     def example(self, key: str) -> Arrays | None:
-        """The arrays that were kept of a cell to look at, as `emsym.run.example` gives them."""
+        """The arrays that were kept of a cell to look at, as `emsym.run.example` saves them."""
         path = self._output.example(key)
         if path.is_file():
             with np.load(path, allow_pickle=False) as kept:
@@ -105,7 +105,8 @@ def _tell_conflicts(submissions: Sequence[Submission]) -> None:
 def examples(board: Board, find_example: Callable[[str], Arrays | None]) -> list[CellExample]:
     """Pictures of one section of some cells: the baseline's, and those of the least biased.
 
-    Of the lowest seed that was kept, over the first pair of each of some data sets.
+    Of the lowest seed that was kept, over the first pair of each of some data sets; none of data
+    whose card does not let them be shown in public.
     """
     best = [name for name in board.order if name in board.ranked and name != board.baseline]
     names = [name for name in (board.baseline, *best[:1]) if name is not None]
@@ -116,7 +117,7 @@ def examples(board: Board, find_example: Callable[[str], Arrays | None]) -> list
         for name in names:
             keys = cells[cells["init"] == name].sort_values("seed")["key"]
             kept = next((arrays for key in keys if (arrays := find_example(key)) is not None), None)
-            if kept is not None:
+            if kept is not None and kept.get("may_be_shown", True):
                 shown.append(_example(f"{name} on {dataset}, {architecture}", kept))
     return shown
 

@@ -22,6 +22,7 @@ from emsym.data.volume import check_volume, open_volume
 from emsym.environment import environment, peak_memory_mb
 from emsym.errors import UserError
 from emsym.files import atomic_replacement
+from emsym.images import middle
 from emsym.models.architectures import build_model
 from emsym.models.inits import parse_init
 from emsym.models.interventions.mirror_tied import mirror_untie
@@ -42,24 +43,30 @@ from emsym.scores.dense_logits import DenseLogits
 
 @lru_cache(maxsize=4)
 def load_splits(
-    card: Card, slices: int, patch: int, border: Border, sections: int | None = None
+    card: Card,
+    slices: int,
+    patch: int,
+    border: Border,
+    sections: int | None = None,
+    size: int | None = None,
 ) -> tuple[Split, Split, np.ndarray]:
     """The training and the test split, and the true instances (N, H, W) of the test stacks.
 
-    Of the test split so many `sections` at most are kept, evenly spaced, where it is said.
+    Of the test split so many `sections` at most are kept, evenly spaced, and of each the middle
+    `size` × `size` pixels at most, where it is said.
     A worker runs many cells of one data set, so the last ones are kept.
     """
     volume = open_volume(card)
     check_volume(card, volume, slices, patch)
     train_split, test_split, test = read_splits(card, volume, slices, border)
-    test_split = replace(test_split, most=sections)
+    test_split = replace(test_split.middle(size), most=sections)
     centres = test_split.centres
     stacked = slice(centres.start, centres.stop) if isinstance(centres, range) else [*centres]
-    foreground, rule = test.foreground[stacked], card.task.instances
+    foreground, rule = middle(test.foreground[stacked], size), card.task.instances
     if test.instances is None:
         instances = segmentation.components(foreground, rule)
     else:
-        instances = test.instances[stacked].copy()
+        instances = middle(test.instances[stacked], size).copy()
         instances[foreground if rule == "between" else ~foreground] = 0
     if test_split.known is not None:
         instances[~test_split.known[stacked].numpy()] = 0
@@ -181,6 +188,7 @@ def _measure(
             recipe.patch,
             protocol.border,
             protocol.scoring.sections,
+            protocol.scoring.size,
         )
     voxel = job.card.known_voxel_size
     with timed(seconds, "model"):
@@ -203,7 +211,9 @@ def _measure(
     dense = DenseLogits(answering)
     columns = score_model(dense, test_split, instances, job.card, protocol, seconds)
     if output is not None:
-        save_example(output.example(job.key), dense, test_split, protocol.scoring)
+        save_example(
+            output.example(job.key), dense, test_split, protocol.scoring, job.card.may_be_shown
+        )
     if output is not None and keep_network:
         mirror_untie(model)  # plain weights, that fit any network of this architecture
         with atomic_replacement(output.network(job.key)) as partial:

@@ -7,6 +7,7 @@ import numpy as np
 
 from emsym.data.stacks import Split, SplitSubset
 from emsym.files import atomic_replacement
+from emsym.images import middle
 from emsym.protocol import Scoring
 from emsym.scores.dense_logits import DenseLogits
 from emsym.scores.measure import measure
@@ -28,29 +29,27 @@ def example(dense: DenseLogits, test: Split, scoring: Scoring) -> dict[str, np.n
     some = SplitSubset(test, [index])
     measured = next(measure(dense, some, [target], scoring.attributions[:1], scoring.thresholds[0]))
     assert measured.truth is not None
+    attribution = measured.maps[scoring.maps[0], target][0]
     kept = {
-        "image": _bytes(_middle(measured.x[0].numpy(force=True))),
-        "truth": _middle(measured.truth[0].numpy(force=True)).astype(np.uint8),
-        "probability": np.rint(_middle(measured.probability[0]) * 255).astype(np.uint8),
-        "attribution": _bytes(
-            np.abs(_middle(measured.maps[scoring.maps[0], target][0].numpy(force=True))), low=0.0
-        ),
+        "image": _bytes(middle(measured.x[0].numpy(force=True), SIZE)),
+        "truth": middle(measured.truth[0].numpy(force=True), SIZE).astype(np.uint8),
+        "probability": np.rint(middle(measured.probability[0], SIZE) * 255).astype(np.uint8),
+        "attribution": _bytes(np.abs(middle(attribution.numpy(force=True), SIZE)), low=0.0),
     }
     return {**kept, "section": np.array(test.sections[index], np.int32)}
 
 
-def save_example(path: Path, dense: DenseLogits, test: Split, scoring: Scoring) -> None:
-    """Write `example` to an .npz file. Raises `UserError` where it cannot be written."""
+def save_example(
+    path: Path, dense: DenseLogits, test: Split, scoring: Scoring, may_be_shown: bool
+) -> None:
+    """Write `example` to an .npz file, and whether the data's card lets it be shown in public.
+
+    Raises `UserError` where it cannot be written.
+    """
     arrays: dict[str, Any] = example(dense, test, scoring)
+    arrays["may_be_shown"] = np.array(may_be_shown, np.uint8)
     with atomic_replacement(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)
-
-
-def _middle(array: np.ndarray) -> np.ndarray:
-    """The middle SIZE × SIZE pixels of (…, H, W), or all where there are fewer."""
-    height, width = (min(length, SIZE) for length in array.shape[-2:])
-    top, left = (array.shape[-2] - height) // 2, (array.shape[-1] - width) // 2
-    return array[..., top : top + height, left : left + width]
 
 
 def _bytes(array: np.ndarray, low: float | None = None) -> np.ndarray:

@@ -64,9 +64,18 @@ def pack(store: Path, protocol: Protocol, folder: Path, plugins: Sequence[Path] 
         )
     contents = packing.contents()
     contents |= _plugins(packing.sources(), plugins, folder / "plugins")
+    kept = set()
     for at, keys in packing.shown().items():
-        if example := _examples(output, keys, protocol.slices):
+        if not all(_may_be_shown(path) for key in keys if (path := output.example(key)).is_file()):
+            kept.add(at[0])
+        elif example := _examples(output, keys, protocol.slices):
             contents[layout.group_file("examples", *at)] = example
+    if kept:
+        warnings.warn(
+            f"No pictures of {', '.join(sorted(kept))} are packed: a card without "
+            "`share_pictures = true` does not let them be shown in public.",
+            stacklevel=2,
+        )
     sheet = folder / layout.SHEET
     contents[layout.SHEET] = sheet.read_bytes() if sheet.is_file() else SHEET.encode()
     _replace(folder, contents)
@@ -296,6 +305,12 @@ def _safe(error: str | None) -> str:
     """An error's message as one line without what a page could take for a tag."""
     line = re.sub(r"\s+", " ", error or "").replace("<", "‹").replace(">", "›")
     return "".join(sign for sign in line if sign.isprintable())[:500].strip() or "unknown"
+
+
+def _may_be_shown(example: Path) -> bool:
+    """Whether the data's card lets an example be shown in public, where it says so."""
+    arrays = Arrays(example)
+    return "may_be_shown" not in arrays.names or bool(arrays.get("may_be_shown", "|u1"))
 
 
 def _examples(output: OutputFolder, keys: list[str], slices: int) -> bytes | None:

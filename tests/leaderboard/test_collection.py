@@ -69,6 +69,10 @@ def test_examples_come_from_either_and_reach_the_page(output: Path, store: Path)
     assert not outdated(local.results, output, local.example)
     (output / "cells.csv").write_text("")
     assert outdated(local.results, output, local.example) == ["cells.csv"]
+    for path in (output / "examples").glob("*.npz"):
+        with np.load(path) as kept:
+            np.savez_compressed(path, **{**kept, "may_be_shown": np.array(0, np.uint8)})
+    assert not examples(board, local.example), "a page is public"
 
 
 def test_a_submission_that_claims_other_scores_stops_the_leaderboard(output: Path) -> None:

@@ -167,6 +167,17 @@ def test_of_many_test_sections_some_may_be_scored_that_are_spread_over_all(tiny:
     assert some.scores["arand_3d"] is None, "there is a gap between its sections"
 
 
+def test_of_large_test_sections_the_middle_may_be_scored(job: Job) -> None:
+    train, whole, instances = load_splits(job.card, 3, 32, "skip")
+    height, width = (length // 2 - 16 for length in whole.image.shape[1:])
+    there = (slice(None), slice(height, height + 32), slice(width, width + 32))
+    same, middle, cut = load_splits(job.card, 3, 32, "skip", size=32)
+    assert torch.equal(same.image, train.image), "training sees all"
+    assert torch.equal(middle.image, whole.image[there])
+    assert torch.equal(middle.foreground, whole.foreground[there])
+    assert cut.shape == instances[there].shape
+
+
 def test_of_a_large_section_the_middle_is_kept(job: Job) -> None:
     _, test, _ = load_splits(job.card, 3, 32, "skip")
     large = dataclasses.replace(

@@ -90,6 +90,18 @@ def test_examples_are_of_the_lowest_seed(store: Path, submission: Path) -> None:
         }
 
 
+def test_no_example_is_packed_that_the_card_keeps_from_the_public(
+    store: Path, protocol: Protocol, submission: Path
+) -> None:
+    assert list((submission / "examples").glob("*.npz"))
+    for path in (store / "examples").glob("*.npz"):
+        with np.load(path) as kept:
+            np.savez_compressed(path, **{**kept, "may_be_shown": np.array(0, np.uint8)})
+    with pytest.warns(UserWarning, match="No pictures of tiny-a are packed: a card without"):
+        pack(store, protocol, submission)
+    assert not list(submission.rglob("examples/*"))
+
+
 def test_a_folder_of_something_else_is_never_replaced(
     store: Path, protocol: Protocol, tmp_path: Path
 ) -> None:

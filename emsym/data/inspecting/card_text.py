@@ -54,7 +54,9 @@ def card_table(cards: Iterable[Card], markdown: bool = False) -> str:
 
 def terms(card: Card) -> list[str]:
     """Return the terms of use of the data: its licence, and what to cite."""
-    return [f"licence: {card.licence}", *([f"cite: {card.citation}"] if card.citation else [])]
+    shown = "pictures: may be shown in public" if card.may_be_shown else "pictures: for yourself"
+    cite = [f"cite: {card.citation}"] if card.citation else []
+    return [f"licence: {card.licence}", shown, *cite]
 
 
 def card_lines(card: Card) -> list[tuple[str, str]]:
@@ -67,6 +69,7 @@ def card_lines(card: Card) -> list[tuple[str, str]]:
         *((f"task {name}", _task(task)) for name, task in card.tasks.items()),
         *((f"split {name}", f"sections {a} to {b - 1}") for name, (a, b) in _ranges(card)),
         ("licence", card.licence),
+        ("pictures", "may be shown in public" if card.may_be_shown else "for yourself"),
         ("cite", card.citation),
         ("homepage", card.homepage),
         *((f"source {name}", _source(source)) for name, source in card.sources.items()),

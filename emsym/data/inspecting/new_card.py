@@ -97,6 +97,7 @@ modality = "unknown"            # such as "serial-section TEM"
 {size}
 shape = {shape}          # z, y, x
 licence = "unknown"             # stands in every record and leaderboard
+share_pictures = false          # true: submissions and pages may show sections of it
 
 {task}
 {split}

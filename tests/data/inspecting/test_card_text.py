@@ -20,6 +20,8 @@ def test_lines_tell_volume_tasks_splits_and_terms() -> None:
     assert lines["split test"] == f"sections {start} to {stop - 1}"
     assert all(f"task {name}" in lines for name in card.tasks)
     assert f"licence: {card.licence}" in terms(card)
+    assert "pictures: may be shown in public" in terms(card)
+    assert "pictures: for yourself" in terms(load_card("vnc")), "non-commercial, share alike"
     assert all(lines.values())
 
 
