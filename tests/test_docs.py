@@ -158,3 +158,25 @@ def test_a_tutorial_runs_as_written(name: str, tmp_path: Path) -> None:
             assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
             ran += 1
     assert ran >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["run-and-read", "audit-and-repair"])
+def test_a_notebook_runs_and_shows_its_results(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nbformat = pytest.importorskip("nbformat", reason="pip install 'emsym[test]'")
+    nbclient = pytest.importorskip("nbclient", reason="pip install 'emsym[test]'")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook = nbformat.read(DOCS / "notebooks" / f"{name}.ipynb", 4)
+    nbclient.NotebookClient(
+        notebook, timeout=1800, resources={"metadata": {"path": tmp_path}}
+    ).execute()
+    shown = [
+        output.data["text/html"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "text/html" in output.get("data", {})
+    ]
+    assert len(shown) >= 2
+    assert all("<table" in each and len(each) < 20_000 for each in shown)
