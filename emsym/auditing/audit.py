@@ -39,6 +39,7 @@ from emsym.auditing.walk import Walk
 from emsym.environment import environment
 from emsym.errors import UserError
 from emsym.files import write_atomically
+from emsym.html_table import html_lines, html_table
 from emsym.models.stem.profile import stem_profile
 from emsym.protocol import SHAPLEY, SHAPLEY_SLICES
 from emsym.scores.attribution.methods import ATTRIBUTIONS, FORWARD_ONLY
@@ -48,6 +49,8 @@ from emsym.scores.score import ROUNDING
 from emsym.scores.segmentation import pooled
 from emsym.scores.targets import Target
 from emsym.wording import MISSING, number, slice_names
+
+_HEAD = ("", "value", "95 % interval")
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,11 +81,41 @@ class AuditReport:
 
     def __str__(self) -> str:
         audit = self.audit
-        headline = audit.shown
+        shown = tabulate(self._table(), headers=_HEAD, disable_numparse=True)
+        return "\n".join(
+            [
+                *self._finding(),
+                *(["", "What to do:", *_advice_lines(audit.advice)] if audit.advice else []),
+                "",
+                shown,
+                "",
+                *self._about(),
+            ]
+        )
+
+    def _repr_html_(self) -> str:
+        """Show the verdict and the main numbers, in a notebook."""
+        advice = (f"{place}. {each.text}" for place, each in enumerate(self.audit.advice, 1))
+        numbers = html_table(_HEAD, self._table())
+        return html_lines([*self._finding(), *advice]) + numbers + html_lines(self._about())
+
+    def _finding(self) -> list[str]:
+        audit = self.audit
+        effect = [audit.effect.sentence] if audit.effect else []
+        return [audit.verdict, *effect, *(f"Caution: {each}" for each in audit.cautions)]
+
+    def _about(self) -> list[str]:
+        audit, headline = self.audit, self.audit.shown
+        shares = f"Shares by {headline.attribution}, over the {TARGETS[headline.target]}."
+        return [shares, *(note for note in audit.notes if note not in audit.cautions)]
+
+    def _table(self) -> list[tuple[str, str, str]]:
+        """Return the rows of the main numbers: a name, a value, its interval."""
+        audit = self.audit
         share = score_of("slice_share").title
         names = [f"{share} of {name}" for name in slice_names(audit.slices)]
         rows: list[tuple[str, Interval | None]] = [
-            *zip(names, headline.share or repeat(None), strict=False)
+            *zip(names, audit.shown.share or repeat(None), strict=False)
         ]
         for key, interval in (("flip_error", audit.flip_error), ("flip_dice", audit.flip_dice)):
             rows.append((score_of(key).title, interval))
@@ -93,23 +126,7 @@ class AuditReport:
         table += [
             (f"{score_of(a.score).term} ({a.unit})", *_cells(a.value, digits=2)) for a in lengths
         ]
-        shown = tabulate(table, headers=["", "value", "95 % interval"], disable_numparse=True)
-        about = f"Shares by {headline.attribution}, over the {TARGETS[headline.target]}."
-        effect = [audit.effect.sentence] if audit.effect else []
-        cautions = [f"Caution: {each}" for each in audit.cautions]
-        return "\n".join(
-            [
-                audit.verdict,
-                *effect,
-                *cautions,
-                *(["", "What to do:", *_advice_lines(audit.advice)] if audit.advice else []),
-                "",
-                shown,
-                "",
-                about,
-                *(note for note in audit.notes if note not in audit.cautions),
-            ]
-        )
+        return table
 
     def __repr__(self) -> str:
         return f"Report({self.audit.finding}: {self.audit.verdict})"

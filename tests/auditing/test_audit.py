@@ -1,6 +1,7 @@
 """Audits: what is known beforehand is found, whatever the network comes in, and said in words."""
 
 import copy
+import html
 import json
 import shlex
 import sys
@@ -611,6 +612,13 @@ def test_a_report_is_never_written_over(report: AuditReport, tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["audit.json"]
     with pytest.raises(UserError, match=r"end in \.html"):
         report.write(tmp_path / "audit.txt")
+
+
+def test_a_notebook_shows_the_verdict_and_the_numbers(report: AuditReport) -> None:
+    shown = report._repr_html_()
+    assert html.escape(report.audit.verdict) in shown
+    assert "<th>flip error</th>" in shown
+    assert len(shown) < 10_000
 
 
 def test_printing_it_tells_the_verdict_and_the_numbers(report: AuditReport) -> None:
