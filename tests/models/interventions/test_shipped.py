@@ -29,9 +29,10 @@ def test_naming_them_imports_no_torch() -> None:
     "EMSYM_TIMM" not in os.environ, reason="takes a quarter of an hour: EMSYM_TIMM=1 asks for it"
 )
 def test_networks_of_timm_are_symmetric_to_a_millionth_of_their_range() -> None:
-    """S = 3 and 5 in turn; in float32, where sums of another order round otherwise.
+    """S = 3 and 5 in turn. What is more than that in float32 is so by rounding: not in float64.
 
-    `-s` prints the largest difference of each network, over its range, and what is refused.
+    Sums of another order round otherwise, and some networks without training amplify it. `-s`
+    prints the largest difference of each network, over its range, and what is refused.
     """
     import timm
     import torch
@@ -65,7 +66,12 @@ def test_networks_of_timm_are_symmetric_to_a_millionth_of_their_range() -> None:
                 model = MirrorAverage(Pixels(model)).eval()
         return model
 
-    tried, refused, largest = 0, [], 0.0
+    def difference(model: nn.Module, x: torch.Tensor) -> float:
+        with torch.inference_mode():
+            one, other = model(x), model(x.flip(1))
+        return float((one - other).abs().max() / (one.max() - one.min()))
+
+    networks, refused, rounded, tried = set(), [], [], 0
     for index, name in enumerate(timm.list_models()[::EVERY]):
         with torch.device("meta"):
             size = sum(weight.numel() for weight in timm.create_model(name).parameters())
@@ -82,12 +88,15 @@ def test_networks_of_timm_are_symmetric_to_a_millionth_of_their_range() -> None:
             except UserError as error:
                 refused.append((name, init, str(error)))
                 continue
-            with torch.inference_mode():
-                one, other = model(x), model(x.flip(1))
-            worst = max(worst, float((one - other).abs().max() / (one.max() - one.min())))
+            single = difference(model, x)
+            worst, tried = max(worst, single), tried + 1
+            if single > 1e-6:
+                rounded.append((name, init))
+                assert difference(model.double(), x.double()) <= 1e-12
         print(f"{name}, {slices} slices: {worst:.1e}")
-        tried, largest = tried + 1, max(largest, worst)
-    print(f"{tried} networks, refused: {refused}")
-    assert tried >= 24
-    assert largest <= 1e-6
+        networks.add(name)
+        assert worst <= 1e-5
+    print(f"{len(networks)} networks, refused: {refused}, above 1e-6 in float32: {rounded}")
+    assert len(networks) >= 24
+    assert len(rounded) <= tried // 10
     assert {init for _, init, _ in refused} <= {"rgb+shared-stem"}
