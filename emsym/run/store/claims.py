@@ -2,6 +2,11 @@
 
 A run says so in a file of its own, which it touches again and again. One that is not touched any
 more is of a run that died, and counts for nothing: there is no lock that a crash leaves behind.
+
+filelock's `SoftFileLease` does much of this, with a file and a thread for each cell, and was
+tried in its place. Of a run that died an hour ago on another machine, it has whoever comes watch
+the file for its whole duration before the cell is free; here the file's time says at once that it
+is.
 """
 
 import json
