@@ -1,11 +1,11 @@
 """Audits: what is known beforehand is found, whatever the network comes in, and said in words."""
 
 import copy
-import html
 import json
 import shlex
 import sys
 import warnings
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -616,7 +616,7 @@ def test_a_report_is_never_written_over(report: AuditReport, tmp_path: Path) -> 
 
 def test_a_notebook_shows_the_verdict_and_the_numbers(report: AuditReport) -> None:
     shown = report._repr_html_()
-    assert html.escape(report.audit.verdict) in shown
+    assert escape(report.audit.verdict) in shown
     assert "<th>flip error</th>" in shown
     assert len(shown) < 10_000
 
