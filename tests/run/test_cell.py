@@ -261,6 +261,7 @@ def test_a_record_tells_the_gain_and_what_was_loaded(tiny: Path) -> None:
     assert copied.weights.digest == preserved.weights.digest
     assert (copied.weights.digest or "").startswith("sha256:")
     assert (scratch.weights.tag, scratch.weights.digest) == (None, None)
+    assert copied.weights.licence is None, "the file names none"
     assert len({record.scores["flip_error"] for record in (copied, preserved, scratch)}) == 3
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from emsym.errors import UserError, first_names
 from emsym.models.pretrained.checkpoint import SUFFIXES, read_state_dict
 from emsym.models.pretrained.hub import IMAGENET, published_weights
+from emsym.models.pretrained.licence import licence_of_file, licence_of_timm
 from emsym.models.pretrained.tensor_names import best_match, encoder_of, is_timm_encoder
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class LoadedWeights:
     grey: bool = False
     """Whether they read one channel, as those pretrained on micrographs do: it is then a third of
     each colour."""
+    licence: str | None = None
+    """As timm or the file names it; None where neither does."""
 
 
 def weights_path(weights: str, folder: Path) -> Path:
@@ -96,7 +99,10 @@ def load_weights(
     encoder = encoder_of(model)
     encoder.load_state_dict({**encoder.state_dict(), **fit.values})
     got = encoder.state_dict()
-    return LoadedWeights(tag, state_digest({name: got[name] for name in fit.values}), fit.grey)
+    digest = state_digest({name: got[name] for name in fit.values})
+    published = TIMM_NAME.fullmatch(tag) and is_weights_name(weights, folder)
+    licence = licence_of_timm(tag) if published else licence_of_file(path)
+    return LoadedWeights(tag, digest, fit.grey, licence)
 
 
 def state_digest(state: dict[str, Tensor]) -> str:

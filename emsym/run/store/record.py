@@ -50,6 +50,8 @@ class WeightsStamp(Strict):
     """The tag of the weights, such as ``resnet50.a1_in1k``; None without any, as for `random`."""
     digest: str | None = None
     """SHA-256 of the tensors that were loaded."""
+    licence: str | None = None
+    """The weights' licence, as timm or their file names it."""
 
 
 class Cost(Strict):
@@ -178,6 +180,7 @@ def record_of(job: "Job", loaded: "LoadedWeights | None" = None, **results: obje
                 identity=job.weights_identity,
                 tag=loaded.tag if loaded else None,
                 digest=loaded.digest if loaded else None,
+                licence=loaded.licence if loaded else None,
             ),
             "scoring_version": SCORING_VERSION,
             "scoring_sources": job.scoring_sources,
