@@ -9,15 +9,17 @@ LONGEST = 80
 
 
 def licence_of_timm(tag: str) -> str | None:
-    """Return the licence that timm names for weights, ``resnet50.a1_in1k``, which it knows; None where it names none.
+    """Return the licence that timm names for weights of its own, such as ``resnet50.a1_in1k``.
+
+    None where it names none.
 
     >>> licence_of_timm("mobilenetv2_100.ra_in1k")
     'apache-2.0'
     """
     import timm
 
-    licence: str | None = timm.models.get_pretrained_cfg(tag).license
-    return licence
+    config = timm.models.get_pretrained_cfg(tag)
+    return config.license if config else None
 
 
 def licence_of_file(path: Path) -> str | None:
