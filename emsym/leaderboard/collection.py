@@ -12,15 +12,20 @@ from emsym.images import equalise
 from emsym.leaderboard.board import Board
 from emsym.leaderboard.render.page import CellExample
 from emsym.leaderboard.results import Joined, Results, of_store
+from emsym.leaderboard.tiers import in_tiers
 from emsym.output_folder import OutputFolder
 from emsym.protocol import ships
 from emsym.submission.read import Submission, read_submissions
 from emsym.submission.validate import validate
+from emsym.wording import slice_names
 
 Arrays = dict[str, np.ndarray]
 
 PAIRS = 3
 """The most pairs of data set and architecture that examples are shown of."""
+
+STRATEGIES = 5
+"""The most strategies that examples are shown of."""
 
 
 OWN = "emsym"
@@ -103,34 +108,49 @@ def _tell_conflicts(submissions: Sequence[Submission]) -> None:
 
 
 def examples(board: Board, find_example: Callable[[str], Arrays | None]) -> list[CellExample]:
-    """Pictures of one section of some cells: the baseline's, and those of the least biased.
+    """Return a section of some data sets, with what networks of `STRATEGIES` made of it.
 
-    Of the lowest seed that was kept, over the first pair of each of some data sets; none of data
-    whose card does not let them be shown in public.
+    They are the baseline, and those that a board shows first. Of the lowest seed that was kept,
+    over the first pair of each of some data sets; none of data whose card does not let them be
+    shown in public.
     """
-    best = [name for name in board.order if name in board.ranked and name != board.baseline]
-    names = [name for name in (board.baseline, *best[:1]) if name is not None]
+    names = [name for name in in_tiers(board) if name in board.ranked and name != board.baseline]
+    if board.baseline is not None:
+        names = [board.baseline, *names]
     pairs = {dataset: (dataset, architecture) for dataset, architecture in reversed(board.pairs)}
     shown = []
     for dataset, architecture in sorted(pairs.values(), key=board.pairs.index)[:PAIRS]:
         cells = board.done.query("dataset == @dataset and architecture == @architecture")
-        for name in names:
+        kept: dict[str, Arrays] = {}
+        for name in names[:STRATEGIES]:
             keys = cells[cells["init"] == name].sort_values("seed")["key"]
-            kept = next((arrays for key in keys if (arrays := find_example(key)) is not None), None)
-            if kept is not None and kept.get("may_be_shown", True):
-                shown.append(_example(f"{name} on {dataset}, {architecture}", kept))
+            arrays = next((each for key in keys if (each := find_example(key)) is not None), None)
+            if arrays is None or not arrays.get("may_be_shown", True):
+                continue
+            if all(_same_section(arrays, each) for each in kept.values()):
+                kept[name] = arrays
+        if kept:
+            shown.append(_example(f"{dataset}, {architecture}", kept))
     return shown
 
 
-def _example(what: str, kept: Arrays) -> CellExample:
-    offsets = range(-(len(kept["image"]) // 2), len(kept["image"]) // 2 + 1)
-    slices = [f"z{offset:+d}".replace("-", "−") if offset else "z" for offset in offsets]
-    pictures = {name: each / 255 for name, each in zip(slices, kept["image"], strict=True)}
-    pictures["label"] = kept["truth"].astype(float)
-    pictures["probability"] = kept["probability"] / 255
-    maps = equalise(kept["attribution"].astype(float))
-    pictures |= {f"|A| {name}": each for name, each in zip(slices, maps, strict=True)}
-    section = int(kept["section"])
+def _same_section(one: Arrays, other: Arrays) -> bool:
+    return all(np.array_equal(one[name], other[name]) for name in ("section", "image", "truth"))
+
+
+def _example(what: str, kept: dict[str, Arrays]) -> CellExample:
+    first = next(iter(kept.values()))
+    slices = slice_names(len(first["image"]))
+    pictures = {name: each / 255 for name, each in zip(slices, first["image"], strict=True)}
+    pictures["label"] = first["truth"].astype(float)
     return CellExample(
-        f"{what}: section {section}; |A| histogram-equalised over its slices", pictures
+        f"{what}, section {int(first['section'])}",
+        pictures,
+        {name: _answer(slices, arrays) for name, arrays in kept.items()},
     )
+
+
+def _answer(slices: list[str], kept: Arrays) -> dict[str, np.ndarray]:
+    maps = equalise(kept["attribution"].astype(float))
+    named = {f"|A| {name}": each for name, each in zip(slices, maps, strict=True)}
+    return {"probability": kept["probability"] / 255, **named}

@@ -5,35 +5,50 @@ import pandas as pd
 from scipy import stats
 
 from emsym.leaderboard.board import Board
-from emsym.leaderboard.estimates import UNIT
+from emsym.leaderboard.estimates import PAIR, UNIT
 
 RATIOS = ("step_ms", "answer_ms", "parameters")
 MACHINE = ["device", "processor"]
 
 
-def cost_table(board: Board) -> pd.DataFrame:
-    """Return a row per strategy: `passes`, and of each of `RATIOS` `NAME`, `NAME_low`, `NAME_high`.
+def cost_ratios(board: Board) -> pd.DataFrame:
+    """Return a row per cell that knows its cost: *`PAIR`, `init`, `passes`, and `RATIOS`.
 
-    They are geometric means over couples of cells with the baseline's, of one data set,
-    architecture, seed and kind of machine, with 95 % intervals (Student's t of the logarithms); NaN
-    for less than two couples. Empty where no cell of the baseline knows its cost.
+    The ratios are logarithms of a cell's cost over that of the baseline's cell of one data set,
+    architecture, seed and kind of machine, NaN where there is none. Empty where no cell of the
+    baseline knows its cost.
     """
     cells = board.done.reindex(columns=[*UNIT, *MACHINE, "init", "passes", *RATIOS])
     cells = cells.dropna(subset=["passes"])
+    cells = cells.astype(dict.fromkeys(MACHINE, object))
     own = cells[cells["init"] == board.baseline]
+    columns = [*PAIR, "init", "passes", *RATIOS]
     if not len(own):
-        return pd.DataFrame()
+        return pd.DataFrame(columns=columns)
     # a machine that says nothing of itself is one like others that say nothing
     keys = [*UNIT, *MACHINE]
     filled = cells.fillna(dict.fromkeys(MACHINE, ""))
     theirs = own.fillna(dict.fromkeys(MACHINE, "")).set_index(keys)[list(RATIOS)].astype(float)
-    rows = {}
+    parts = []
     for name in board.order:
         ours = filled[filled["init"] == name].set_index(keys)
-        if not len(ours):
-            continue
-        logs = np.log(ours[list(RATIOS)].astype(float) / theirs.reindex(ours.index)).dropna()
-        rows[name] = {"passes": ours["passes"].astype(float).max(), **_ratios(logs)}
+        logs = np.log(ours[list(RATIOS)].astype(float) / theirs.reindex(ours.index))
+        logs[~logs.notna().all(axis=1)] = np.nan
+        parts.append(logs.assign(init=name, passes=ours["passes"].astype(float)).reset_index())
+    return pd.concat(parts)[columns]
+
+
+def cost_table(board: Board) -> pd.DataFrame:
+    """Return a row per strategy: `passes`, and of each of `RATIOS` `NAME`, `NAME_low`, `NAME_high`.
+
+    They are geometric means over couples of cells with the baseline's, as `cost_ratios` has them,
+    with 95 % intervals (Student's t of the logarithms); NaN for less than two couples. Empty where
+    no cell of the baseline knows its cost.
+    """
+    rows = {
+        name: {"passes": part["passes"].max(), **_ratios(part[list(RATIOS)].dropna())}
+        for name, part in cost_ratios(board).groupby("init", sort=False)
+    }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

@@ -21,8 +21,11 @@ FindExample = Callable[[str], Arrays | None]
 _PICTURE = re.compile(r"^!\[[^\]]*\]\(([\w.+-]+-[0-9a-f]{8}\.png)\)$", re.MULTILINE)
 
 
-EXAMPLES = 6
-"""The most cells that a page shows a section of: two strategies on three data sets."""
+EXAMPLES = 3
+"""The most sections that a page shows."""
+
+DOCUMENTS = (("Markdown", "leaderboard.md"), ("Documents", "../docs/index.md"))
+"""The files that the page leads to where they are there, as seen from an output folder."""
 
 
 def publish(output: OutputFolder) -> None:
@@ -39,12 +42,14 @@ def write_leaderboard(
     folder: Path,
     find_example: FindExample = lambda key: None,
     credits: Sequence[tuple[str, str]] = (),
+    beside: Path | None = None,
 ) -> list[Path]:
     """Write the leaderboard's files and return their paths.
 
     ``leaderboard.md`` with its pictures, ``index.html``, ``leaderboard.csv`` (a line per cell and
     score) and ``cells.csv`` (a line per cell). `find_example` gives a cell's example,
-    and `credits` says who made the submissions. Pictures of the leaderboard that was there before
+    and `credits` says who made the submissions. The page leads to documents that are there as seen
+    from the folder `beside`, by default the same. Pictures of the leaderboard that was there before
     are removed. Raises `UserError` where a file cannot be written.
     """
     leaderboards = boards(results)
@@ -55,7 +60,9 @@ def write_leaderboard(
     shown = list(islice(every, EXAMPLES))  # lest pictures outweigh the page
     output = OutputFolder(folder)
     write_atomically(output.markdown, markdown(leaderboards, credits))
-    write_atomically(output.page, page(leaderboards, shown, credits))
+    near = beside or folder
+    documents = [(text, address) for text, address in DOCUMENTS if (near / address).is_file()]
+    write_atomically(output.page, page(leaderboards, shown, credits, documents))
     _stream(output.scores_table, tidy(results.cells))
     _stream(output.cells_table, wide(results.cells))
     for name in before - _pictures(folder):
@@ -71,7 +78,7 @@ def outdated(
 ) -> list[str]:
     """The names of the leaderboard's texts in a folder that are not what these results give."""
     with tempfile.TemporaryDirectory() as fresh:
-        write_leaderboard(results, Path(fresh), find_example, credits)
+        write_leaderboard(results, Path(fresh), find_example, credits, beside=folder)
         texts = zip(OutputFolder(folder).texts, OutputFolder(Path(fresh)).texts, strict=True)
         return [
             ours.name

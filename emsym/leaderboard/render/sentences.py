@@ -19,22 +19,31 @@ from emsym.models.pretrained.chosen_weights import has_file_per_encoder
 from emsym.models.pretrained.weights import ORIGINS
 from emsym.scores.catalogue import MARGIN, is_optional, score_of
 from emsym.scores.score import BASELINE
+from emsym.version import __version__
 from emsym.wording import interval, number, p_value, rank_range
 
 ALPHA = 0.05
+PAPER = "https://arxiv.org/abs/2505.14105"
+"""The address of the paper whose finding is measured."""
+
 _BIBTEX = """\
 @misc{molnar2025,
-  author = {Molnár and Szabó and Horváth},
+  author = {Molnár, Zsófia and Szabó, Gergely and Horváth, András},
+  title  = {Mitigating Pretraining-Induced Attention Asymmetry in 2D+ Electron Microscopy Image
+            Segmentation},
   year   = {2025},
   eprint = {2505.14105},
   archiveprefix = {arXiv},
+  url    = {%s},
   note   = {The bias that emsym measures, and uniform channel initialisation}
 }
 
 @software{emsym,
-  author = {{The emsym authors}},
-  title  = {emsym: does a 2.5D network treat the slices on either side alike?},
-  note   = {Leaderboard of %s}
+  author  = {{The emsym authors}},
+  title   = {emsym: does a 2.5D network treat the slices on either side alike?},
+  year    = {2026},
+  version = {%s},
+  note    = {Leaderboard of %s}
 }
 """
 
@@ -84,6 +93,12 @@ def measures(board: Board) -> dict[str, Column]:
 def measured(column: Column, how: str) -> str:
     """Return the noun for what a column of `measures` holds."""
     return f"model asymmetry {how}" if column.score.name == EXACT.name else column.score.term
+
+
+def score_term(board: Board, column: Column) -> str:
+    """Return the name of a score in a sentence, with the method of one that measures the bias."""
+    hows = {each.key: how for how, each in measures(board).items()}
+    return measured(column, hows[column.key]) if column.key in hows else column.score.term
 
 
 def _best(board: Board, code: Callable[[str], str]) -> list[str]:
@@ -268,7 +283,8 @@ def data_sets(board: Board) -> pd.DataFrame:
 
 def bibtex(board: Board) -> str:
     """The entries to cite: the finding, this benchmark, and every data set as its card says."""
-    entries = [_BIBTEX % _braced(f"{board.title}, digest {board.first['digest']}")]
+    leaderboard = _braced(f"{board.title}, digest {board.first['digest']}")
+    entries = [_BIBTEX % (PAPER, __version__, leaderboard)]
     for number_, row in enumerate(data_sets(board).itertuples(), 1):
         if row.citation:
             entries.append(

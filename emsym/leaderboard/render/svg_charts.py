@@ -36,6 +36,45 @@ class Axis:
         return [(self(i * step), f"{i * step:.{digits}f}") for i in range(first, last + 1)]
 
 
+@dataclass(frozen=True)
+class BarScale:
+    """The scale on which the intervals of a column of the table are drawn: 0 to 100."""
+
+    low: float
+    high: float
+    mark: float
+    """The value of a line across: nothing, or no difference."""
+
+    def place(self, value: float) -> float:
+        """Where a value lies, to a tenth, no further than the ends."""
+        part = 100 * (value - self.low) / (self.high - self.low)
+        return round(min(100.0, max(0.0, part)), 1)
+
+    def bar(self, mean: float, low: float, high: float) -> dict[str, float | None]:
+        """The places of a mean, of its interval where it has one, and of the mark."""
+        known = math.isfinite(low) and math.isfinite(high)
+        return {
+            "mean": self.place(mean),
+            "low": self.place(low) if known else None,
+            "high": self.place(high) if known else None,
+            "mark": self.place(self.mark),
+        }
+
+
+def bar_scale(kind: str, values: Sequence[float]) -> BarScale:
+    """The scale that holds these values; charts.js does the same.
+
+    Of differences, ``less``, no difference is in the middle. Costs are ratios, marked at 1; all
+    else begins at 0.
+    """
+    most = max((abs(value) for value in values if math.isfinite(value)), default=0.0) or 1.0
+    if kind == "less":
+        return BarScale(-most, most, 0)
+    if kind == "cost":
+        return BarScale(0, max(2.0, most), 1)
+    return BarScale(0, most, 0)
+
+
 def nice(span: float) -> float:
     """A round step of which about five make up a span.
 
@@ -92,7 +131,7 @@ def curves(table: pd.DataFrame, order: Sequence[str]) -> tuple[list[Curve], Axis
 def labels(marks: dict[str, tuple[float, float]]) -> dict[str, float]:
     """Heights of the names to the right of marks (x, y), where they cover no mark and no name.
 
-    The nearest that is free, above the mark or below; page.js does the same.
+    The nearest that is free, above the mark or below; charts.js does the same.
 
     >>> labels({"left": (0, 50.0), "right": (20, 52.0), "far": (400, 52.0)})
     {'left': 42.0, 'right': 60.0, 'far': 44.0}

@@ -1,153 +1,27 @@
 """The page, driven in a real headless Chromium over its debugging pipe."""
 
 import json
-import os
-import random
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from chromium import CHROMIUM, Chromium, wait_until_loaded
 from made_experiments import boards_of, six_orders
+from made_page_records import crossed_records, few_records
 
 from emsym.leaderboard.board import boards
 from emsym.leaderboard.render.page import CellExample, page
 from emsym.leaderboard.results import of_records
-from emsym.protocol import load_protocol
-from emsym.run.job import jobs
-from emsym.run.store.record import OverTrainingResult, Record, record_of
+from emsym.run.store.record import Record
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.hacked=1>\"'`{{7*7}}"
-FLAGS = [
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    "--remote-debugging-pipe",
-]
-
-
-def made(tiny: Path) -> list[Record]:
-    """Three strategies × two data sets × three seeds; `mirror` has one data set alone."""
-    noise, records = random.Random(0), []
-    base = {"rgb": (0.4, 0.8), "uniform-green": (0.02, 0.8), "mirror": (0.1, 0.9)}
-    job = jobs(load_protocol(str(tiny)))[0]
-    first = record_of(job, status="done")
-    for number, dataset in enumerate(("tiny-a", "tiny-b")):
-        for init, (bias, dice) in base.items():
-            if init == "mirror" and dataset == "tiny-b":
-                continue
-            for seed in range(3):
-                scores: dict[str, float | None] = {
-                    "dice@0.5": dice + 0.05 * number + noise.uniform(-0.004, 0.004),
-                    "flip_error": bias / 10 + noise.uniform(0, 0.001),
-                    "saliency/true-foreground/model_asymmetry": bias * (1 + number)
-                    + noise.uniform(-0.01, 0.01),
-                }
-                shares = zip(["-1", "+0", "+1"], (0.3, 0.5, 0.2), strict=True)
-                scores |= {f"saliency/true-foreground/slice_share[{s}]": v for s, v in shares}
-                stamp = first.dataset.model_copy(update={"name": dataset, "citation": "A 2020"})
-                name = "saliency/true-foreground/model_asymmetry"
-                training = OverTrainingResult(
-                    steps=[0, 2], sections=[8], images={name: [[bias], [bias / 2]]}
-                )
-                key = f"{dataset}-{init}-{seed}"
-                changes = {"dataset": stamp, "init": init, "seed": seed, "key": key}
-                changes |= {"scores": scores, "over_training": training}
-                records.append(first.model_copy(update=changes))
-    return records
 
 
 def html_of(records: list[Record], examples: tuple[CellExample, ...] = ()) -> str:
     return page(boards(of_records(records)), examples)
-
-
-class Chromium:
-    """One page of a browser, spoken to in its own protocol, without a driver."""
-
-    def __init__(self, folder: Path) -> None:
-        read, self._write = os.pipe()
-        self._read, write = os.pipe()
-
-        def hand_over() -> None:
-            # 3 and 4 may be among the pipe's own numbers: out of the way first
-            source, sink = os.dup(read), os.dup(write)
-            os.dup2(source, 3)
-            os.dup2(sink, 4)
-
-        assert CHROMIUM is not None
-        self._process = subprocess.Popen(
-            [CHROMIUM, *FLAGS, f"--user-data-dir={folder}", "about:blank"],
-            preexec_fn=hand_over,
-            close_fds=False,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(read)
-        os.close(write)
-        self._left, self._count = b"", 0
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self._session = attached["sessionId"]
-        self.requests: list[str] = []
-        for domain in ("Page", "Network", "Runtime"):
-            self.call(f"{domain}.enable")
-
-    _session: str | None = None
-
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
-        self._count += 1
-        message = {"id": self._count, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._next()
-            if answer.get("method") == "Network.requestWillBeSent":
-                self.requests.append(answer["params"]["request"]["url"])
-            if answer.get("id") == self._count:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def _next(self) -> dict[str, Any]:
-        while b"\0" not in self._left:
-            piece = os.read(self._read, 1 << 16)
-            assert piece, "the browser is gone"
-            self._left += piece
-        message, _, self._left = self._left.partition(b"\0")
-        return json.loads(message)
-
-    def open(self, path: Path, script: bool = True, width: int = 1200) -> None:
-        self.call("Emulation.setScriptExecutionDisabled", value=not script)
-        self.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=900,
-            deviceScaleFactor=1,
-            mobile=width < 500,
-        )
-        self.call("Page.navigate", url=path.as_uri())
-        for _ in range(400):
-            if self.run("document.readyState") == "complete":
-                return
-        raise AssertionError("the page did not load")
-
-    def run(self, expression: str) -> Any:
-        found = self.call(
-            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
-        )
-        assert "exceptionDetails" not in found, found
-        return found["result"].get("value")
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        os.close(self._write)
-        os.close(self._read)
 
 
 @pytest.fixture(scope="module")
@@ -161,17 +35,19 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 @pytest.fixture
 def path(tiny: Path, tmp_path: Path) -> Path:
-    example = CellExample("A section", {"z": np.eye(32)})
-    (tmp_path / "index.html").write_text(html_of(made(tiny), (example,)), encoding="utf-8")
+    example = CellExample("A section", {"z": np.eye(32)}, {"rgb": {"probability": np.eye(32)}})
+    (tmp_path / "index.html").write_text(html_of(few_records(tiny), (example,)), encoding="utf-8")
     return tmp_path / "index.html"
 
 
 ROWS = "[...document.querySelectorAll('.main tbody tr')].filter(r => !r.hidden)"
-NAMES = f"{ROWS}.map(r => r.querySelector('th').textContent)"
+NAME = "r.querySelector('.name').textContent"
+NAMES = f"{ROWS}.map(r => {NAME})"
 RANKS = (
-    f"Object.fromEntries({ROWS}.map(r => [r.querySelector('th').textContent,"
-    " r.cells[0].textContent]))"
+    f"Object.fromEntries({ROWS}.map(r => [{NAME},"
+    " r.querySelector('[data-column=rank]').textContent]))"
 )
+TIERS = f"Object.fromEntries({ROWS}.map(r => [{NAME}, r.querySelector('.tier').textContent]))"
 
 
 def choose(kind: str, value: str) -> str:
@@ -186,6 +62,7 @@ def test_it_works_without_a_script(browser: Chromium, path: Path) -> None:
     browser.open(path, script=False)
     text = browser.run("document.body.innerText")
     assert "Least biased: “uniform-green”" in text
+    assert "takes away" in text
     assert browser.run(NAMES) == ["uniform-green", "rgb", "mirror"]
     assert browser.run("getComputedStyle(document.querySelector('.filters')).display") == "none"
     assert browser.run("document.querySelectorAll('.pareto circle').length") == 2
@@ -205,11 +82,33 @@ def test_the_committed_page_is_small_and_soon_ready_and_fetches_nothing(browser:
     assert not [url for url in browser.requests if not url.startswith(("file:", "data:"))]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_shuts_anybody_out(browser: Chromium, path: Path, width: int, scheme: str) -> None:
+    """By axe-core, with all that is folded opened."""
+    axe = pytest.importorskip("axe_core_python", reason="pip install axe-core-python")
+    script = (Path(axe.__path__[0]) / "axe.min.js").read_text(encoding="utf-8")
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.call("Emulation.setEmulatedMedia", features=features)
+    browser.open(path, width=width)
+    browser.run("for (const each of document.querySelectorAll('details')) each.open = true")
+    browser.run(f"{script}; 0")
+    found = browser.run("axe.run().then(r => r.violations.map(v => [v.id, v.nodes[0].html]))")
+    browser.call("Emulation.setEmulatedMedia", features=[])
+    assert found == []
+
+
 def test_ranks_are_computed_anew_over_what_is_chosen(browser: Chromium, path: Path) -> None:
     browser.open(path)
     assert browser.run(RANKS) == {"uniform-green": "1", "rgb": "2", "mirror": "–"}
     browser.run(choose("dataset", "tiny-b"))
     # of tiny-a alone `mirror` has all cells
+    assert browser.run(TIERS) == {
+        "uniform-green": "less biased, shown",
+        "mirror": "less biased, shown",
+        "rgb": "the reference",
+    }
     assert browser.run(RANKS) == {"uniform-green": "1", "mirror": "2", "rgb": "3"}
     assert browser.run(NAMES) == ["uniform-green", "mirror", "rgb"]
     status = browser.run("document.querySelector('.status').textContent")
@@ -224,46 +123,6 @@ def test_ranks_are_computed_anew_over_what_is_chosen(browser: Chromium, path: Pa
     )
     assert browser.run(RANKS) == {"uniform-green": "1", "rgb": "2", "mirror": "–"}
     assert set(browser.run(whole)) == {False}
-
-
-def crossed(tiny: Path) -> list[Record]:
-    """Four strategies × two data sets × three architectures × three seeds × nine sections.
-
-    What a section does is much the same for all networks of a data set.
-    """
-    noise, records = np.random.default_rng(0), []
-    first = record_of(jobs(load_protocol(str(tiny)))[0], status="done")
-    of_sections = noise.normal(0, 0.02, (2, 9))
-    for (dataset, architecture, seed), (init, bias) in product(
-        product(range(2), range(3), range(3)),
-        {"rgb": 0.3, "uniform-green": 0.02, "mirror": 0.0, "random": 0.05}.items(),
-    ):
-        network = noise.normal(bias * (1 + dataset), bias / 5)
-        sections = network + of_sections[dataset] + noise.normal(0, 0.01, 9)
-        pixels = noise.integers(50, 1000, 9)
-        right = (pixels * noise.uniform(0.8, 0.9 - bias / 10, 9)).astype(int)
-        counts = {"tp@0.5": right, "fp@0.5": pixels // 10, "fn@0.5": pixels - right}
-        dice = 2 * right.sum() / (2 * right + pixels // 10 + pixels - right).sum()
-        flips = np.abs(sections) / 10
-        name = "saliency/true-foreground/model_asymmetry"
-        images = {"section": range(0, 27, 3), name: sections, "flip_error": flips, **counts}
-        lists = {key: np.asarray(values).tolist() for key, values in images.items()}
-        stamp = first.dataset.model_copy(update={"name": f"set-{dataset}"})
-        changes = {
-            "dataset": stamp,
-            "architecture": f"net-{architecture}",
-            "init": init,
-            "seed": seed,
-            "key": f"{dataset}-{architecture}-{init}-{seed}",
-            "images": {**lists, "dice@0.5": [0.5] * 9},
-            "scores": {
-                "dice@0.5": float(dice),
-                "flip_error": float(flips.mean()),
-                name: float(sections.mean()),
-            },
-        }
-        records.append(first.model_copy(update=changes))
-    return records
 
 
 CHOICES: dict[str, dict[str, list[str]]] = {
@@ -281,7 +140,7 @@ def test_what_the_script_computes_is_what_python_does(
     browser: Chromium, tiny: Path, tmp_path: Path, choice: str
 ) -> None:
     """Of a part of the results, against the page of this part alone, to the last digit."""
-    out, records = CHOICES[choice], crossed(tiny)
+    out, records = CHOICES[choice], crossed_records(tiny)
     part = [
         record
         for record in records
@@ -293,20 +152,20 @@ def test_what_the_script_computes_is_what_python_does(
     whole.write_text(html_of(records), encoding="utf-8")
     alone.write_text(html_of(part), encoding="utf-8")
     texts = (
-        f"Object.fromEntries({ROWS}.map(r => [r.querySelector('th').textContent,"
-        "Object.fromEntries([...r.cells].filter(c => c.dataset.column)"
-        ".map(c => [c.dataset.column, c.innerText]))]))"
+        f"Object.fromEntries({ROWS}.map(r => [{NAME},"
+        "Object.fromEntries([...r.cells].map(c => [c.dataset.column,"
+        r" [...c.querySelectorAll('span, small')].map(t => t.textContent).filter(t => t)]))]))"
     )
     browser.open(alone)
-    theirs = browser.run(texts)
+    theirs, order = browser.run(texts), browser.run(NAMES)
     browser.open(whole)
     for kind, values in out.items():
         for value in values:
             browser.run(choose(kind, value))
     ours = browser.run(texts)
-    if "rgb" in out.get("name", ()):  # without it a page has no columns that compare with it
-        ours = {name: {c: row[c] for c in theirs[name]} for name, row in ours.items()}
-    assert ours == theirs
+    # without the baseline, and of one data set, a page has fewer columns
+    assert {name: {c: row[c] for c in theirs[name]} for name, row in ours.items()} == theirs
+    assert browser.run(NAMES) == order
 
 
 def test_what_is_left_keeps_its_numbers_when_a_strategy_is_taken_out(
@@ -315,7 +174,7 @@ def test_what_is_left_keeps_its_numbers_when_a_strategy_is_taken_out(
     """To the last digit, as the same formulas stand behind them."""
     browser.open(path)
     rows = (
-        f"{ROWS}.filter(r => r.cells[0].textContent !== '–').map(r => [...r.cells]"
+        f"{ROWS}.filter(r => r.className !== 'unranked').map(r => [...r.cells]"
         ".filter(c => !['rank', 'average', 'cells'].includes(c.dataset.column))"
         ".map(c => c.textContent))"
     )
@@ -333,39 +192,100 @@ def test_a_phone_sorts_by_a_list(browser: Chromium, path: Path) -> None:
         " s.value = [...s.options].find(o => o.text.startsWith('{}')).value;"
         " s.dispatchEvent(new Event('change', {{bubbles: true}})); }})()"
     )
-    assert browser.run("getComputedStyle(document.querySelector('.sorting')).display") == "block"
+    assert (
+        browser.run("getComputedStyle(document.querySelector('.sorting')).display")
+        == "inline-block"
+    )
     browser.run(pick.format("strategy"))
     assert browser.run(NAMES) == ["mirror", "rgb", "uniform-green"]
-    browser.run(pick.format("as ranked"))
+    browser.run(pick.format("as shown at first"))
     assert browser.run(NAMES) == ["uniform-green", "rgb", "mirror"]
-    label = (
-        "getComputedStyle(document.querySelector('.main td:nth-of-type(2)'), '::before').content"
-    )
-    assert browser.run(label) == '"model asym. ↓"'
+    label = "getComputedStyle(document.querySelector('.main tbody td'), '::before').content"
+    assert browser.run(label) == '"bias: saliency"'
 
 
 def test_rows_are_sorted_by_any_column(browser: Chromium, path: Path) -> None:
     browser.open(path)
     heads = "[...document.querySelectorAll('.main thead button')]"
     click = heads + ".find(b => b.textContent.startsWith('{}')).click()"
-    browser.run(click.format("model asym."))
+    browser.run(click.format("saliency"))
     assert browser.run(NAMES) == ["uniform-green", "rgb", "mirror"]
-    browser.run(click.format("model asym."))
+    browser.run(click.format("saliency"))
     assert browser.run(NAMES) == ["rgb", "uniform-green", "mirror"]
     browser.run(click.format("strategy"))
     assert browser.run(NAMES) == ["mirror", "rgb", "uniform-green"]
     assert browser.run("document.querySelector('[aria-sort]').textContent") == "strategy"
 
 
-def test_intervals_show_on_focus(browser: Chromium, path: Path) -> None:
+def test_marks_tell_their_numbers_on_focus(browser: Chromium, path: Path) -> None:
     browser.open(path)
-    browser.run("document.querySelector('.main .value').focus()")
-    tip = browser.run(
-        "document.getElementById('tip').hidden ? '' : document.getElementById('tip').textContent"
+    browser.run("[...document.querySelectorAll('.mark')].at(-1).focus()")
+    tip = "document.getElementById('tip').hidden ? '' : document.getElementById('tip').textContent"
+    assert re.match(r"uniform-green: model asymmetry by saliency 0\.0\d+ \(0\.0", browser.run(tip))
+    assert "on the front" in browser.run(tip)
+    lit = "document.querySelector('.main tr.lit .name').textContent"
+    assert browser.run(lit) == "uniform-green", "its row is lit"
+
+
+def test_few_columns_stand_at_first_and_the_rest_behind_a_switch(
+    browser: Chromium, path: Path
+) -> None:
+    for script in (True, False):
+        browser.open(path, script=script)
+        shown = (
+            "[...document.querySelectorAll('.main thead tr:last-child th')]"
+            ".filter(h => h.offsetParent).map(h => h.textContent)"
+        )
+        few = ["strategy", "saliency", "flip error", "Dice − rgb", "data sets where shown"]
+        assert browser.run(shown) == few
+        browser.run("document.querySelector('.all-columns').click()")
+        assert "average rank" in browser.run(shown)
+
+
+def test_an_interval_is_drawn_where_its_numbers_are(browser: Chromium, path: Path) -> None:
+    """On one scale for all rows: 0 is at the left, and the longest interval ends at the right."""
+    browser.open(path)
+    drawn = f"{ROWS}.map(r => r.cells[1]).map(c => [c.querySelector('.value').textContent,"
+    drawn += " c.querySelector('circle')?.getAttribute('cx')])"
+    marks = {float(v): float(at.rstrip("%")) for v, at in browser.run(drawn) if at}
+    assert len(marks) == 2
+    (low, left), (high, right) = sorted(marks.items())
+    assert left / right == pytest.approx(low / high, rel=0.05)
+    assert 90 < right <= 100
+
+
+def test_what_is_chosen_stands_in_the_address(browser: Chromium, path: Path) -> None:
+    browser.open(path)
+    browser.run(choose("dataset", "tiny-b"))
+    browser.run("document.querySelector('.all-columns').click()")
+    browser.run("[...document.querySelectorAll('.main thead button')][0].click()")
+    state = f"[{RANKS}, {NAMES}, document.querySelector('.all-columns').checked]"
+    before, words = browser.run(state), browser.run("location.hash")
+    assert "without-dataset=tiny-b" in words
+    browser.open(path)
+    assert browser.run("location.hash") == ""
+    browser.run(f"location.hash = {json.dumps(words)}; location.reload()")
+    wait_until_loaded(browser)
+    assert browser.run(state) == before
+    assert not browser.run("document.querySelector('[data-kind=dataset] [value=tiny-b]').checked")
+    browser.run(
+        "document.querySelector('[type=reset]').click(); new Promise(d => setTimeout(d, 50))"
     )
-    assert re.match(r"model asym\. ↓: 0\.0\d+, 95 % interval 0\.0", tip)
-    browser.run("document.querySelector('.mark').focus()")
-    assert "on the front" in browser.run("document.getElementById('tip').textContent")
+    assert "tiny-b" not in browser.run("location.hash")
+
+
+def test_the_plot_takes_other_axes(browser: Chromium, path: Path) -> None:
+    browser.open(path)
+    browser.run(
+        "(() => { const s = document.querySelector('[data-axis=across]');"
+        " s.value = [...s.options].find(o => o.text === 'flip error').value;"
+        " s.dispatchEvent(new Event('change')); })()"
+    )
+    marks = "[...document.querySelectorAll('.pareto .mark')].map(m => m.dataset.tip)"
+    assert all("flip error" in text for text in browser.run(marks))
+    browser.run(choose("name", "rgb"))  # the others share one data set
+    named = [text.partition(":")[0] for text in browser.run(marks)]
+    assert named == ["uniform-green", "mirror"]
 
 
 @pytest.mark.parametrize("width", [390, 1200])
@@ -402,7 +322,7 @@ def test_nothing_of_a_hostile_submission_runs(
     browser: Chromium, tiny: Path, tmp_path: Path
 ) -> None:
     bad = []
-    for record in made(tiny):
+    for record in few_records(tiny):
         stamp = record.dataset.model_copy(
             update=dict.fromkeys(("name", "citation", "licence", "modality", "source"), HOSTILE)
         )
@@ -441,7 +361,12 @@ class Outline(HTMLParser):
 
 
 def test_the_page_needs_no_other_file(tiny: Path) -> None:
-    found = Outline(html_of(made(tiny), (CellExample("A section", {"z": np.eye(32)}),)))
+    found = Outline(
+        html_of(
+            few_records(tiny),
+            (CellExample("A section", {"z": np.eye(32)}, {"rgb": {"|A| z": np.eye(32)}}),),
+        )
+    )
     for tag, attributes in found.tags:
         assert tag not in ("link", "iframe", "object", "embed"), tag
         assert not (tag == "script" and "src" in attributes)
@@ -452,7 +377,7 @@ def test_the_page_needs_no_other_file(tiny: Path) -> None:
 
 
 def test_it_tells_how_a_number_came_about_and_what_to_cite(tiny: Path) -> None:
-    text = html_of(made(tiny))
+    text = html_of(few_records(tiny))
     assert "tiny-a-rgb-0" in text
     assert "CC0-1.0" in text
     assert "note  = {A 2020}" in text
