@@ -6,11 +6,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emsym.leaderboard.board import Board
+from emsym.leaderboard.tiers import column_tiers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ON_EITHER_SIDE, _CENTRE = ("#3b6fb6", "#d1793b"), "#c9ccd1"
+_TONES = {
+    "better": ("#1f7a4d", "#1f7a4d"),
+    "open": ("#59616b", "#ffffff"),
+    "worse": ("#b3261e", "#b3261e"),
+    "": ("#1f2328", "#1f2328"),
+}
+"""The edge and the face of a mark, by what a test against the baseline says, as on the page."""
 
 
 def draw_figure(board: Board, most: int = 30) -> bytes:
@@ -23,7 +31,6 @@ def draw_figure(board: Board, most: int = 30) -> bytes:
 
     names = [name for name in board.order if name in board.ranked][:most]
     panels = [column for column in board.columns.values() if column.score.glance]
-    apart = any((column.summary["first"] > 1).any() for column in panels)
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(9.5, 1.3 + 0.34 * len(names)), dpi=140, layout="constrained")
         axes = figure.subplots(
@@ -38,9 +45,12 @@ def draw_figure(board: Board, most: int = 30) -> bytes:
             rows, score = column.summary.loc[names], column.score
             for place, (_, row) in enumerate(rows.iterrows()):
                 axis.plot([row["low"], row["high"]], [place, place], color="#8a8f98", lw=1.2)
-            best = (rows["first"].to_numpy() == 1) & apart
-            colours = np.where(best, "#1f7a4d", "#30343b")
-            axis.scatter(rows["mean"], range(len(names)), c=colours, s=28, zorder=3)
+            found = column_tiers(board, column)
+            for place, name in enumerate(names):
+                edge, face = _TONES[found.get(name, "")]
+                axis.scatter(
+                    rows["mean"].iloc[place], place, c=face, edgecolors=edge, s=28, zorder=3
+                )
             arrow = {"high": " ↑", "low": " ↓", None: ""}[score.better]
             axis.set_title(score.title + arrow, fontsize=9)
             axis.grid(axis="x", color="#e6e8eb")
@@ -57,7 +67,9 @@ def draw_figure(board: Board, most: int = 30) -> bytes:
         axes[0].set_yticks(range(len(names)), [name[:40] for name in names])
         axes[0].invert_yaxis()
         title = f"{board.title} · weights {board.first['weights']}"
-        title += " · green: may be first" if apart else " · no rank is settled"
+        if board.baseline is not None:
+            title += f"\ngreen: shown to be better than {board.baseline}, red: worse, "
+            title += "hollow: not settled"
         figure.suptitle(title.replace("$", r"\$"), fontsize=10)
         png = io.BytesIO()
         figure.savefig(png, metadata={"Software": None})

@@ -21,6 +21,7 @@ from emsym.leaderboard.experiments.reports import reports
 from emsym.leaderboard.render import sentences, svg_charts
 from emsym.leaderboard.render.board_numbers import board_numbers
 from emsym.leaderboard.render.board_view import board_view
+from emsym.leaderboard.render.row_texts import MEANINGS
 
 FOLDER = Path(__file__).parent / "page_files"
 SCRIPTS = ("statistics.js", "charts.js", "leaderboard.js")
@@ -81,7 +82,7 @@ def page(
         credits=credits,
         documents=documents,
         paper=sentences.PAPER,
-        method=[*sentences.METHOD.items(), *sentences.plugin_meanings(boards)],
+        method=[*MEANINGS.items(), *sentences.METHOD.items(), *sentences.plugin_meanings(boards)],
         charts=svg_charts,
         MISSING=wording.MISSING,
     )

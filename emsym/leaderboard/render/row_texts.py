@@ -11,7 +11,7 @@ from emsym import wording
 from emsym.leaderboard.board import Board, Column
 from emsym.leaderboard.costs import cost_table
 from emsym.leaderboard.recommendation import bias_columns
-from emsym.leaderboard.render.sentences import measures
+from emsym.leaderboard.render.sentences import COST, METHOD, measures
 from emsym.leaderboard.render.svg_charts import BarScale, bar_scale
 from emsym.leaderboard.tiers import (
     Tier,
@@ -36,6 +36,16 @@ TONES: dict[str, str] = {
     "inferior": "bad",
 }
 """The colour of what a test says: shown to be good, not settled, shown to be bad."""
+
+
+HOLDS = "data sets where shown"
+MEANINGS = {
+    "shown": "by a test against the baseline at 5 %, corrected for all strategies (Holm): a tier "
+    "is by the primary score, and a green or red mark by the score of its column.",
+    HOLDS: "on how many data sets, each by itself, it is shown to be less biased than the "
+    "baseline, and on how many it is so on average.",
+}
+"""The meanings of what the page alone has, by its words."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +86,12 @@ def table_heads(board: Board) -> list[Head]:
     if board.baseline is not None:
         if board.column("dice") is not None:
             title = f"Dice − {board.baseline}"
-            heads.append(Head("less", title, better="high", meaning="see below: Dice"))
+            heads.append(Head("less", title, better="high", meaning=METHOD[title]))
         if len(cost_table(board)):
-            heads += [Head(key, f"{name}, ×", "cost") for key, name in COSTS.items()]
+            costs = METHOD[COST]
+            heads += [Head(k, f"{name}, ×", "cost", meaning=costs) for k, name in COSTS.items()]
         if len(tiers_of_data_sets(board, board.lead)) > 1:
-            heads.append(Head("holds", "data sets where shown", better="high"))
+            heads.append(Head("holds", HOLDS, better="high", meaning=MEANINGS[HOLDS]))
     heads.append(Head("rank", "rank", more=True))
     if board.baseline is not None:
         heads.append(Head("cut", f"% less than {board.baseline}", more=True, better="high"))
