@@ -11,11 +11,17 @@ from emsym.wording import number, significant
 
 
 def advise(
-    finding: Finding, measured: Measured, loaded: Loaded, classes: int, probabilities: bool
+    finding: Finding,
+    measured: Measured,
+    loaded: Loaded,
+    classes: int,
+    probabilities: bool,
+    most: int,
 ) -> list[Advice]:
     """Advise on a finding: first what makes the answer exactly symmetric, then what may.
 
-    `probabilities` is whether the network gives these instead of logits.
+    `probabilities` is whether the network gives these instead of logits, and `most` how many
+    sections would have been looked at, had the finding not been decided by fewer.
     """
     if measured.slices == 1:
         return []
@@ -36,6 +42,13 @@ def advise(
                 text=f"Look at more sections: {measured.sections} of {measured.available} were "
                 "audited. The interval narrows with their number: "
                 f"--sections {measured.available} takes them all."
+            )
+        )
+    elif measured.effect.matters == "unclear" and measured.sections < most:
+        advice.append(
+            Advice(
+                text="The finding is decided, but not whether a user would notice: look at more "
+                f"sections to tell that, too, --sections {most}."
             )
         )
     if measured.effect.matters == "no":

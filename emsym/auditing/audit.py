@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import pairwise, repeat
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,10 @@ from emsym.auditing.caveats import (
     prediction_cautions,
     score_caveats,
 )
-from emsym.auditing.effect import answer_effect
 from emsym.auditing.in_units import UNITS, InUnits
 from emsym.auditing.inputs import AuditInputs, attribution_names, called_with
-from emsym.auditing.intervals import blocks_of, mean_interval, part_intervals
+from emsym.auditing.intervals import blocks_of
+from emsym.auditing.looks import plan_looks
 from emsym.auditing.network import Loaded
 from emsym.auditing.result import (
     Advice,
@@ -30,11 +30,11 @@ from emsym.auditing.result import (
     Network,
     Pictures,
     StemResult,
-    SymmetryResult,
     check_free,
 )
 from emsym.auditing.subject import NOT_FINITE, prepare
-from emsym.auditing.verdict import Measured, judge, ratio
+from emsym.auditing.summary import Summary
+from emsym.auditing.verdict import judge
 from emsym.auditing.walk import Walk
 from emsym.environment import environment
 from emsym.errors import UserError
@@ -45,9 +45,7 @@ from emsym.protocol import SHAPLEY, SHAPLEY_SLICES
 from emsym.scores.attribution.methods import ATTRIBUTIONS, FORWARD_ONLY
 from emsym.scores.catalogue import score_of
 from emsym.scores.measure import measure
-from emsym.scores.score import ROUNDING
 from emsym.scores.segmentation import pooled
-from emsym.scores.targets import Target
 from emsym.wording import MISSING, number, slice_names
 
 _HEAD = ("", "value", "95 % interval")
@@ -107,7 +105,8 @@ class AuditReport:
     def _about(self) -> list[str]:
         audit, headline = self.audit, self.audit.shown
         shares = f"Shares by {headline.attribution}, over the {TARGETS[headline.target]}."
-        return [shares, *(note for note in audit.notes if note not in audit.cautions)]
+        looks = [audit.looks.sentence] if audit.looks else []
+        return [shares, *looks, *(note for note in audit.notes if note not in audit.cautions)]
 
     def _table(self) -> list[tuple[str, str, str]]:
         """Return the rows of the main numbers: a name, a value, its interval."""
@@ -147,7 +146,9 @@ def audit(inputs: AuditInputs) -> AuditReport:
     Labels are foreground where they are not 0; or, where they hold more than two values and the
     network has more than two classes, where they are the number of the channel. With labels, the
     predicted foreground is measured beside the labelled one. The first of the attributions that
-    gives maps is the headline's. `progress` is called with (sections done, sections in all).
+    gives maps is the headline's. Unless `sections` says how many, sections are looked at in random
+    order until the finding is decided (`emsym.auditing.looks`). `progress` is called with (sections
+    done, sections at most).
 
     Raises `UserError` for whatever of the inputs is wrong, in one sentence.
     """
@@ -165,30 +166,32 @@ def audit(inputs: AuditInputs) -> AuditReport:
                 f"coalitions; at most {SHAPLEY_SLICES} slices have them."
             )
         headline = next(name for name in methods if name != SHAPLEY), targets[0]
+        looks = plan_looks(len(chosen), as_asked=inputs.sections is not None)
+        chosen = chosen.visited(looks.order)
         in_units = InUnits(dense, chosen, methods, inputs.threshold, inputs.voxel_size)
-        walk = Walk(chosen, headline)
+        walk = Walk(chosen, headline, sure=looks.ends[0])
+        blocks = blocks_of(np.array(chosen.data.sections), reads)
         inputs.progress(0, len(chosen))
-        try:
-            for group in measure(dense, chosen, targets, methods, inputs.threshold):
-                walk.add(group, in_units.columns(group))
-                inputs.progress(group.part.stop, len(chosen))
-        except ArithmeticError as error:
-            raise UserError(NOT_FINITE) from error
+        for start, stop in pairwise((0, *looks.ends)):
+            part = slice(start, stop)
+            try:
+                for group in measure(dense, chosen, targets, methods, inputs.threshold, part):
+                    walk.add(group, in_units.columns(group))
+                    inputs.progress(group.part.stop, len(chosen))
+            except ArithmeticError as error:
+                raise UserError(NOT_FINITE) from error
+            summary = Summary(walk.joined(), reads, blocks[:stop], looks.level)
+            measured = summary.measured(headline, methods, walk, chosen.data.available)
+            if measured.decided:
+                break
         stem, stem_note = _stem(loaded, reads)
-    columns = {name: np.concatenate(parts) for name, parts in walk.columns.items()}
-    blocks = blocks_of(np.array(chosen.data.sections), reads)
-    rows = {
-        (name, each): _symmetry(columns, name, each, reads, blocks)
-        for name in methods
-        for each in targets
-    }
-    exact_values = rows.get((SHAPLEY, headline[1]))
-    measured = _measured(
-        columns, rows[headline], exact_values, walk, reads, chosen.data.available, blocks
-    )
-    notes += interval_caveats(chosen.data.sections, blocks, measured.valued)
-    shapley = _shapley(columns, headline[1], reads, blocks) if SHAPLEY in methods else None
-    if SHAPLEY in methods and shapley is None and rows[SHAPLEY, headline[1]].share:
+    columns, along_z = summary.columns, np.argsort(chosen.data.sections[:stop])
+    sections = [chosen.data.sections[index] for index in along_z]
+    rows = [summary.symmetry(name, each) for name in methods for each in targets]
+    looked = looks.result(stop, chosen.data.available)
+    notes += interval_caveats(sections, summary.blocks, measured.valued, looked)
+    shapley = summary.shapley(headline[1]) if SHAPLEY in methods else None
+    if SHAPLEY in methods and shapley is None and summary.symmetry(SHAPLEY, headline[1]).share:
         notes.append(
             "No Shapley values: all slices together move the logits by a mean over sections that "
             "cannot be told from 0, of which parts would be arbitrary."
@@ -204,29 +207,39 @@ def audit(inputs: AuditInputs) -> AuditReport:
         verdict=verdict,
         finding=finding,
         network=_network(loaded, subject.classes, dense.channel),
-        data=chosen.data.model_copy(update={"voxel_size_nm": in_units.voxel_size}),
+        data=chosen.data.model_copy(
+            update={"voxel_size_nm": in_units.voxel_size, "sections": sections}
+        ),
+        looks=looked,
         slices=reads,
         headline="/".join(headline),
         flip_error=measured.flip_error,
-        flip_dice=mean_interval(columns["flip_dice"], blocks, (0, 1)),
+        flip_dice=summary.mean("flip_dice", (0, 1)),
         dice=counts.dice if counts else None,
         iou=counts.iou if counts else None,
         effect=measured.effect if reads > 1 else None,
-        in_units=in_units.scores(columns, blocks),
-        layers=in_units.layers(blocks),
-        symmetry=list(rows.values()),
+        in_units=in_units.scores(summary),
+        layers=in_units.layers(summary.blocks, summary.level),
+        symmetry=rows,
         shapley=shapley,
         stem=stem,
         stem_note=stem_note,
-        advice=advise(finding, measured, loaded, subject.classes, subject.from_probabilities),
+        advice=advise(
+            finding,
+            measured,
+            loaded,
+            subject.classes,
+            subject.from_probabilities,
+            looked.most,
+        ),
         cautions=cautions,
         notes=[
             *cautions,
             *notes,
-            *score_caveats(columns, list(rows.values()), counts, inverse, walk.predicted),
+            *score_caveats(columns, rows, counts, inverse, walk.predicted),
         ],
         images={
-            name: _numbers(values)
+            name: _numbers(values[along_z])
             for name, values in columns.items()
             if name not in UNITS or np.isfinite(values).any()
         },
@@ -266,40 +279,7 @@ def _for_network(methods: list[str], inputs: AuditInputs, differentiable: bool) 
     return methods
 
 
-# --- the measurement ------------------------------------------------------------------------------
-
-
-def _measured(
-    columns: dict[str, np.ndarray],
-    headline: SymmetryResult,
-    exact_values: SymmetryResult | None,
-    walk: Walk,
-    slices: int,
-    available: int,
-    blocks: np.ndarray,
-) -> Measured:
-    flips = columns["flip_error"]
-    asymmetry = columns[f"{headline.attribution}/{headline.target}/model_asymmetry"]
-    largest = np.concatenate([np.abs(asymmetry[np.isfinite(asymmetry)]), flips]).max()
-    exact, flip_error = bool(largest < ROUNDING), mean_interval(flips, blocks, (0, 1))
-    assert flip_error is not None  # every section has one
-    dice = tuple(
-        pooled(counts).dice if counts else None
-        for counts in (walk.counts, walk.reversed, walk.averaged)
-    )
-    flip_dice = mean_interval(columns["flip_dice"], blocks, (0, 1))
-    return Measured(
-        slices=slices,
-        sections=len(flips),
-        available=available,
-        valued=int(np.isfinite(asymmetry).sum()),
-        headline=headline,
-        exact_values=None if exact_values is None else exact_values.model_asymmetry,
-        flip_error=flip_error,
-        effect=answer_effect(flip_error, flip_dice, dice, exact, walk.predicted),
-        exact=exact,
-        empty=int((columns[f"{headline.target}/pixels"] == 0).sum()),
-    )
+# --- the result -----------------------------------------------------------------------------------
 
 
 def _network(loaded: Loaded, classes: int, channel: int) -> Network:
@@ -317,44 +297,6 @@ def _network(loaded: Loaded, classes: int, channel: int) -> Network:
 def _numbers(values: np.ndarray) -> list[float | None]:
     """Return values as JSON has them: None for NaN."""
     return [float(value) if math.isfinite(value) else None for value in values]
-
-
-_SCORES = (
-    *("imbalance", "neighbour_asymmetry", "model_asymmetry", "data_asymmetry"),
-    "mirror_distance",
-)
-"""The scores of `SymmetryResult` beside the shares, by the names of the catalogue."""
-
-
-def _symmetry(
-    columns: dict[str, np.ndarray], name: str, target: Target, slices: int, blocks: np.ndarray
-) -> SymmetryResult:
-    prefix = f"{name}/{target}/"
-    shares = [columns[f"{prefix}slice_share[{s - slices // 2:+d}]"] for s in range(slices)]
-    share = [
-        each for column in shares if (each := mean_interval(column, blocks, (0, 1))) is not None
-    ]
-    scores = {
-        score: mean_interval(columns[prefix + score], blocks, score_of(score).bounds)
-        for score in _SCORES
-        if prefix + score in columns
-    }
-    return SymmetryResult(
-        attribution=name,
-        target=target,
-        share=share or None,
-        ratio=ratio(scores["model_asymmetry"]),
-        **dict.fromkeys(_SCORES) | scores,
-        missing=int(np.isnan(shares[0]).sum()),
-    )
-
-
-def _shapley(
-    columns: dict[str, np.ndarray], target: Target, slices: int, blocks: np.ndarray
-) -> list[Interval] | None:
-    prefix = f"{SHAPLEY}/{target}/slice_shapley"
-    values = [columns[f"{prefix}[{s - slices // 2:+d}]"] for s in range(slices)]
-    return part_intervals(np.stack(values, 1), blocks)
 
 
 def _stem(loaded: Loaded, slices: int) -> tuple[StemResult | None, str]:

@@ -1,9 +1,11 @@
 """Caveats: sentences that a reader must know beside the numbers of an audit."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from emsym.auditing.effect import NEARLY_EMPTY
-from emsym.auditing.result import SymmetryResult
+from emsym.auditing.result import LooksResult, SymmetryResult
 from emsym.auditing.volume import Chosen
 from emsym.scores.catalogue import score_of
 from emsym.scores.dense_logits import STRIDE
@@ -26,14 +28,9 @@ TARGETS: dict[Target, str] = {
 
 
 def data_caveats(chosen: Chosen) -> list[str]:
-    """Say which part of the volume was looked at, and how it was normalised."""
+    """Say which part of each section was looked at, and how it was normalised."""
     data, notes = chosen.data, []
     top, bottom, left, right = data.crop
-    if len(chosen) < data.available:
-        notes.append(
-            f"{len(chosen)} of {data.available} sections with all their neighbours were looked at, "
-            "evenly spaced."
-        )
     if (bottom - top, right - left) != data.shape[1:]:
         notes.append(
             f"Of each section the middle {bottom - top} × {right - left} of {data.shape[1]} × "
@@ -100,8 +97,10 @@ def prediction_cautions(predicted: float) -> list[str]:
     ]
 
 
-def interval_caveats(sections: list[int], blocks: np.ndarray, valued: int) -> list[str]:
-    """Say over which draws the intervals are, and how far they can be trusted.
+def interval_caveats(
+    sections: list[int], blocks: np.ndarray, valued: int, looks: LooksResult
+) -> list[str]:
+    """Say over which draws the intervals are, of which level, and how far they can be trusted.
 
     `blocks` are as of `blocks_of`; `valued` is how many sections have the headline's asymmetry.
     """
@@ -109,6 +108,13 @@ def interval_caveats(sections: list[int], blocks: np.ndarray, valued: int) -> li
         "Intervals are over sections of this one volume, which are alike as neighbours are, for "
         "this one network: another training of it may lean otherwise."
     ]
+    if looks.ends[1:]:
+        *first, last = map(str, looks.ends)
+        notes.append(
+            f"The finding was to be judged after {', '.join(first)} and {last} sections, and the "
+            "audit to end with the first that decides it. So that 95 % intervals hold as often, "
+            f"each is one of {100 * looks.level:.4g} % by itself; with --sections, of 95 %."
+        )
     if (count := len(np.unique(blocks))) < len(sections):
         notes.append(
             f"Stacks of the {len(sections)} sections share slices, so that intervals are over "
@@ -123,7 +129,7 @@ def interval_caveats(sections: list[int], blocks: np.ndarray, valued: int) -> li
 
 
 def score_caveats(
-    columns: dict[str, np.ndarray],
+    columns: Mapping[str, np.ndarray],
     rows: list[SymmetryResult],
     counts: Counts | None,
     inverse: Counts | None,

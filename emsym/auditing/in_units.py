@@ -1,11 +1,12 @@
 """The optional scores of an audit: what a bias comes to, in units that people feel."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from emsym.auditing.intervals import mean_interval
 from emsym.auditing.result import LayerResult, UnitScore
+from emsym.auditing.summary import Summary
 from emsym.auditing.volume import Chosen
 from emsym.errors import UserError
 from emsym.protocol import SHAPLEY
@@ -84,20 +85,21 @@ class InUnits:
         self._layers.append([*sections.layer_flips.layers, sections.layer_flips.logits])
         return optional_scores(sections, self._names)
 
-    def layers(self, blocks: np.ndarray) -> list[LayerResult]:
+    def layers(self, blocks: np.ndarray, level: float) -> list[LayerResult]:
         """Return the mean of each layer that has a value, with its interval."""
         made = []
         for layer in joined(self._layers):
-            value = mean_interval(layer.values, blocks, score_of("answer_flip").bounds)
+            bounds = score_of("answer_flip").bounds
+            value = mean_interval(layer.values, blocks, bounds, level)
             if value is not None:
                 made.append(LayerResult(name=layer.name, size=layer.size, value=value))
         return made
 
-    def scores(self, columns: Mapping[str, np.ndarray], blocks: np.ndarray) -> list[UnitScore]:
-        """Return the mean of each that has a value, with its interval over blocks of sections."""
+    def scores(self, summary: Summary) -> list[UnitScore]:
+        """Return the mean of each that has a value, with its interval."""
         made = []
         for name in self._names:
-            value = mean_interval(columns[name], blocks, score_of(name).bounds)
+            value = summary.mean(name, score_of(name).bounds)
             unit = "nm" if UNITS[name] and self.voxel_size else UNITS[name]
             if value is not None:
                 made.append(UnitScore(score=name, unit=unit, value=value))

@@ -29,7 +29,9 @@ P = ParamSpec("P")
 I = TypeVar("I")  # noqa: E741
 R = TypeVar("R")
 
-Sections = Annotated[int, "How many sections are looked at, at most; evenly spaced."]
+MOST = 20
+"""Sections that an audit looks at, at most, where nobody says how many."""
+
 Size = Annotated[int, "How many pixels square of the middle of each, at most."]
 
 
@@ -106,7 +108,11 @@ class NetworkOnVolume:
         "The pixels that are explained: the predicted foreground, the labelled one "
         "(true-foreground), … By default the labelled one where there are labels.",
     ] = None
-    sections: Sections
+    sections: Annotated[
+        int | None,
+        "How many sections are looked at, evenly spaced. By default as many as it takes to decide "
+        f"the finding, in random order, {MOST} at most.",
+    ] = None
     size: Size
     mean: Annotated[
         float | None,
@@ -123,7 +129,6 @@ class NetworkOnVolume:
 class AuditInputs(NetworkOnVolume):
     """The inputs of an audit."""
 
-    sections: Sections = 20
     size: Size = 512
     attribution: Annotated[
         Sequence[str] | str,
@@ -136,14 +141,14 @@ class AuditInputs(NetworkOnVolume):
         "nobody says, offsets are in sections and boundary shifts in pixels.",
     ] = None
     progress: Callable[[int, int], object] = lambda done, total: None
-    """Called with how many sections are done, and how many there are."""
+    """Called with how many sections are done, and how many will be at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SanityInputs(NetworkOnVolume):
     """The inputs of a sanity check."""
 
-    sections: Sections = 4
+    sections: Annotated[int, "How many sections are looked at, at most; evenly spaced."] = 4
     size: Size = 256
     attribution: Annotated[
         Sequence[str] | str,

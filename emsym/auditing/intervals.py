@@ -1,4 +1,4 @@
-"""Means over sections with their 95 % intervals.
+"""Means over sections with their intervals, of 95 % unless another level is asked for.
 
 Student's t (Student 1908): bootstrapping a handful of sections makes intervals that are too
 narrow. Stacks closer than S share slices, so sections count by blocks of S slices, each of which is
@@ -11,6 +11,8 @@ to .12 for 3 to 20 that are exponential; .06 to .11 for 5 to 40 that follow each
 of three independent slices each. Sections that are alike for more than the slices they share are
 not known from these: at a correlation of .5 between neighbours on the list it is .26.
 """
+
+from functools import cache
 
 import numpy as np
 from scipy.stats import t
@@ -30,12 +32,12 @@ def blocks_of(sections: np.ndarray, slices: int) -> np.ndarray:
 
 
 def mean_interval(
-    values: np.ndarray, blocks: np.ndarray, within: tuple[float, float]
+    values: np.ndarray, blocks: np.ndarray, within: tuple[float, float], level: float = LEVEL
 ) -> Interval | None:
     """Return the mean of (N,) values and its interval, cut to the least and greatest that can be.
 
-    `blocks` are as of `blocks_of`. NaN is left out. None where nothing is left; no bounds for a
-    single block.
+    `blocks` are as of `blocks_of`, and `level` is how often an interval holds the truth. NaN is
+    left out. None where nothing is left; no bounds for a single block.
 
     >>> mean_interval(np.array([2.0, np.nan]), np.array([0, 1]), (0, 9))
     Interval(value=2.0, low=None, high=None)
@@ -46,17 +48,19 @@ def mean_interval(
     known = values[there]
     # summed as they are, a mean of equal values may differ from them in the last digit
     mean = float(known[0] + (known - known[0]).mean())
-    return _interval(mean, (known - mean) / len(known), blocks[there], within)
+    return _interval(mean, (known - mean) / len(known), blocks[there], within, level)
 
 
-def part_intervals(parts: np.ndarray, blocks: np.ndarray) -> list[Interval] | None:
+def part_intervals(
+    parts: np.ndarray, blocks: np.ndarray, level: float = LEVEL
+) -> list[Interval] | None:
     """Return each column's sum of (N, S) values as a part of the rows' |sums|, with its interval.
 
     So parts keep their signs: they add up to 1 where every row's sum is above 0, and to −1 where
-    every one is below. `blocks` are as of `blocks_of`. Rows with NaN are left out. None where
-    nothing is left, and where the mean of the rows' sums cannot be told from 0, for parts of
-    nothing are arbitrary. A ratio's interval is that of its linear approximation (Cochran 1977,
-    section 2.11).
+    every one is below. `blocks` and `level` are as of `mean_interval`. Rows with NaN are left out.
+    None where nothing is left, and where the mean of the rows' sums cannot be told from 0, for
+    parts of nothing are arbitrary. A ratio's interval is that of its linear approximation (Cochran
+    1977, section 2.11).
 
     >>> rows, blocks = np.array([[-1.0, -3.0], [1.0, -5.0]]), np.array([0, 1])
     >>> [part.value for part in part_intervals(rows, blocks)]
@@ -66,14 +70,14 @@ def part_intervals(parts: np.ndarray, blocks: np.ndarray) -> list[Interval] | No
     known, blocks = parts[there], blocks[there]
     whole = known.sum(1)
     bounds = (-np.inf, np.inf)
-    mean = mean_interval(whole, blocks, bounds)
+    mean = mean_interval(whole, blocks, bounds, level)
     if mean is None or _may_be_0(mean):
         return None
     total = np.abs(whole).sum()
     ratios = known.sum(0) / total
     apart = (known - ratios * np.abs(whole)[:, None]) / total
     return [
-        _interval(float(value), each, blocks, bounds)
+        _interval(float(value), each, blocks, bounds, level)
         for value, each in zip(ratios, apart.T, strict=True)
     ]
 
@@ -84,8 +88,18 @@ def _may_be_0(mean: Interval) -> bool:
     return mean.low <= 0 <= mean.high
 
 
+@cache
+def _quantile(level: float, freedom: int) -> float:
+    """Return Student's t that |t| stays below with a probability of `level`."""
+    return float(t.ppf((1 + level) / 2, freedom))
+
+
 def _interval(
-    value: float, apart: np.ndarray, blocks: np.ndarray, within: tuple[float, float]
+    value: float,
+    apart: np.ndarray,
+    blocks: np.ndarray,
+    within: tuple[float, float],
+    level: float,
 ) -> Interval:
     """`apart` is by how much each section moves the value; they add up to 0."""
     value += 0.0  # no −0
@@ -94,7 +108,7 @@ def _interval(
         return Interval(value=value)
     sums = np.bincount(blocks, apart)
     error = np.sqrt(count / (count - 1) * np.square(sums).sum())
-    reach = float(t.ppf((1 + LEVEL) / 2, count - 1) * error)
+    reach = float(_quantile(level, count - 1) * error)
     least, most = within
     return Interval(
         value=value, low=max(value - reach, least) + 0.0, high=min(value + reach, most) + 0.0

@@ -201,6 +201,12 @@ def sanity(inputs: SanityInputs) -> SanityReport:
             raise UserError(f"No method is left: {' '.join(result.refused.values())}")
         symmetric = equivariance(*explained, list(result.redraws), progress=inputs.progress)
     notes = [*data_caveats(chosen), *subject.notes]
+    if len(chosen) < chosen.data.available:
+        notes.insert(
+            0,
+            f"{len(chosen)} of {chosen.data.available} sections with all their neighbours were "
+            "looked at, evenly spaced.",
+        )
     if empty := int((~there).sum()):
         notes.append(
             f"The {TARGETS[target]} is empty in {empty} of {len(chosen)} sections, which were left "

@@ -18,6 +18,8 @@ Kind = Literal["module", "callable", "state dict", "TorchScript", "torch.export"
 class Interval(Strict):
     """A mean over sections and its 95 % interval (`emsym.auditing.intervals`).
 
+    Of an audit that may stop early they hold at all looks together: see `LooksResult`.
+
     No bounds where it is of one section, or of sections that share slices.
     """
 
@@ -95,6 +97,19 @@ class DataResult(Strict):
     """Rows [y0, y1) and columns [x0, x1) that were looked at."""
 
 
+class LooksResult(Strict):
+    """How many sections were looked at, and when the finding was judged; see `looks`."""
+
+    sentence: str
+    """How many of how many, and why no more."""
+    most: int
+    """How many would have been looked at, at most."""
+    ends: list[int]
+    """After how many sections the finding was judged, or would have been."""
+    level: float
+    """The level of each look's intervals, at which those of all looks hold .95 of the time."""
+
+
 class AnswerEffect(Strict):
     """The effect of the stacks' direction on the answer; see `emsym.auditing.effect`."""
 
@@ -151,6 +166,8 @@ class Audit(Strict):
     dice: float | None
     """Pooled over the audited sections; None without labels."""
     iou: float | None
+    looks: LooksResult | None = None
+    """None in what was written before an audit could stop early."""
     effect: AnswerEffect | None = None
     """None of a network of one slice."""
     in_units: list[UnitScore] = []

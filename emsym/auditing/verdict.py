@@ -9,6 +9,9 @@ from emsym.auditing.result import AnswerEffect, Finding, Interval, SymmetryResul
 from emsym.scores.score import ALIKE
 from emsym.wording import sides, significant_interval
 
+_MOST_ALIKE = (ALIKE - 1) / (ALIKE + 1)
+"""The largest asymmetry of sides that are called alike."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -39,16 +42,36 @@ class Measured:
     def disagreement(self) -> bool:
         """Return whether exact Shapley values tell something else than the headline's method.
 
-        They do where they come to another conclusion, and where one asymmetry is less than half of
-        the other, and none is in both intervals.
+        They do where they come to another conclusion; and, unless that is that both sides count
+        alike, where one asymmetry is less than half of the other, and none is in both intervals.
         """
         first, exact = self.headline.model_asymmetry, self.exact_values
         if exact is None or exact.low is None:
             return False
         if first is None or _leaning(first) != _leaning(exact):
             return True
-        less, more = sorted((abs(first.value), abs(exact.value)))
-        return less < more / 2 and not _overlap(first, exact)
+        return not self.alike and _is_less_than_half(first, exact) and not _overlap(first, exact)
+
+    @property
+    def decided(self) -> bool:
+        """Return whether more sections could not sensibly change the finding or its sentence.
+
+        The finding is decided where both sides count alike, or the whole interval of the asymmetry
+        lies beyond what is called alike, so that none that is narrower could be called so. The same
+        must hold of exact Shapley values, which the sentence may name, and be plain how the two
+        compare. A flip error at which sides are alike, but not for the same, must lie below its
+        limit. An exactly symmetric network is so from the first section on.
+        """
+        if self.slices == 1 or self.exact:
+            return True
+        first, exact = self.headline.model_asymmetry, self.exact_values
+        if not _is_plain(first) or (exact is not None and not _is_plain(exact)):
+            return False
+        if self.alike:
+            low = self.flip_error is not None and not _exceeds(self.flip_error, FLIP_ERROR)
+            return low and not self.disagreement
+        assert first is not None  # it is plain
+        return exact is None or not _is_less_than_half(first, exact) or not _overlap(first, exact)
 
     @property
     def more_would_tell(self) -> bool:
@@ -112,12 +135,27 @@ def _contested(measured: Measured, asymmetry: Interval, compared: str) -> tuple[
 
 def _leaning(asymmetry: Interval | None) -> Literal["before", "after", "alike", "untold"]:
     """Return which side counts more, as far as the whole interval says so."""
-    most = (ALIKE - 1) / (ALIKE + 1)
     if asymmetry is None or asymmetry.low is None or asymmetry.high is None:
         return "untold"
-    if -most <= asymmetry.low and asymmetry.high <= most:
+    if asymmetry.low >= -_MOST_ALIKE and asymmetry.high <= _MOST_ALIKE:
         return "alike"
     return "after" if asymmetry.low > 0 else "before" if asymmetry.high < 0 else "untold"
+
+
+def _is_plain(asymmetry: Interval | None) -> bool:
+    """Return whether the whole interval is one of sides alike, or of sides that are not."""
+    leaning = _leaning(asymmetry)
+    if leaning == "alike":
+        return True
+    if asymmetry is None or asymmetry.low is None or asymmetry.high is None:
+        return False
+    return leaning != "untold" and min(abs(asymmetry.low), abs(asymmetry.high)) > _MOST_ALIKE
+
+
+def _is_less_than_half(one: Interval, other: Interval) -> bool:
+    """Return whether one asymmetry is less than half of the other, whichever it is."""
+    less, more = sorted((abs(one.value), abs(other.value)))
+    return less < more / 2
 
 
 def _overlap(one: Interval, other: Interval) -> bool:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from emsym.auditing.grey_levels import note_on_constant_sections, note_on_units
-from emsym.auditing.inputs import NetworkOnVolume
+from emsym.auditing.inputs import MOST, NetworkOnVolume
 from emsym.auditing.result import DataResult
 from emsym.auditing.unlabelled import find_unlabelled
 from emsym.data.cards import list_cards, load_card, told_files
@@ -80,6 +80,21 @@ class Chosen:
         """The labels of every slice of stacks, bool (n, S, H, W); None where they are not known."""
         return None if self.slice_labels is None else self.slice_labels[part]
 
+    def visited(self, order: np.ndarray) -> "Chosen":
+        """Return the same sections in another order, (N,) int, numbers of those in this one."""
+        labels, slice_labels, unlabelled = (
+            None if each is None else each[order]
+            for each in (self.labels, self.slice_labels, self.unlabelled)
+        )
+        sections = [self.data.sections[index] for index in order]
+        return replace(
+            self,
+            labels=labels,
+            slice_labels=slice_labels,
+            unlabelled=unlabelled,
+            data=self.data.model_copy(update={"sections": sections}),
+        )
+
     def marking(self, classes: int, channel: int) -> "Chosen":
         """Return its sections, with the foreground of one of the classes of a network.
 
@@ -125,7 +140,8 @@ def choose_sections(
         math.isfinite(mean or 0) and math.isfinite(sd or 0) and (sd is None or sd > 0)
     ):
         raise UserError("Give both --mean and --sd, finite, in grey levels, the latter above 0.")
-    for name, value in (("sections", inputs.sections), ("size", min(size))):
+    most = MOST if inputs.sections is None else inputs.sections
+    for name, value in (("sections", most), ("size", min(size))):
         if value < 1:
             raise UserError(f"--{name} must be 1 or more.")
     source = _source(inputs, seed)
@@ -142,7 +158,7 @@ def choose_sections(
                 else f"fewer than the {slices} of one slice stack."
             )
         )
-    chosen = [centres[index] for index in evenly_spaced(len(centres), inputs.sections)]
+    chosen = [centres[index] for index in evenly_spaced(len(centres), most)]
     crop = _middle(source.image.shape[1:], size)
     needed = sorted({z for c in chosen for z in range(c - half, c + half + 1)})
     image, own = _read(source.image, needed, crop)

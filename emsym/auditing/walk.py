@@ -18,8 +18,11 @@ EXAMPLES = 3
 class Walk:
     """The numbers, maps and examples that are kept of each group of sections."""
 
-    def __init__(self, chosen: Chosen, headline: tuple[str, Target]) -> None:
-        """`headline` is the attribution and the target whose maps are kept."""
+    def __init__(self, chosen: Chosen, headline: tuple[str, Target], sure: int) -> None:
+        """`headline` is the attribution and the target whose maps are kept.
+
+        The first `sure` sections will be looked at in any case, of which examples are kept.
+        """
         self.sections, self.headline = chosen.data.sections, headline
         self.columns: dict[str, list[np.ndarray]] = defaultdict(list)
         self.counts: list[Counts] = []
@@ -33,7 +36,7 @@ class Walk:
         self.foreground = 0
         """The pixels among them that are predicted foreground."""
         self.examples: list[SectionExample] = []
-        self._shown = evenly_spaced(len(chosen), EXAMPLES)
+        self._shown = evenly_spaced(sure, EXAMPLES)
         self._maps: list[tuple[int, np.ndarray]] = []
 
     def add(self, group: Measurement, more: dict[str, np.ndarray]) -> None:
@@ -68,6 +71,10 @@ class Walk:
                         truth=None if truth is None else truth[index].copy(),
                     )
                 )
+
+    def joined(self) -> dict[str, np.ndarray]:
+        """Return each score of the sections that were added so far, (n,), in their order."""
+        return {name: np.concatenate(parts) for name, parts in self.columns.items()}
 
     @property
     def predicted(self) -> float:

@@ -51,9 +51,9 @@ def audit(
     from emsym.run.display import RunDisplay
 
     with RunDisplay(Console(stderr=True)) as watch:
-        report = run_audit(
-            network, volume, progress=partial(following(watch), "Sections"), **options
-        )
+        phase = "Sections" if options["sections"] else "Sections, at most"
+        progress = partial(following(watch), phase)
+        report = run_audit(network, volume, progress=progress, **options)
     click.echo(report)  # first, so that a full disk does not lose what was measured
     report.write(output)
     click.echo(f"\nReport: {written[0]}\nNumbers: {written[1]}")

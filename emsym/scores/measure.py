@@ -82,8 +82,11 @@ def measure(
     targets: Sequence[Target],
     attributions: Sequence[str],
     threshold: float = 0.5,
+    which: slice = slice(None),
 ) -> Iterator[Measurement]:
     """Measure a network on all stacks, group by group, each as large as one pass may be.
+
+    Or on those of `which` alone, a part of them without a step.
 
     `attributions` are registered names, and ``slice-shapley``. The threshold, of the probability,
     decides what is predicted where the network gives one logit per pixel.
@@ -95,13 +98,15 @@ def measure(
     for name in attributions:
         if name != SHAPLEY:
             ATTRIBUTIONS.get(name)
-    start = 0
-    while start < len(stacks):
+    empty: dict[torch.Size, Tensor] = {}
+    start, stop, _ = which.indices(len(stacks))
+    while start < stop:
         height, width = stacks[start : start + 1][0].shape[-2:]
-        part = slice(start, min(len(stacks), start + dense.at_once(height * width)))
+        part = slice(start, min(stop, start + dense.at_once(height * width)))
         # stacks of an audit may have pixels without a label, which are no part of any target
         labelled = stacks.labelled(part) if isinstance(stacks, PartlyLabelled) else None
-        yield _measure(dense, part, *stacks[part], labelled, targets, attributions, threshold)
+        group = (part, *stacks[part], labelled)
+        yield _measure(dense, *group, targets, attributions, threshold, empty)
         start = part.stop
 
 
@@ -114,7 +119,9 @@ def _measure(
     targets: Sequence[Target],
     attributions: Sequence[str],
     threshold: float,
+    empty: dict[torch.Size, Tensor],
 ) -> Measurement:
+    """`empty` keeps the logits (1, H, W) of a stack without any slice, by its (H, W)."""
     methods = [name for name in attributions if name != SHAPLEY]
     x = x.to(dense.device)
     truth = None if truth is None else truth.to(dense.device).bool()
@@ -146,7 +153,10 @@ def _measure(
     predictions = Predictions(probability.shape, threshold)
     if SHAPLEY in attributions:
         logits, reverse_logits = (each[:, dense.channel] for each in answers)
-        brought = slice_shapley(dense, x, masks, logits, reverse_logits, predictions)
+        if (size := x.shape[-2:]) not in empty:
+            with torch.no_grad():
+                empty[size] = dense(torch.zeros_like(x[:1]))
+        brought = slice_shapley(dense, x, masks, logits, reverse_logits, predictions, empty[size])
     slice_values = {}
     for k, target in enumerate(targets):
         columns[f"{target}/pixels"] = masks[k].sum((1, 2)).double().numpy(force=True)

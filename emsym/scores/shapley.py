@@ -1,7 +1,8 @@
 """Exact Shapley values of slices: what each brings to T, on average over all orders of arrival.
 
 An absent slice is replaced by the training mean, 0. All 2^S coalitions are evaluated, each input
-once: those that a stack and its mirror image have in common, and those that were seen before.
+once: those that a stack and its mirror image have in common, and those that were seen before. The
+answer to a stack without any slice is the same for all of one size.
 """
 
 from collections.abc import Mapping, Sequence
@@ -88,13 +89,15 @@ def slice_shapley(
     logits: Tensor | None = None,
     mirrored: Tensor | None = None,
     predictions: Predictions | None = None,
+    empty: Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shapley values of the slices of x and of mirror x, two (K, N, S), for masks (K, N, H, W).
 
     Each in the order of its own stack. They add up to T(x) − T(0). NaN where T is the same for all
     coalitions, up to the rounding of float32, as it is for an empty mask. `logits` and `mirrored`
-    are those of x and mirror x, (N, H, W), where they are known; `predictions` are as `totals` has
-    them. Shapley 1953; no sampling.
+    are those of x and mirror x, (N, H, W), and `empty` those of a stack without any slice,
+    (1, H, W), where they are known; `predictions` are as `totals` has them. Shapley 1953; no
+    sampling.
     Raises `ValueError` for more than `SHAPLEY_SLICES` slices.
     """
     slices = x.shape[1]
@@ -111,9 +114,9 @@ def slice_shapley(
         }
         for order in (there, back)
     ]
-    known = {
-        order: given for order, given in ((there, logits), (back, mirrored)) if given is not None
-    }
+    none = None if empty is None else empty.expand(len(x), -1, -1)
+    given = {there: logits, back: mirrored, (-1,) * slices: none}
+    known = {order: answer for order, answer in given.items() if answer is not None}
     coalition_totals = totals(
         dense, x, masks, [each for order in orders for each in order.values()], known, predictions
     )

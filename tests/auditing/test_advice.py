@@ -40,7 +40,7 @@ def loaded() -> Loaded:
 
 
 def test_what_makes_the_answer_symmetric_comes_first(loaded: Loaded) -> None:
-    advice = advise("biased", measured("yes", 0.81), loaded, 1, probabilities=False)
+    advice = advise("biased", measured("yes", 0.81), loaded, 1, probabilities=False, most=20)
     commands = [each.command or "" for each in advice]
     assert [command.partition("(")[0] for command in commands] == [
         "p = ",
@@ -85,12 +85,17 @@ def test_the_command_that_repairs_a_file_says_how_its_network_is_built(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     network = replace(loaded, path=path, repair=repair)
-    advice = advise("biased", measured("yes", None), network, classes, probabilities=False)
+    advice = advise("biased", measured("yes", None), network, classes, probabilities=False, most=20)
     commands = [each.command for each in advice if "emsym-bench" in (each.command or "")]
     assert commands == ([] if command is None else [f"emsym-bench {command}"])
 
 
 def test_where_the_answer_hardly_depends_on_it_that_is_said_first(loaded: Loaded) -> None:
-    advice = advise("biased", measured("no", None), loaded, 1, probabilities=False)
+    unsure = advise("biased", measured("unclear", None), loaded, 1, probabilities=False, most=20)
+    assert not any("--sections" in each.text for each in unsure)
+    early = replace(measured("unclear", None), sections=5)
+    (first, *_) = advise("biased", early, loaded, 1, probabilities=False, most=20)
+    assert "--sections 20" in first.text
+    advice = advise("biased", measured("no", None), loaded, 1, probabilities=False, most=20)
     assert advice[0].text.startswith("For the sake of the answer nothing needs to be done")
     assert "Dice" not in advice[1].text

@@ -220,7 +220,7 @@ def test_what_was_left_out_is_told() -> None:
     assert found.data.sections == [1, 5, 10]
     assert found.data.available == 10
     assert found.data.crop == (16, 48, 32, 64)
-    assert any("3 of 10 sections" in note for note in found.notes)
+    assert "3 of 10 sections" in found.looks.sentence
     assert any("middle 32 × 32 of 64 × 96" in note for note in found.notes)
     assert any("Of 3 sections with a value, fewer than 10" in note for note in found.notes)
     assert "over only 3 sections of this network)" in found.verdict
@@ -229,7 +229,9 @@ def test_what_was_left_out_is_told() -> None:
     assert "over 10 sections of this network)" in whole.verdict
     assert any("10 sections share slices" in note and "4 blocks" in note for note in whole.notes)
     assert not any("share slices" in note for note in found.notes)
-    assert not any("sections with all" in note or "middle" in note for note in whole.notes)
+    assert not any("middle" in note for note in whole.notes)
+    assert whole.looks.sentence == "All 10 sections with all their neighbours were looked at."
+    assert whole.looks.level == 0.95
 
 
 def test_progress_is_told() -> None:
@@ -238,6 +240,112 @@ def test_progress_is_told() -> None:
     assert told[0] == (0, 10)
     assert told[-1] == (10, 10)
     assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
+# --- when it stops --------------------------------------------------------------------------------
+
+DEEP = generate_phantom("neurites", (42, 32, 32), 0)
+PLAIN = {"attribution": ("saliency", SHAPLEY)}
+
+
+def deep(model: nn.Module, **options: object) -> Audit:
+    return emsym.audit(model, DEEP.image, DEEP.semantic == 1, **{**PLAIN, **options}).audit
+
+
+class Unlike(nn.Module):
+    """z−1 counts more than z+1, by how much varies with the image."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(2 * x[:, :1]) + x[:, 1:2] + torch.tanh(0.3 * x[:, 2:])
+
+
+@pytest.mark.parametrize(
+    ("model", "finding"),
+    [
+        (Unlike(), "biased"),
+        (Weighted(1, 2, 1.02), "symmetric"),
+        (Weighted(1, 2, 1), "symmetric"),
+    ],
+)
+def test_a_finding_that_is_decided_early_is_that_of_the_full_audit(
+    model: nn.Module, finding: str
+) -> None:
+    early, full = deep(model), deep(model, sections=20)
+    assert early.finding == full.finding == finding
+    assert len(early.data.sections) in (5, 10)
+    assert len(full.data.sections) == 20
+    assert set(early.data.sections) < set(full.data.sections)
+    assert early.verdict.partition(" count")[0] == full.verdict.partition(" count")[0]
+    assert "in random order: the finding was then decided" in early.looks.sentence
+    assert f"{len(early.data.sections)} of 40 sections" in early.looks.sentence
+    assert (early.looks.most, full.looks.ends) == (20, [20])
+    assert any("98.75 %" in note for note in early.notes)
+    assert not any("98.75 %" in note for note in full.notes)
+
+
+def test_sections_have_the_same_numbers_whenever_they_are_looked_at() -> None:
+    early, full = deep(Unlike()), deep(Unlike(), sections=20)
+    assert early.data.sections == sorted(early.data.sections)
+    places = [full.data.sections.index(section) for section in early.data.sections]
+    assert early.images.keys() == full.images.keys()
+    for name, values in early.images.items():
+        expected = [full.images[name][place] for place in places]
+        np.testing.assert_allclose(
+            np.array(values, float), np.array(expected, float), rtol=1e-4, atol=1e-6, err_msg=name
+        )
+
+
+def test_the_same_audit_gives_the_same_numbers() -> None:
+    one, other = (deep(Unlike()) for _ in range(2))
+    same = {"seconds", "environment"}
+    assert one.model_dump(exclude=same) == other.model_dump(exclude=same)
+
+
+def test_what_is_not_decided_goes_on_to_the_most() -> None:
+    told: list[tuple[int, int]] = []
+    found = deep(Weighted(1, 1, -1), progress=lambda done, total: told.append((done, total)))
+    assert found.finding == "unclear"
+    assert len(found.data.sections) == 20
+    assert "fewer did not decide" in found.looks.sentence
+    assert told[-1] == (20, 20)
+    deep(Unlike(), progress=lambda done, total: told.append((done, total)))
+    assert told[-1] in ((5, 20), (10, 20))
+
+
+@pytest.mark.parametrize("count", [1, 7, 12, 40, 99])
+def test_as_many_sections_as_are_asked_for_are_looked_at(count: int) -> None:
+    found = deep(Unlike(), sections=count, attribution=("saliency",))
+    assert len(found.data.sections) == min(count, 40)
+    assert found.looks.level == 0.95
+    spacing = np.diff(found.data.sections)
+    assert len(spacing) == 0 or np.ptp(spacing) <= 1
+
+
+def test_all_of_a_few_sections_are_looked_at() -> None:
+    found = emsym.audit(Unlike(), DEEP.image[:5], **PLAIN).audit
+    assert found.data.sections == [1, 2, 3]
+    assert found.looks.sentence == "All 3 sections with all their neighbours were looked at."
+    assert (found.looks.ends, found.looks.level) == ([3], 0.95)
+
+
+def test_examples_are_of_sections_that_were_looked_at() -> None:
+    report = emsym.audit(Unlike(), DEEP.image, **PLAIN)
+    shown = [each.section for each in report.pictures.examples]
+    assert len(shown) == 3
+    assert {*shown} <= {*report.audit.data.sections}
+    assert shown == sorted(shown)
+    for each in report.pictures.examples:
+        grey = DEEP.image[each.section - 1 : each.section + 2].astype(float)
+        assert np.corrcoef(each.stack.ravel(), grey.ravel())[0, 1] > 0.9999
+    text, page = str(report), html(report.audit, report.pictures)
+    assert report.audit.looks.sentence in text
+    assert report.audit.looks.sentence in page
+
+
+def test_numbers_of_an_older_audit_are_read() -> None:
+    numbers = json.loads(deep(Unlike(), sections=3).model_dump_json())
+    del numbers["looks"]
+    assert Audit.model_validate(numbers).looks is None
 
 
 def test_a_cards_test_split_gives_the_numbers_of_its_cell(tiny: Path) -> None:

@@ -5,7 +5,10 @@ import pytest
 
 from emsym.auditing.caveats import FEW, interval_caveats, prediction_cautions, score_caveats
 from emsym.auditing.effect import NEARLY_EMPTY
+from emsym.auditing.result import LooksResult
 from emsym.scores.segmentation import Counts
+
+ONCE = LooksResult(sentence="", most=12, ends=[12], level=0.95)
 
 
 @pytest.mark.parametrize(
@@ -19,10 +22,18 @@ from emsym.scores.segmentation import Counts
     ],
 )
 def test_intervals(valued: int, blocks: int, expected: list[str]) -> None:
-    first, *others = interval_caveats(list(range(12)), np.arange(12) % blocks, valued)
+    first, *others = interval_caveats(list(range(12)), np.arange(12) % blocks, valued, ONCE)
     assert "this one network" in first
     assert len(others) == len(expected)
     assert all(words in note for words, note in zip(expected, others, strict=True))
+
+
+def test_the_level_of_each_look_is_told_where_there_are_several() -> None:
+    looks = LooksResult(sentence="", most=20, ends=[5, 10, 15, 20], level=0.9875)
+    notes = interval_caveats(list(range(0, 60, 6)), np.arange(10), 10, looks)
+    (level,) = (each for each in notes if "98.75 %" in each)
+    assert "after 5, 10, 15 and 20 sections" in level
+    assert not any("judged" in each for each in interval_caveats([1, 9], np.arange(2), 10, ONCE))
 
 
 @pytest.mark.parametrize(

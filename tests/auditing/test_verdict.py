@@ -111,6 +111,46 @@ def test_what_saliency_alone_calls_alike_is_not_called_symmetric() -> None:
     assert "by exact Shapley values, z−1 counts 1.7 ×" in sentence
 
 
+def test_exact_values_that_are_alike_too_agree_however_they_compare() -> None:
+    tiny, small = (Interval(value=v, low=v / 2, high=2 * v) for v in (0.001, 0.02))
+    assert judge(measured(tiny, exact_values=small))[0] == "symmetric"
+
+
+ALIKE = Interval(value=0.0, low=-0.01, high=0.01)
+UNTOLD = Interval(value=0.1, low=-0.1, high=0.3)
+BARELY = Interval(value=-0.1, low=-0.19, high=-0.01)
+WIDE = Interval(value=-0.6, low=-0.99, high=-0.21)
+
+
+@pytest.mark.parametrize(
+    ("asymmetry", "changed", "decided"),
+    [
+        (LEANS, {}, True),
+        (ALIKE, {}, True),
+        (UNTOLD, {}, False),
+        (None, {}, False),
+        (Interval(value=-0.3), {}, False),
+        (BARELY, {}, False),  # it may yet turn out to be so little that both are called alike
+        (LEANS, {"exact_values": LEANS}, True),
+        (LEANS, {"exact_values": ALIKE}, True),
+        (LEANS, {"exact_values": UNTOLD}, False),
+        (LEANS, {"exact_values": BARELY}, False),
+        (LEANS, {"exact_values": WIDE}, False),  # twice as much, or not
+        (ALIKE, {"exact_values": ALIKE}, True),
+        (ALIKE, {"exact_values": LEANS}, False),  # which is unclear
+        (ALIKE, {"flip_error": Interval(value=0.04, low=0.02, high=0.06)}, False),
+        (ALIKE, {"flip_error": Interval(value=0.08, low=0.07, high=0.09)}, False),
+        (LEANS, {"flip_error": Interval(value=0.04, low=0.02, high=0.06)}, True),
+        (UNTOLD, {"exact": True}, True),
+        (None, {"slices": 1}, True),
+    ],
+)
+def test_a_finding_is_decided_when_no_narrower_interval_could_change_it(
+    asymmetry: Interval | None, changed: dict, decided: bool
+) -> None:
+    assert measured(asymmetry, **changed).decided == decided
+
+
 def test_more_sections_are_advised_where_there_are_more() -> None:
     wide = Interval(value=0.0, low=-0.5, high=0.5)
     assert judge(measured(wide, available=50))[1].endswith("more sections would tell.")

@@ -80,6 +80,19 @@ def test_stacks_are_the_middle_of_neighbours() -> None:
     assert "given" in found.data.normalised_by
 
 
+def test_sections_that_are_visited_in_another_order_keep_what_is_theirs() -> None:
+    found = chosen(IMAGE, LABELS)
+    order = np.array([2, 0, 3, 1])
+    turned = found.visited(order)
+    assert turned.data.sections == [found.data.sections[index] for index in order]
+    for ours, theirs in zip(turned[:], found[:], strict=True):
+        assert torch.equal(ours, theirs[order])
+    marked = chosen(IMAGE, LABELS * (1 + IMAGE % 2), ignore=7)
+    assert torch.equal(
+        marked.visited(order).labelled(slice(1, 3)), marked.labelled(slice(4))[[0, 3]]
+    )
+
+
 def test_without_mean_and_sd_it_is_normalised_by_what_was_read() -> None:
     found = chosen(IMAGE, sections=2)  # sections 1 and 7, with their neighbours
     read = IMAGE[[0, 1, 2, 6, 7, 8]].astype(float)

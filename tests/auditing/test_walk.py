@@ -21,7 +21,7 @@ def walk() -> Walk:
     torch.manual_seed(0)
     inputs = AuditInputs("no network", PHANTOM.image, PHANTOM.semantic)
     chosen = choose_sections(inputs, 3, (64, 64))
-    made = Walk(chosen, HEADLINE)
+    made = Walk(chosen, HEADLINE, sure=len(chosen))
     for group in measure(
         DenseLogits(nn.Conv2d(3, 1, 3, padding=1)), chosen, ["foreground"], ["saliency"]
     ):

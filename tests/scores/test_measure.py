@@ -229,6 +229,35 @@ def test_scores_do_not_depend_on_chunks_threads_or_neighbours(threads):
             np.testing.assert_allclose(values, whole[name][index : index + 1], rtol=1e-3, atol=1e-6)
 
 
+def test_a_part_of_the_stacks_has_the_same_numbers():
+    model, x = Weighted(1.0, 2.0, 3.0), stacks(5)
+    whole = columns(model, x)
+    parts = [
+        found
+        for which in (slice(0, 2), slice(2, 5))
+        for found in measure(DenseLogits(model), Seen(x), ("all",), METHODS, which=which)
+    ]
+    assert [index for part in parts for index in range(5)[part.part]] == list(range(5))
+    for name, values in whole.items():
+        found = np.concatenate([part.columns[name] for part in parts])
+        np.testing.assert_allclose(found, values, rtol=1e-5, atol=1e-6)
+
+
+def test_what_the_network_answers_to_no_slice_is_asked_once():
+    asked = []
+
+    class Counting(Weighted):
+        def forward(self, x):
+            asked.extend(not each.any() for each in x)
+            return super().forward(x)
+
+    x = stacks(3, size=256)  # each a chunk by itself
+    assert len(columns(Counting(1.0, 2.0, 3.0), x)["all/pixels"]) == 3
+    assert sum(asked) == 1
+    # of each stack: two with gradients, and what other than these and nothing its slices make
+    assert len(asked) == 3 * (2 + 11 + 25 * 2) + 1
+
+
 def test_maps_are_those_of_the_method_alone():
     model, x = Weighted(1.0, 2.0, 3.0), stacks()
     truth = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(1)) > 0.5
