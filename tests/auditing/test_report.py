@@ -22,6 +22,7 @@ from emsym.auditing.result import (
     DataResult,
     Interval,
     LayerResult,
+    LooksResult,
     Network,
     Pictures,
     SectionExample,
@@ -370,6 +371,14 @@ def test_sections_without_a_value_are_not_counted_in_a_mean():
 
 def test_shapley_values_below_zero_are_explained(page: _Page):
     assert "below 0, a slice lowers the logits" in page.text
+
+
+def test_after_how_many_sections_it_ended_is_told_once() -> None:
+    sentence = "2 of 48 sections were looked at: the finding was then decided."
+    looks = LooksResult(sentence=sentence, most=20, ends=[2, 20], level=0.975)
+    page = report.html(_audit(looks=looks), _pictures())
+    assert sentence in page
+    assert page.count("2 of 48 sections") == 1
 
 
 def test_a_report_of_three_large_sections_is_under_two_megabytes():
