@@ -22,8 +22,12 @@ import numpy as np
 from emsym.auditing.intervals import LEVEL
 from emsym.auditing.result import LooksResult
 
-GROUP = 5
-"""Sections that a look adds, at least: of fewer Student's t makes next to nothing."""
+FIRST = 5
+"""Sections of the first look: of fewer Student's t makes next to nothing."""
+GROWTH = 1.6
+"""How many times as many sections each further look has, but for the last, which has all."""
+LEAST_GROWTH = 1.3
+"""The last look has at least so many times as many as the one before it."""
 ALL_TOGETHER = 10
 """So many sections are all looked at, and the finding is judged once."""
 SEED = 0
@@ -74,13 +78,16 @@ def plan_looks(count: int, *, as_asked: bool) -> Looks:
     """Plan the looks at `count` sections; a single one where they are few, or were asked for.
 
     >>> plan_looks(20, as_asked=False).ends, plan_looks(8, as_asked=False).ends
-    ((5, 10, 15, 20), (8,))
+    ((5, 8, 13, 20), (8,))
     """
-    groups = 1 if as_asked or count <= ALL_TOGETHER else count // GROUP
-    sizes = [len(part) for part in np.array_split(np.arange(count), groups)]
+    ends, end = list[int](), FIRST
+    while not as_asked and count > ALL_TOGETHER and end * LEAST_GROWTH <= count:
+        ends.append(end)
+        end = round(end * GROWTH)
+    ends.append(count)
     random, left, order = np.random.default_rng(SEED), np.arange(count), list[int]()
-    for size in sizes:
+    for size in np.diff([0, *ends]):
         group = [int(random.choice(part)) for part in np.array_split(left, size)]
         left = np.setdiff1d(left, group)
         order += group
-    return Looks(tuple(np.cumsum(sizes).tolist()), np.array(order), as_asked)
+    return Looks(tuple(ends), np.array(order), as_asked)

@@ -272,7 +272,7 @@ def test_a_finding_that_is_decided_early_is_that_of_the_full_audit(
 ) -> None:
     early, full = deep(model), deep(model, sections=20)
     assert early.finding == full.finding == finding
-    assert len(early.data.sections) in (5, 10)
+    assert len(early.data.sections) in (5, 8, 13)
     assert len(full.data.sections) == 20
     assert set(early.data.sections) < set(full.data.sections)
     assert early.verdict.partition(" count")[0] == full.verdict.partition(" count")[0]
@@ -309,7 +309,7 @@ def test_what_is_not_decided_goes_on_to_the_most() -> None:
     assert "fewer did not decide" in found.looks.sentence
     assert told[-1] == (20, 20)
     deep(Unlike(), progress=lambda done, total: told.append((done, total)))
-    assert told[-1] in ((5, 20), (10, 20))
+    assert told[-1] in ((5, 20), (8, 20), (13, 20))
 
 
 @pytest.mark.parametrize("count", [1, 7, 12, 40, 99])
