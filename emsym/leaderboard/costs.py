@@ -21,21 +21,21 @@ def cost_ratios(board: Board) -> pd.DataFrame:
     cells = board.done.reindex(columns=[*UNIT, *MACHINE, "init", "passes", *RATIOS])
     cells = cells.dropna(subset=["passes"])
     cells = cells.astype(dict.fromkeys(MACHINE, object))
-    own = cells[cells["init"] == board.baseline]
     columns = [*PAIR, "init", "passes", *RATIOS]
-    if not len(own):
+    if not (cells["init"] == board.baseline).any():
         return pd.DataFrame(columns=columns)
     # a machine that says nothing of itself is one like others that say nothing
     keys = [*UNIT, *MACHINE]
     filled = cells.fillna(dict.fromkeys(MACHINE, ""))
-    theirs = own.fillna(dict.fromkeys(MACHINE, "")).set_index(keys)[list(RATIOS)].astype(float)
-    parts = []
-    for name in board.order:
-        ours = filled[filled["init"] == name].set_index(keys)
-        logs = np.log(ours[list(RATIOS)].astype(float) / theirs.reindex(ours.index))
-        logs[~logs.notna().all(axis=1)] = np.nan
-        parts.append(logs.assign(init=name, passes=ours["passes"].astype(float)).reset_index())
-    return pd.concat(parts)[columns]
+    theirs = filled.loc[filled["init"] == board.baseline, [*keys, *RATIOS]]
+    both = filled.merge(theirs, on=keys, how="left", suffixes=("", " of the baseline"))
+    for name in RATIOS:
+        both[name] = np.log(
+            both[name].astype(float) / both[f"{name} of the baseline"].astype(float)
+        )
+    both.loc[both[list(RATIOS)].isna().any(axis=1), list(RATIOS)] = np.nan
+    order = {name: at for at, name in enumerate(board.order)}
+    return both.sort_values("init", key=lambda names: names.map(order), kind="stable")[columns]
 
 
 def cost_table(board: Board) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def cost_table(board: Board) -> pd.DataFrame:
     no cell of the baseline knows its cost.
     """
     rows = {
-        name: {"passes": part["passes"].max(), **_ratios(part[list(RATIOS)].dropna())}
+        name: {"passes": float(part["passes"].max()), **_ratios(part[list(RATIOS)].dropna())}
         for name, part in cost_ratios(board).groupby("init", sort=False)
     }
     return pd.DataFrame.from_dict(rows, orient="index")
