@@ -8,6 +8,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from textwrap import indent
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -180,3 +181,54 @@ def test_a_notebook_runs_and_shows_its_results(
     ]
     assert len(shown) >= 2
     assert all("<table" in each and len(each) < 20_000 for each in shown)
+
+
+PLUGINS = {
+    saved_as(text): text
+    for language, text in blocks(DOCS / "how-to" / "plug-ins.md")
+    if language == "python"
+}
+
+
+SCRIPT = """
+import sys
+import numpy as np
+import torch
+import emsym
+from pathlib import Path
+from emsym.data.reading.readers import open_array
+
+result = emsym.run_benchmark(
+    "tiny.toml", "out", inits=["centre-green+noisy"], seeds=[0],
+    plugins=sys.argv[1:], executor="plain", workers=1,
+)
+assert not result.failed, result.failed[0].error
+(record,) = result.done
+for name in ("foreground-area", "gradient-squared", "centre-drop"):
+    assert any(name in key and value is not None for key, value in record.scores.items()), name
+network = emsym.create_model("two-layers")
+assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 1, 32, 32)
+np.zeros(100 * 512 * 512, np.uint8).tofile("volume.raw")
+with open_array(Path("volume.raw")) as array:
+    assert array.shape == (100, 512, 512)
+"""
+
+
+@pytest.mark.slow
+def test_every_plug_in_of_the_how_to_works(tiny: Path) -> None:
+    """A cell is trained, explained and scored by them, and a file is read."""
+    assert len(PLUGINS) == 8
+    for name, text in PLUGINS.items():
+        (tiny.parent / name).write_text(text)
+    asked = 'attributions = ["saliency", "gradient-squared"]\nscores = ["foreground-area"]'
+    text = tiny.read_text().replace("[scoring]", f"[scoring]\n{asked}")
+    tiny.write_text(text.replace('"slice-removal"]', '"slice-removal", "centre-drop"]'))
+    (tiny.parent / "script.py").write_text(f"if __name__ == '__main__':\n{indent(SCRIPT, '    ')}")
+    done = subprocess.run(
+        [sys.executable, "script.py", *PLUGINS],
+        cwd=tiny.parent,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -14,6 +14,8 @@ BENCH = Path(sys.executable).with_name("emsym-bench")
 
 
 CARDS = (ROOT / "datasets" / "README.md").read_text()
+HOW_TO = "\n".join(path.read_text() for path in sorted((ROOT / "docs" / "how-to").glob("*.md")))
+DATA_SETS = (ROOT / "docs" / "reference" / "data-sets.md").read_text()
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -40,33 +42,16 @@ def test_the_plugin_of_the_readme_runs(tiny: Path) -> None:
     assert "centre-green" in (tiny.parent / "results" / "leaderboard.md").read_text()
 
 
-def test_the_intervention_of_the_readme_is_one(tmp_path: Path) -> None:
-    import torch
-
-    from emsym.models.interventions.registry import INTERVENTIONS
-    from emsym.plugins import load_plugin
-
-    file = tmp_path / "my_intervention.py"
-    file.write_text(next(block for block in blocks("python") if "register_intervention" in block))
-    assert load_plugin(file)
-    try:
-        stacks = torch.zeros(2, 3, 8, 8)
-        noisy = INTERVENTIONS.get("noisy").apply(stacks, torch.Generator().manual_seed(0))
-        assert 0.05 < float(noisy.std()) < 0.2
-    finally:
-        INTERVENTIONS._entries.pop("noisy")
-
-
 @pytest.mark.parametrize(
     "line",
     [
         line
-        for block in blocks("sh")
+        for block in blocks("sh", README + HOW_TO)
         for line in (whole.split("#")[0].strip() for whole in block.splitlines())
         if line.startswith(("emsym-bench plan", "emsym-bench list", "emsym-bench data list"))
     ],
 )
-def test_a_command_of_the_readme_works(line: str, tiny: Path) -> None:
+def test_a_command_of_the_readme_and_the_how_tos_works(line: str, tiny: Path) -> None:
     tiny.rename(tiny.with_name("mine.toml"))
     words = [word.strip("'") for word in line.split()[1:]]
     done = subprocess.run([BENCH, *words], cwd=tiny.parent, capture_output=True, text=True)
@@ -90,15 +75,20 @@ def test_the_card_of_the_page_is_valid(tmp_path: Path) -> None:
 
 def test_the_table_of_data_sets_is_what_the_command_prints() -> None:
     command = "emsym-bench data list --markdown"
-    table = re.search(rf"<!-- {command} -->\n(.*?)<!-- end -->", README, re.DOTALL)
+    table = re.search(rf"<!-- {command} -->\n(.*?)<!-- end -->", DATA_SETS, re.DOTALL)
     assert table is not None
     done = subprocess.run([BENCH, *command.split()[1:]], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert table[1].strip() == done.stdout.strip()
 
 
-def test_every_path_of_the_readme_exists() -> None:
-    for path in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+def test_it_fits_on_two_screens() -> None:
+    assert len(README.splitlines()) < 150
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_every_path_of_a_page_exists(page: str) -> None:
+    for path in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / page).read_text()):
         assert (ROOT / path).exists(), path
 
 

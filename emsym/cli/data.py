@@ -30,7 +30,9 @@ def data(plugins: tuple[Path, ...]) -> None:
 
 
 @data.command("list")
-@click.option("--markdown", is_flag=True, help="The README's table, with licence and citation.")
+@click.option(
+    "--markdown", is_flag=True, help="A table for the documents, with licence and citation."
+)
 def list_datasets(markdown: bool) -> None:
     """The data sets that ship with emsym, and which are on disk."""
     from emsym.data.cards import list_cards, load_card

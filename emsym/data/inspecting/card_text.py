@@ -23,7 +23,7 @@ def download_size(card: Card) -> str:
 def card_table(cards: Iterable[Card], markdown: bool = False) -> str:
     """Return a table of data sets, one a row.
 
-    For a terminal it tells what is on disk, in Markdown, as in the README, the sources.
+    For a terminal it tells what is on disk, in Markdown, as in the documents, the sources.
     """
     if markdown:
         rows = [
