@@ -75,6 +75,8 @@ def test_a_public_name_stands_for_one_thing() -> None:
 ABOUT_THE_WHOLE = {
     *(
         "test_device_script",
+        "test_docs",
+        "test_habits",
         "test_house",
         "test_public_api",
         "test_quick",

@@ -12,6 +12,7 @@ import yaml
 
 FOLDER = Path(__file__).parents[1] / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
+PUBLISHES = "pypa/gh-action-pypi-publish"
 
 
 def read(path: Path) -> dict[Any, Any]:
@@ -27,7 +28,9 @@ def test_actions_are_pinned_and_rights_are_few(path: Path) -> None:
     for job in workflow["jobs"].values():
         for step in job["steps"]:
             if "uses" in step:
-                assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", step["uses"])
+                action, _, commit = step["uses"].partition("@")
+                assert re.fullmatch(r"actions/[a-z-]+", action) or action == PUBLISHES
+                assert re.fullmatch(r"[0-9a-f]{40}", commit)
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] is False
             # what a stranger can choose is never pasted into a script
@@ -56,6 +59,17 @@ def test_only_the_job_that_publishes_may_publish() -> None:
     assert rights == {"publish": {"pages": "write", "id-token": "write"}}
     assert jobs["publish"]["needs"] == "build"
     assert jobs["build"]["if"] == "github.event_name == 'push'"
+
+
+def test_a_release_is_built_without_rights_and_published_without_a_checkout() -> None:
+    jobs = read(FOLDER / "release.yml")["jobs"]
+    rights = {name: job["permissions"] for name, job in jobs.items() if "permissions" in job}
+    assert rights == {"publish": {"id-token": "write"}}
+    publish = jobs["publish"]
+    assert (publish["needs"], publish["if"]) == ("build", "github.event_name == 'release'")
+    actions = [step["uses"].partition("@")[0] for step in publish["steps"]]
+    assert actions == ["actions/download-artifact", PUBLISHES]
+    assert publish["steps"][1]["with"] == {"attestations": True}
 
 
 def test_nothing_is_published_but_what_was_made_or_checked() -> None:
