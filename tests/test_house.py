@@ -79,6 +79,8 @@ ABOUT_THE_WHOLE = {
         "test_habits",
         "test_house",
         "test_public_api",
+        "test_docs",
+        "test_paper",
         "test_quick",
         "test_readme",
         "test_workflows",
