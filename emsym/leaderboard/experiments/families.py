@@ -53,6 +53,20 @@ def families(boards: Sequence[Board]) -> list[Family]:
     return made
 
 
+def last_variants(boards: Sequence[Board]) -> list[Board]:
+    """Return the leaderboards less those of a family that come before its last.
+
+    The report of the family, which stands with the last, has the numbers of all.
+    """
+    earlier = [
+        board
+        for family in families([each for each in boards if each.ranked])
+        if family.strategies
+        for board in list(family.boards.values())[:-1]
+    ]
+    return [board for board in boards if not any(board is each for each in earlier)]
+
+
 def _weights(board: Board) -> str:
     return str(shared_identity(board.cells).iloc[0])
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from emsym import wording
 from emsym.leaderboard.board import Board
+from emsym.leaderboard.experiments.families import last_variants
 from emsym.leaderboard.experiments.reports import reports
 from emsym.leaderboard.render import sentences, svg_charts
 from emsym.leaderboard.render.board_numbers import board_numbers
@@ -44,9 +45,10 @@ def page(
     credits: Sequence[tuple[str, str]] = (),
     documents: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """Return the page of all leaderboards, with examples, and (name, who) of submissions.
+    """Return the page of the leaderboards, with examples, and (name, who) of submissions.
 
-    `documents` are links: (text, address).
+    Of the variants of one protocol it has the last, with the report on all of them. `documents` are
+    links: (text, address).
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -67,6 +69,7 @@ def page(
     )
     # between < and > of a script element only </ and <!-- mean something
     made = reports(boards)
+    boards = last_variants(boards)
     numbers = [board_numbers(board) for board in boards]
     data = json.dumps(numbers, separators=(",", ":"), allow_nan=False)
     return environment.get_template("page.html").render(

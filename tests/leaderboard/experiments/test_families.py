@@ -1,6 +1,6 @@
 from made_experiments import SALIENCY, boards_of, made_cell
 
-from emsym.leaderboard.experiments.families import families, own_value
+from emsym.leaderboard.experiments.families import families, last_variants, own_value
 from emsym.protocol import load_protocol
 from emsym.run.store.record import Record
 
@@ -18,6 +18,10 @@ def test_boards_of_variants_belong_together(records: list[Record]) -> None:
     assert (family.name, family.key, family.base) == ("slices", "slices", "5")
     assert list(family.boards) == ["5", "9"]
     assert family.strategies == ["rgb", "uniform-green"]
+    boards = boards_of([*records, *made])
+    assert [board for board in boards if board not in last_variants(boards)] == [
+        board for board in boards if board.first["protocol"] == "slices-5"
+    ]
     assert families(boards_of([*records, *made[:4]])) == []
 
 
