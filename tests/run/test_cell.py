@@ -140,8 +140,9 @@ def test_one_section_is_kept_to_look_at_and_changes_no_number(job: Job, tmp_path
     _, test, _ = load_splits(job.card, 3, 32, "skip")
     with np.load(OutputFolder(tmp_path).example(job.key), allow_pickle=False) as kept:
         found = dict(kept)
-    assert found["section"] == 9
-    assert {name: (a.shape, a.dtype.name) for name, a in found.items() if name != "section"} == {
+    assert found.pop("section") == 9
+    assert found.pop("may_be_shown") == 0, "the card does not say that it may"
+    assert {name: (a.shape, a.dtype.name) for name, a in found.items()} == {
         "image": ((3, 48, 48), "uint8"),
         "truth": ((48, 48), "uint8"),
         "probability": ((48, 48), "uint8"),
