@@ -141,7 +141,7 @@ def test_one_section_is_kept_to_look_at_and_changes_no_number(job: Job, tmp_path
     with np.load(OutputFolder(tmp_path).example(job.key), allow_pickle=False) as kept:
         found = dict(kept)
     assert found.pop("section") == 9
-    assert found.pop("may_be_shown") == 0, "the card does not say that it may"
+    assert found.pop("may_be_shown") == 1, "it is of a phantom"
     assert {name: (a.shape, a.dtype.name) for name, a in found.items()} == {
         "image": ((3, 48, 48), "uint8"),
         "truth": ((48, 48), "uint8"),
