@@ -108,9 +108,13 @@ class Board:
 
     @cached_property
     def shares(self) -> list[str]:
-        """The names of the slice shares, in the order of the slices."""
+        """The names of the slice shares, in the order of the slices.
+
+        Columns without a value are those of other leaderboards, whose stacks have more slices.
+        """
         names = (name for name in self.cells if name.startswith(f"{self.headline}/slice_share["))
-        return sorted(names, key=lambda name: int(name.rpartition("[")[2].rstrip("]")))
+        own = (name for name in names if self.cells[name].notna().any())
+        return sorted(own, key=lambda name: int(name.rpartition("[")[2].rstrip("]")))
 
     @property
     def title(self) -> str:

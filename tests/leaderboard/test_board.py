@@ -4,10 +4,12 @@ import re
 
 import pytest
 from made_boards import board_of
+from made_experiments import SALIENCY, boards_of, made_cell
 
 from emsym.leaderboard.board import boards
 from emsym.leaderboard.render.sentences import facts
 from emsym.leaderboard.results import of_records
+from emsym.protocol import load_protocol
 from emsym.run.store.record import Record
 
 LEAD = "saliency/true-foreground/model_asymmetry"
@@ -160,3 +162,23 @@ def test_real_data_come_first_and_then_more_pairs(records: list[Record]) -> None
         )
     )
     assert [board.first["protocol"] for board in made] == ["real", "more", "a-few"]
+
+
+def test_a_board_has_shares_of_its_own_slices_alone(records: list[Record]) -> None:
+    three, five = load_protocol("slices").variants()[:2]
+    made = [
+        made_cell(
+            records[0],
+            "rgb",
+            seed,
+            {
+                f"{SALIENCY}/slice_share[{at:+d}]": [0.2, 0.2]
+                for at in range(-(variant.slices // 2), variant.slices // 2 + 1)
+            }
+            | {f"{SALIENCY}/model_asymmetry": [0.1, 0.2]},
+            protocol=variant,
+        )
+        for variant in (three, five)
+        for seed in (0, 1)
+    ]
+    assert sorted(len(board.shares) for board in boards_of(made)) == [3, 5]
