@@ -9,21 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import pydantic
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from emsym.errors import UserError
 from emsym.files import read_toml, validation_message
 from emsym.paths import find_toml, protocols_folder
 from emsym.scores.targets import Target
-from emsym.variation import with_value
+from emsym.variation import Values, Varied, with_value
 
 MAX_SLICES = 31
 """The most slices of a stack: at the 30 to 50 nm of a section it is 1 µm deep, and a cell body away
@@ -35,19 +27,10 @@ SHAPLEY = "slice-shapley"
 SHAPLEY_SLICES = 7
 """The most slices that have exact Shapley values, from 128 coalitions: each more doubles them."""
 
-
-def _may_vary(key: str) -> str:
-    if not re.fullmatch(r"slices|border|recipe\.\w+", key):
-        raise ValueError(f"only slices, border and recipe.… may vary, not {key!r}")
-    return key
-
-
 Positive = Annotated[int, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 
-Varied = Annotated[str, AfterValidator(_may_vary)]
-Values = Annotated[tuple[int | float | str, ...], Field(min_length=2)]
 Augmentation = Literal["flip", "turn", "brightness", "elastic"]
 Border = Literal["skip", "mirror"]
 Device = Literal["cpu", "cuda"]

@@ -1,6 +1,22 @@
 """A protocol's content with another value in one place, by which its variants differ."""
 
-from typing import Any
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+
+def _may_vary(key: str) -> str:
+    if not re.fullmatch(r"slices|border|recipe\.\w+", key):
+        raise ValueError(f"only slices, border and recipe.… may vary, not {key!r}")
+    return key
+
+
+Varied = Annotated[str, AfterValidator(_may_vary)]
+"""The key of a protocol whose value varies."""
+
+Values = Annotated[tuple[int | float | str, ...], Field(min_length=2)]
+"""The values that it has in turn."""
 
 
 def with_value(content: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
