@@ -56,7 +56,7 @@ def terms(card: Card) -> list[str]:
     """Return the terms of use of the data: its licence, and what to cite."""
     shown = "pictures: may be shown in public" if card.may_be_shown else "pictures: for yourself"
     cite = [f"cite: {card.citation}"] if card.citation else []
-    return [f"licence: {card.licence}", shown, *cite]
+    return [f"licence: {card.licence}", *cite, shown]
 
 
 def card_lines(card: Card) -> list[tuple[str, str]]:
