@@ -55,10 +55,6 @@ class _SliceStem(nn.Module):
             self.convolution.weight.copy_(convolution.weight.mean(1, keepdim=True))
         self.bias = convolution.bias
 
-    def with_bias(self, fused: Tensor) -> Tensor:
-        """Add the stem's bias, if it has one, to (N, O, H', W')."""
-        return fused if self.bias is None else fused + self.bias[:, None, None]
-
 
 class SharedStem(_SliceStem):
     """h_0 + Σ_d (h_d + h_−d) + Σ_d V_d |h_d − h_−d|, of each slice's features h_s = W ∗ x_s.
@@ -91,7 +87,7 @@ class SharedStem(_SliceStem):
         fused, *differences = self.convolution(images.flatten(0, 1)).chunk(len(images))
         for weigh, difference in zip(self.differences, differences, strict=True):
             fused = fused + weigh(difference.abs())
-        return self.with_bias(fused)
+        return fused if self.bias is None else fused + self.bias[:, None, None]
 
 
 class AsymmetricStem(_SliceStem):
