@@ -24,8 +24,8 @@ _PICTURE = re.compile(r"^!\[[^\]]*\]\(([\w.+-]+-[0-9a-f]{8}\.png)\)$", re.MULTIL
 EXAMPLES = 3
 """The most sections that a page shows."""
 
-DOCUMENTS = (("Markdown", "leaderboard.md"), ("Documents", "../docs/index.md"))
-"""The files that the page leads to where they are there, as seen from an output folder."""
+DOCUMENTS = ("docs/index.html", "../docs/index.md")
+"""Where the documents may be as seen from an output folder: on the site, and in a clone."""
 
 
 def publish(output: OutputFolder) -> None:
@@ -42,15 +42,15 @@ def write_leaderboard(
     folder: Path,
     find_example: FindExample = lambda key: None,
     credits: Sequence[tuple[str, str]] = (),
-    beside: Path | None = None,
+    documents: str | None = None,
 ) -> list[Path]:
     """Write the leaderboard's files and return their paths.
 
     ``leaderboard.md`` with its pictures, ``index.html``, ``leaderboard.csv`` (a line per cell and
     score) and ``cells.csv`` (a line per cell). `find_example` gives a cell's example,
-    and `credits` says who made the submissions. The page leads to documents that are there as seen
-    from the folder `beside`, by default the same. Pictures of the leaderboard that was there before
-    are removed. Raises `UserError` where a file cannot be written.
+    and `credits` says who made the submissions. The page leads to `documents`, an address as seen
+    from the folder, by default the one of `DOCUMENTS` that is there. Pictures of the leaderboard
+    that was there before are removed. Raises `UserError` where a file cannot be written.
     """
     leaderboards = boards(results)
     before = _pictures(folder)
@@ -60,9 +60,10 @@ def write_leaderboard(
     shown = list(islice(every, EXAMPLES))  # lest pictures outweigh the page
     output = OutputFolder(folder)
     write_atomically(output.markdown, markdown(leaderboards, credits))
-    near = beside or folder
-    documents = [(text, address) for text, address in DOCUMENTS if (near / address).is_file()]
-    write_atomically(output.page, page(leaderboards, shown, credits, documents))
+    if documents is None:
+        documents = next((each for each in DOCUMENTS if (folder / each).is_file()), "")
+    links = [("Markdown", output.markdown.name)] + [("Documents", documents)] * bool(documents)
+    write_atomically(output.page, page(leaderboards, shown, credits, links))
     _stream(output.scores_table, tidy(results.cells))
     _stream(output.cells_table, wide(results.cells))
     for name in before - _pictures(folder):
@@ -76,9 +77,15 @@ def outdated(
     find_example: FindExample = lambda key: None,
     credits: Sequence[tuple[str, str]] = (),
 ) -> list[str]:
-    """The names of the leaderboard's texts in a folder that are not what these results give."""
+    """The names of the leaderboard's texts in a folder that are not what these results give.
+
+    The page may lead to documents or not: a folder may have been moved away from them.
+    """
+    there = OutputFolder(folder).page
+    page = there.read_text(encoding="utf-8", errors="replace") if there.is_file() else ""
+    documents = next((each for each in DOCUMENTS if f'href="{each}"' in page), "")
     with tempfile.TemporaryDirectory() as fresh:
-        write_leaderboard(results, Path(fresh), find_example, credits, beside=folder)
+        write_leaderboard(results, Path(fresh), find_example, credits, documents)
         texts = zip(OutputFolder(folder).texts, OutputFolder(Path(fresh)).texts, strict=True)
         return [
             ours.name

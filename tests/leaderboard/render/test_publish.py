@@ -24,6 +24,19 @@ def test_all_files_are_written(records: list[Record], tmp_path: Path) -> None:
     assert "leaderboard.md" in outdated(of_records(moved), tmp_path / "out")
 
 
+def test_a_folder_moved_away_from_the_documents_is_still_what_the_records_give(
+    records: list[Record], tmp_path: Path
+) -> None:
+    results = of_records(records)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# Documents\n")
+    write_leaderboard(results, tmp_path / "results")
+    assert 'href="../docs/index.md"' in (tmp_path / "results" / "index.html").read_text()
+    (tmp_path / "results").rename(tmp_path / "alone")
+    (tmp_path / "docs").rename(tmp_path / "alone" / "docs")
+    assert not outdated(results, tmp_path / "alone")
+
+
 def test_of_many_leaderboards_the_first_show_sections(
     records: list[Record], tmp_path: Path
 ) -> None:
