@@ -12,11 +12,13 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
+import cloup
 
 from emsym.cli.audit import audit
 from emsym.cli.claims import claims
 from emsym.cli.compare import compare
 from emsym.cli.data import data
+from emsym.cli.examples import examples
 from emsym.cli.figures import figures
 from emsym.cli.leaderboard import leaderboard
 from emsym.cli.list import list_
@@ -33,6 +35,9 @@ from emsym.cli.weights import weights
 from emsym.errors import UserError, ended_by, escape_unseen, one_line
 
 INTERRUPTED = 130
+ENDING = ("click.core", "rich.console")
+"""Modules that exit by themselves, without a word: when a shell has completed a word, and when
+nobody reads on, as of `emsym-bench … | head`."""
 
 
 def main() -> None:
@@ -59,7 +64,11 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except Exception:
         raise
-    except BaseException as error:  # a plug-in's: SystemExit, or one of its own
+    except SystemExit as error:
+        if _raised_in(error) in ENDING:
+            sys.exit(error.code)
+        _fail(ended_by(error), debug)
+    except BaseException as error:  # a plug-in's own
         _fail(ended_by(error), debug)
     sys.exit(code)
 
@@ -69,6 +78,12 @@ def _fail(sentence: str, debug: bool) -> NoReturn:
         traceback.print_exc()
     click.echo(f"emsym-bench: {escape_unseen(sentence)}", err=True)
     sys.exit(2)
+
+
+def _raised_in(error: BaseException) -> str:
+    """Return the name of the module that raised an error."""
+    *_, (frame, _line) = traceback.walk_tb(error.__traceback__)
+    return frame.f_globals.get("__name__", "")
 
 
 def _end_as_by_ctrl_c() -> None:
@@ -87,19 +102,22 @@ def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
     click.echo(f"emsym-bench: {one_line(str(message))}", err=True)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@cloup.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    sections=[
+        cloup.Section("Run a benchmark", [run, plan, list_, store]),
+        cloup.Section("Read results", [leaderboard, compare, recommend, claims, figures]),
+        cloup.Section("Your own network", [audit, sanity, symmetrize]),
+        cloup.Section("Data and weights", [data, weights]),
+        cloup.Section("Submit", [submit, validate, verify]),
+    ],
+    epilog=examples(
+        "emsym-bench run --all",
+        "emsym-bench audit network.pt volume.tif --architecture unet-resnet34",
+        "emsym-bench run --help",
+    ),
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of a mistake.")
 @click.version_option(package_name="emsym")
 def cli(debug: bool) -> None:
-    """Benchmark: does a 2.5D network treat the slices on either side alike?
-
-    Start with: emsym-bench run --all, or with your own network: emsym-bench audit
-    """
-
-
-for command in (
-    *(run, plan, list_, leaderboard, compare, recommend, claims, figures, store),
-    *(data, weights, audit, sanity, symmetrize),
-    *(submit, validate, verify),
-):
-    cli.add_command(command)
+    """Benchmark: does a 2.5D network treat the slices on either side alike?"""

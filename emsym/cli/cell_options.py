@@ -1,27 +1,22 @@
-"""Options of the commands that run or plan cells: which cells, and on which machine."""
+"""Options of the commands that run or plan cells: which cells, and where they run."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
-
-from emsym.cli.options import OUTPUT, PLUGIN
 
 CELLS = (
     click.option(
         "--protocol", "protocol_name", default="quick", show_default=True, help="Name or TOML file."
     ),
-    click.option("--dataset", "datasets", multiple=True, help="Only this one."),
-    click.option("--architecture", "architectures", multiple=True, help="Only this one."),
+    click.option("--dataset", "datasets", multiple=True, help="Only this data set."),
+    click.option("--architecture", "architectures", multiple=True, help="Only this network."),
     click.option(
         "--init",
         "inits",
         multiple=True,
-        help="Only this one; any registered strategy.",
+        help="Only this strategy: any of `emsym-bench list inits`.",
     ),
-    click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), help="Only this one."),
-    PLUGIN,
-    OUTPUT,
+    click.option("--seed", "seeds", multiple=True, type=click.IntRange(0), help="Only this seed."),
 )
 MACHINE = (
     click.option(
@@ -39,17 +34,6 @@ MACHINE = (
         "--cells-per-gpu", type=click.IntRange(1), default=1, show_default=True, help="At once."
     ),
 )
-
-
-def add_options(options: Sequence[Callable]) -> Callable[[Callable], Callable]:
-    """Decorate a command with options, which its help lists in this order."""
-
-    def add(command: Callable) -> Callable:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 def chooses_cells(selection: dict[str, Any]) -> bool:

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
 
-from emsym.cli.cell_options import CELLS, MACHINE, add_options, chooses_cells
+from emsym.cli.cell_options import CELLS, MACHINE, chooses_cells
+from emsym.cli.examples import examples
+from emsym.cli.options import OUTPUT, PLUGIN
 
 if TYPE_CHECKING:
     from emsym.protocol import Protocol
@@ -16,14 +19,25 @@ if TYPE_CHECKING:
     from emsym.run.workers.devices import Devices
 
 
-@click.command()
-@click.option(
-    "--calibrate",
-    is_flag=True,
-    help="Run some steps of each network on each data set, to tell how long it takes.",
+@cloup.command(
+    epilog=examples(
+        "emsym-bench plan",
+        "emsym-bench plan --protocol micrographs --seed 0",
+        "emsym-bench plan --calibrate --workers 2",
+    )
 )
-@add_options(MACHINE)
-@add_options(CELLS)
+@cloup.option_group("Which cells", *CELLS)
+@cloup.option_group(
+    "How long they take",
+    click.option(
+        "--calibrate",
+        is_flag=True,
+        help="Run some steps of each network on each data set, to tell how long it takes.",
+    ),
+    *MACHINE,
+)
+@cloup.option_group("Output", OUTPUT)
+@cloup.option_group("Your own code", PLUGIN)
 def plan(
     calibrate: bool,
     workers: int | None,

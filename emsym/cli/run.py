@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
-from emsym.cli.cell_options import CELLS, MACHINE, add_options, chooses_cells
-from emsym.cli.options import load_plugins
+from emsym.cli.cell_options import CELLS, MACHINE, chooses_cells
+from emsym.cli.examples import examples
+from emsym.cli.options import OUTPUT, PLUGIN, load_plugins
 from emsym.errors import UserError, one_line
 
 
@@ -37,14 +39,22 @@ _LIMITS = (
 )
 
 
-class _RunCommand(click.Command):
+class _RunCommand(cloup.Command):
     """A command that also takes the options of executors, those of plug-in files included."""
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """List all parameters; those of executors follow ``--executor``."""
+        """List all parameters; those of executors follow ``--executor``, in its group."""
         params = super().get_params(ctx)
         at = 1 + [param.name for param in params].index("executor")
-        return [*params[:at], *map(_click_option, _executor_options()), *params[at:]]
+        more = list(map(_click_option, _executor_options()))
+        (group,) = (each for each in self.option_groups if params[at - 1] in each.options)
+        params[at:at] = more
+        group.options = [
+            param
+            for param in params
+            if isinstance(param, click.Option) and param in (*group.options, *more)
+        ]
+        return params
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Load plug-ins before anything is parsed, as they may bring executors with options."""
@@ -66,24 +76,47 @@ def _click_option(option: Any) -> click.Option:
     return click.Option([f"--{option.name}", option.name], type=kind, help=option.help)
 
 
-@click.command(cls=_RunCommand)
-@click.option("--all", "everything", is_flag=True, help="Every cell; with --seed, of that.")
-@click.option("--retry-failed", is_flag=True, help="Run again what failed earlier.")
-@click.option("--offline", is_flag=True, help="Touch no network: say what is missing.")
-@click.option(
-    "--keep-networks",
-    is_flag=True,
-    help="Keep the weights of each network that is trained, as networks/KEY.pt in the output.",
+@cloup.command(
+    cls=_RunCommand,
+    epilog=examples(
+        "emsym-bench run --all",
+        "emsym-bench run --dataset phantom-neurites-2 --init rgb --init uniform-green",
+        "emsym-bench run --all --retry-failed --workers 1 --timeout 3600",
+    ),
 )
-@click.option(
-    "--executor", default="local", show_default=True, help="`emsym-bench list executors`."
+@cloup.option_group(
+    "Which cells",
+    click.option("--all", "everything", is_flag=True, help="Every cell; with --seed, of that."),
+    *CELLS,
+    click.option("--retry-failed", is_flag=True, help="Run again what failed earlier."),
 )
-@click.option(
-    "--log", type=click.Path(dir_okay=False, path_type=Path), help="Write what happens here, too."
+@cloup.option_group(
+    "Where they run",
+    click.option(
+        "--executor", default="local", show_default=True, help="`emsym-bench list executors`."
+    ),
+    *MACHINE,
 )
-@add_options(MACHINE)
-@add_options(_LIMITS)
-@add_options(CELLS)
+@cloup.option_group(
+    "Limits",
+    *_LIMITS,
+    click.option("--offline", is_flag=True, help="Touch no network: say what is missing."),
+)
+@cloup.option_group(
+    "Output",
+    OUTPUT,
+    click.option(
+        "--keep-networks",
+        is_flag=True,
+        help="Keep the weights of each network that is trained, as networks/KEY.pt in the output.",
+    ),
+    click.option(
+        "--log",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Write what happens here, too.",
+    ),
+)
+@cloup.option_group("Your own code", PLUGIN)
 def run(
     everything: bool, log: Path | None, protocol_name: str, output: Path, **options: Any
 ) -> int:

@@ -1,18 +1,18 @@
 from typing import Any
 
-import click
+import cloup
 import pytest
 from click.testing import CliRunner
 
-from emsym.cli.cell_options import CELLS, MACHINE, add_options, chooses_cells
+from emsym.cli.cell_options import CELLS, MACHINE, chooses_cells
 
 
 def parsed(*words: str) -> dict[str, Any]:
     options: dict[str, Any] = {}
 
-    @click.command()
-    @add_options(MACHINE)
-    @add_options(CELLS)
+    @cloup.command()
+    @cloup.option_group("Where they run", *MACHINE)
+    @cloup.option_group("Which cells", *CELLS)
     def command(**given: Any) -> None:
         options.update(given)
 
@@ -33,9 +33,3 @@ def test_any_of_four_options_chooses_and_may_be_repeated(name: str) -> None:
     options = parsed(f"--{name}", "1", f"--{name}", "2")
     assert chooses_cells(options)
     assert options[f"{name}s"] in (("1", "2"), (1, 2))
-
-
-def test_help_lists_them_in_their_order() -> None:
-    command = add_options(CELLS)(lambda **_: None)
-    flags = [each.opts[0] for each in reversed(command.__click_params__)]  # type: ignore[attr-defined]
-    assert flags[:5] == ["--protocol", "--dataset", "--architecture", "--init", "--seed"]
