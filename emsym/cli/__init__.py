@@ -18,6 +18,7 @@ from emsym.cli.audit import audit
 from emsym.cli.claims import claims
 from emsym.cli.compare import compare
 from emsym.cli.data import data
+from emsym.cli.demo import demo
 from emsym.cli.examples import examples
 from emsym.cli.figures import figures
 from emsym.cli.leaderboard import leaderboard
@@ -105,13 +106,14 @@ def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
 @cloup.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     sections=[
-        cloup.Section("Run a benchmark", [run, plan, list_, store]),
+        cloup.Section("Run a benchmark", [demo, run, plan, list_, store]),
         cloup.Section("Read results", [leaderboard, compare, recommend, claims, figures]),
         cloup.Section("Your own network", [audit, sanity, symmetrize]),
         cloup.Section("Data and weights", [data, weights]),
         cloup.Section("Submit", [submit, validate, verify]),
     ],
     epilog=examples(
+        "emsym-bench demo",
         "emsym-bench run --all",
         "emsym-bench audit network.pt volume.tif --architecture unet-resnet34",
         "emsym-bench run --help",
