@@ -5,23 +5,34 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from emsym.auditing.inputs import AuditInputs
+from emsym.cli.examples import examples
 from emsym.cli.network_volume_options import following, network_volume_options
 from emsym.cli.options import PLUGIN
 
 
-@click.command()
-@network_volume_options(AuditInputs)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("audit.html"),
-    show_default=True,
-    help="The report; its numbers go beside it, as .json. Never a file that exists.",
+@cloup.command(
+    epilog=examples(
+        "emsym-bench audit network.pt volume.tif --architecture unet-resnet34",
+        "emsym-bench audit network.onnx volume.h5:raw --labels volume.h5:labels -o report.html",
+        "emsym-bench audit weights.pt vnc:mitochondria --model network.py:build --sections 10",
+    )
 )
-@PLUGIN
+@network_volume_options(AuditInputs)
+@cloup.option_group(
+    "Output",
+    click.option(
+        "-o",
+        "--output",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=Path("audit.html"),
+        show_default=True,
+        help="The report; its numbers go beside it, as .json. Never a file that exists.",
+    ),
+)
+@cloup.option_group("Your own code", PLUGIN)
 def audit(
     network: str,
     volume: str,

@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import click
+import cloup
 
+from emsym.cli.examples import examples
 from emsym.cli.options import OUTPUT
 
 
-@click.command()
+@cloup.command(
+    epilog=examples(
+        "emsym-bench claims",
+        "emsym-bench claims --output results --file claims.toml",
+    )
+)
 @OUTPUT
 @click.option(
     "--file",

@@ -3,12 +3,19 @@
 from pathlib import Path
 
 import click
+import cloup
 
+from emsym.cli.examples import examples
 from emsym.cli.options import OUTPUT
 from emsym.errors import UserError
 
 
-@click.command()
+@cloup.command(
+    epilog=examples(
+        "emsym-bench compare rgb uniform-green",
+        "emsym-bench compare my-group emsym --plot differences.pdf",
+    )
+)
 @click.argument("one")
 @click.argument("other")
 @click.option(

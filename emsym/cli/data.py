@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
+from emsym.cli.examples import examples
 from emsym.cli.options import PLUGIN
 
 if TYPE_CHECKING:
@@ -19,7 +21,13 @@ _NAME = click.argument("name")
 _NAMES = click.argument("names", nargs=-1, required=True, metavar="NAME…")
 
 
-@click.group()
+@cloup.group(
+    epilog=examples(
+        "emsym-bench data list",
+        "emsym-bench data fetch vnc lucchi",
+        "emsym-bench data show vnc:mitochondria",
+    )
+)
 @PLUGIN
 def data(plugins: tuple[Path, ...]) -> None:
     """Fetch data sets, look at them, describe your own.
@@ -29,7 +37,13 @@ def data(plugins: tuple[Path, ...]) -> None:
     """
 
 
-@data.command("list")
+@data.command(
+    "list",
+    epilog=examples(
+        "emsym-bench data list",
+        "emsym-bench data list --markdown",
+    ),
+)
 @click.option(
     "--markdown", is_flag=True, help="A table for the documents, with licence and citation."
 )
@@ -41,7 +55,12 @@ def list_datasets(markdown: bool) -> None:
     click.echo(card_table([load_card(name) for name in list_cards()], markdown))
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "emsym-bench data show phantom-neurites",
+        "emsym-bench data show vnc:mitochondria --slices 5 --picture vnc.png",
+    )
+)
 @_NAME
 @click.option("--slices", default=3, show_default=True, help="Of a stack: an odd number.")
 @click.option(
@@ -78,7 +97,12 @@ def show(name: str, slices: int, picture: Path | None) -> None:
     _picture(there, slices, picture or Path(f"{card.name.replace(':', '-')}.png"))
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "emsym-bench data fetch vnc lucchi",
+        "emsym-bench data fetch snemi3d --from downloads",
+    )
+)
 @_NAMES
 @click.option(
     "--from", "origin", metavar="DIR", help="A folder, or the address of one, with the files."
@@ -122,7 +146,12 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
             click.echo(f"  {term}")
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "emsym-bench data verify vnc",
+        "emsym-bench data verify vnc lucchi",
+    )
+)
 @_NAMES
 def verify(names: tuple[str, ...]) -> None:
     """Read every byte again: are the files those of the card, and the labels as it says?"""
@@ -150,7 +179,12 @@ def verify(names: tuple[str, ...]) -> None:
         )
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "emsym-bench data path vnc",
+        "emsym-bench data path vnc:mitochondria",
+    )
+)
 @_NAME
 def path(name: str) -> None:
     """The folder that a data set lies in."""
@@ -164,7 +198,12 @@ def path(name: str) -> None:
     click.echo(fetch.require_data(_there(card)).folder.resolve())
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "emsym-bench data new mine.toml --image stack.tif --labels labels.tif",
+        "emsym-bench data new mine.toml --image v.h5:raw --labels v.h5:labels --axes zyx",
+    )
+)
 @click.argument("card", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--image", required=True, help="The volume: a file, a pattern, or FILE.h5:KEY.")
 @click.option("--labels", required=True, help="Its labels, likewise.")

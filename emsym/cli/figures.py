@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import click
+import cloup
 
+from emsym.cli.examples import examples
 from emsym.cli.options import OUTPUT
 
 
-@click.command()
+@cloup.command(
+    epilog=examples(
+        "emsym-bench figures",
+        "emsym-bench figures --output results --to paper",
+    )
+)
 @OUTPUT
 @click.option(
     "--to",

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 
+from emsym.cli.examples import examples
 from emsym.cli.options import OUTPUT
 
 if TYPE_CHECKING:
@@ -16,7 +18,12 @@ if TYPE_CHECKING:
     from emsym.output_folder import OutputFolder
 
 
-@click.command()
+@cloup.command(
+    epilog=examples(
+        "emsym-bench leaderboard",
+        "emsym-bench leaderboard --output results --check",
+    )
+)
 @OUTPUT
 @click.option(
     "--check", is_flag=True, help="Write nothing: is what is there what the records give?"

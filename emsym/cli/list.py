@@ -6,7 +6,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import click
+import cloup
 
+from emsym.cli.examples import examples
 from emsym.cli.options import PLUGIN
 from emsym.errors import UserError
 
@@ -25,7 +27,14 @@ KINDS = (
 MORE = "Any other encoder of timm may follow after 'tu-'"
 
 
-@click.command("list")
+@cloup.command(
+    "list",
+    epilog=examples(
+        "emsym-bench list inits",
+        "emsym-bench list architectures 'unet-*'",
+        "emsym-bench list encoders tu-convnext_tiny",
+    ),
+)
 @click.argument("what", type=click.Choice(KINDS))
 @click.argument("pattern", required=False)
 @PLUGIN

@@ -1,11 +1,13 @@
 """NETWORK, VOLUME and how they are read: the arguments and options of `audit` and `sanity`."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field
 from types import UnionType
 from typing import TYPE_CHECKING, Any, ForwardRef, Literal, TypeVar, Union, get_args, get_origin
 
 import click
+import cloup
 
 from emsym.auditing.inputs import NetworkOnVolume, described_fields
 
@@ -22,15 +24,28 @@ _FLAGS = {
 _TYPES = {"channel": click.IntRange(0), "size": click.IntRange(32)}
 """The types of options that not every value of a field's type is right for."""
 
+_LOOKED_AT = "What is looked at"
+_GROUPS = {
+    "Which network": (
+        *("architecture", "factory", "weights_key", "slices", "descending", "flip_average"),
+        *("output_key", "upsample", "activation", "channel", "probabilities"),
+    ),
+    "Which volume": ("labels", "axes", "ignore", "mean", "sd", "voxel_size"),
+    _LOOKED_AT: (),
+}
+"""The headings of a command's help and the fields below them, the last those of no other."""
+
 
 def network_volume_options(inputs: type[NetworkOnVolume]) -> Callable[[Command], Command]:
     """Decorate a command with an option for each described field; `inputs` has their defaults."""
+    headings = {name: heading for heading, names in _GROUPS.items() for name in names}
+    options = defaultdict(list)
+    for field, kind, text in described_fields(inputs):
+        if field.default is not MISSING:
+            heading = headings.get(field.name, _LOOKED_AT)
+            options[heading].append(_option(field, kind, text))
     parameters = [click.argument("network"), click.argument("volume")]
-    parameters += [
-        _option(field, kind, text)
-        for field, kind, text in described_fields(inputs)
-        if field.default is not MISSING
-    ]
+    parameters += [cloup.option_group(heading, *options[heading]) for heading in _GROUPS]
 
     def decorate(command: Command) -> Command:
         for parameter in reversed(parameters):

@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import click
+import cloup
 
+from emsym.cli.examples import examples
 from emsym.cli.options import OUTPUT
 
 
-@click.command()
+@cloup.command(
+    epilog=examples(
+        "emsym-bench recommend",
+        "emsym-bench recommend --output results",
+    )
+)
 @OUTPUT
 def recommend(output: Path) -> None:
     """Say which strategies to take in which situation, by tests on the cells that are stored.

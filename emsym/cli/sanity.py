@@ -4,15 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
 from emsym.auditing.inputs import SanityInputs
+from emsym.cli.examples import examples
 from emsym.cli.network_volume_options import following, network_volume_options
 from emsym.cli.options import PLUGIN
 
 
-@click.command()
+@cloup.command(
+    epilog=examples(
+        "emsym-bench sanity network.pt volume.tif --architecture unet-resnet34",
+        "emsym-bench sanity network.pt isbi2012 --model network.py:build --attribution saliency",
+    )
+)
 @network_volume_options(SanityInputs)
-@PLUGIN
+@cloup.option_group("Your own code", PLUGIN)
 def sanity(
     network: str,
     volume: str,

@@ -3,17 +3,30 @@
 from pathlib import Path
 
 import click
+import cloup
 
+from emsym.cli.examples import examples
 from emsym.cli.options import OUTPUT, PLUGIN
 from emsym.errors import UserError
 
 
-@click.group()
+@cloup.group(
+    epilog=examples(
+        "emsym-bench store check",
+        "emsym-bench store merge other-results",
+        "emsym-bench store gc --dry-run",
+    )
+)
 def store() -> None:
     """Look after a folder of records: check, merge, gc."""
 
 
-@store.command()
+@store.command(
+    epilog=examples(
+        "emsym-bench store check",
+        "emsym-bench store check --output results",
+    )
+)
 @OUTPUT
 def check(output: Path) -> int:
     """Read every record; set aside what is damaged, so that `run` runs it again.
@@ -40,7 +53,12 @@ def check(output: Path) -> int:
     return 1 if checked.damaged else 0
 
 
-@store.command()
+@store.command(
+    epilog=examples(
+        "emsym-bench store merge other-results",
+        "emsym-bench store merge node-1 node-2 --output results",
+    )
+)
 @click.argument("others", nargs=-1, required=True, type=click.Path(path_type=Path))
 @OUTPUT
 def merge(others: tuple[Path, ...], output: Path) -> int:
@@ -60,7 +78,12 @@ def merge(others: tuple[Path, ...], output: Path) -> int:
     return 1 if merged.differing else 0
 
 
-@store.command()
+@store.command(
+    epilog=examples(
+        "emsym-bench store gc --dry-run",
+        "emsym-bench store gc --protocol quick --dry-run",
+    )
+)
 @click.option("--protocol", "protocols", multiple=True, help="Keep the records of these alone.")
 @click.option("--yes", is_flag=True, help="With --protocol: remove other protocols' records.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing: say what would be.")

@@ -4,13 +4,20 @@ import re
 from pathlib import Path
 
 import click
+import cloup
 
+from emsym.cli.examples import examples
 from emsym.output_folder import OutputFolder
 
 SUBMISSIONS = OutputFolder(Path("results")).submissions
 
 
-@click.command()
+@cloup.command(
+    epilog=examples(
+        "emsym-bench submit --name my-group",
+        "emsym-bench submit --name my-group --protocol micrographs --plugin my_init.py",
+    )
+)
 @click.option(
     "--store",
     type=click.Path(file_okay=False, path_type=Path),

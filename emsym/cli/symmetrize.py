@@ -3,30 +3,50 @@
 from pathlib import Path
 
 import click
+import cloup
 
+from emsym.cli.examples import examples
 from emsym.cli.options import PLUGIN
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command()
+@cloup.command(
+    epilog=examples(
+        "emsym-bench symmetrize network.pt --init uniform-green --dry-run",
+        "emsym-bench symmetrize network.pt --init mirror -o new.pt --architecture unet-resnet34",
+    )
+)
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--init", required=True, help="A strategy: uniform-green, say, or rgb+mirror-tied.")
-@click.option("-o", "--output", type=_FILE, help="The file to write; never one that exists.")
-@click.option(
-    "--architecture",
-    help="Whose weights these are, such as unet-resnet34: to find the stem by running the network, "
-    "not by the shape of its weights.",
+@cloup.option_group(
+    "What is changed",
+    click.option(
+        "--init", required=True, help="A strategy: uniform-green, say, or rgb+mirror-tied."
+    ),
+    click.option(
+        "--slices", type=int, help="How many slices the network shall read; as many as now."
+    ),
 )
-@click.option(
-    "--model",
-    "factory",
-    help="FILE.py:NAME, a function of yours without arguments that returns the network that the "
-    "weights belong to; it is run.",
+@cloup.option_group(
+    "Which network",
+    click.option(
+        "--architecture",
+        help="Whose weights these are, such as unet-resnet34: to find the stem by running the "
+        "network, not by the shape of its weights.",
+    ),
+    click.option(
+        "--model",
+        "factory",
+        help="FILE.py:NAME, a function of yours without arguments that returns the network that "
+        "the weights belong to; it is run.",
+    ),
 )
-@click.option("--slices", type=int, help="How many slices the network shall read; as many as now.")
-@click.option("--dry-run", is_flag=True, help="Say what would be changed, and write nothing.")
-@PLUGIN
+@cloup.option_group(
+    "Output",
+    click.option("-o", "--output", type=_FILE, help="The file to write; never one that exists."),
+    click.option("--dry-run", is_flag=True, help="Say what would be changed, and write nothing."),
+)
+@cloup.option_group("Your own code", PLUGIN)
 def symmetrize(
     checkpoint: Path,
     init: str,

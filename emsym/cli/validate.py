@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import click
+import cloup
 
+from emsym.cli.examples import examples
 from emsym.cli.options import SUBMISSION_PATH, SUBMISSION_PROTOCOL
 
 
-@click.command()
+@cloup.command(
+    epilog=examples(
+        "emsym-bench validate results/submissions/my-group",
+        "emsym-bench validate results/submissions/my-group --protocol protocol.toml",
+    )
+)
 @SUBMISSION_PATH
 @SUBMISSION_PROTOCOL
 def validate(path: Path, protocol_name: str | None) -> None:

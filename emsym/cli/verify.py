@@ -3,11 +3,18 @@
 from pathlib import Path
 
 import click
+import cloup
 
+from emsym.cli.examples import examples
 from emsym.cli.options import PLUGIN, SUBMISSION_PATH, SUBMISSION_PROTOCOL
 
 
-@click.command()
+@cloup.command(
+    epilog=examples(
+        "emsym-bench verify results/submissions/my-group --sample 3",
+        "emsym-bench verify results/submissions/my-group --sample 1 --plugin my_init.py",
+    )
+)
 @SUBMISSION_PATH
 @click.option("--sample", type=click.IntRange(1), required=True, help="How many cells to run.")
 @SUBMISSION_PROTOCOL

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
+
+from emsym.cli.examples import examples
 
 if TYPE_CHECKING:
     from emsym.models.pretrained.needed_weights import NeededWeights
@@ -27,7 +30,12 @@ _FROM = click.option(
 )
 
 
-@click.group()
+@cloup.group(
+    epilog=examples(
+        "emsym-bench weights list",
+        "emsym-bench weights fetch --protocol micrographs",
+    )
+)
 def weights() -> None:
     """See which weights the encoders of a protocol get; fill a folder with them.
 
@@ -36,7 +44,13 @@ def weights() -> None:
     """
 
 
-@weights.command("list")
+@weights.command(
+    "list",
+    epilog=examples(
+        "emsym-bench weights list",
+        "emsym-bench weights list --protocol strategies",
+    ),
+)
 @_PROTOCOL
 @_FROM
 def list_weights(protocol_name: str, origin: Path | None) -> None:
@@ -52,7 +66,12 @@ def list_weights(protocol_name: str, origin: Path | None) -> None:
         click.echo(f"{each.encoder}  {text}")
 
 
-@weights.command()
+@weights.command(
+    epilog=examples(
+        "emsym-bench weights path",
+        "emsym-bench weights path --protocol micrographs",
+    )
+)
 @_PROTOCOL
 @_FROM
 def path(protocol_name: str, origin: Path | None) -> None:
@@ -62,7 +81,12 @@ def path(protocol_name: str, origin: Path | None) -> None:
             click.echo(file)
 
 
-@weights.command()
+@weights.command(
+    epilog=examples(
+        "emsym-bench weights verify",
+        "emsym-bench weights verify --protocol micrographs --from weights",
+    )
+)
 @_PROTOCOL
 @_FROM
 def verify(protocol_name: str, origin: Path | None) -> None:
@@ -70,7 +94,12 @@ def verify(protocol_name: str, origin: Path | None) -> None:
     _verify(_needed(protocol_name, origin))
 
 
-@weights.command()
+@weights.command(
+    epilog=examples(
+        "emsym-bench weights fetch",
+        "emsym-bench weights fetch --protocol micrographs --from downloads",
+    )
+)
 @_PROTOCOL
 @click.option(
     "--from",
