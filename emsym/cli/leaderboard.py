@@ -48,8 +48,9 @@ def leaderboard(output: Path, check: bool) -> int:
             err=True,
         )
         return 1
-    write_leaderboard(stored.results, output, stored.example, stored.credits)
-    print_leaderboard(Console(), OutputFolder(output), boards(stored.results))
+    made = boards(stored.results)
+    write_leaderboard(stored.results, output, stored.example, stored.credits, leaderboards=made)
+    print_leaderboard(Console(), OutputFolder(output), made)
     return 0
 
 

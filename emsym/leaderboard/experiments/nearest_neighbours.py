@@ -36,7 +36,8 @@ def nearest_neighbours(family: Family, predict: Prediction) -> Report | None:
         for how, prefix in methods(board).items()
         for row in _rows(board, how, prefix, predict)
     ]
-    heads = dict.fromkeys(head for row in rows for head in row)
+    known = dict.fromkeys(head for row in rows for head, text in row.items() if text != MISSING)
+    heads = [head for head in dict.fromkeys(head for row in rows for head in row) if head in known]
     columns: Columns = [(head, [row.get(head, MISSING) for row in rows]) for head in heads]
     lines = [
         "This is of the nearest neighbours alone; the model asymmetry is over all distances, at "

@@ -1,6 +1,7 @@
 """All reports that the cells of leaderboards allow: what is there decides, and no name."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from emsym.leaderboard.board import Board
 from emsym.leaderboard.experiments.colour_or_place import colour_or_place
@@ -15,6 +16,11 @@ from emsym.leaderboard.experiments.varied import varied
 
 def reports(boards: Sequence[Board]) -> list[Report]:
     """Return the reports of leaderboards, those of several with the last of them."""
+    return list(_reports(tuple(boards)))
+
+
+@lru_cache(maxsize=1)  # terminal, Markdown and page show those of the same leaderboards
+def _reports(boards: tuple[Board, ...]) -> tuple[Report, ...]:
     ranked = [board for board in boards if board.ranked]
     made = [
         experiment(board)
@@ -24,4 +30,4 @@ def reports(boards: Sequence[Board]) -> list[Report]:
     for family in families(ranked):
         if family.strategies:
             made += [nearest_neighbours(family, stem_prediction), varied(family)]
-    return [report for report in made if report is not None]
+    return tuple(report for report in made if report is not None)

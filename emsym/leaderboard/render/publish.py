@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from emsym.files import atomic_replacement, write_atomically
-from emsym.leaderboard.board import boards
+from emsym.leaderboard.board import Board, boards
 from emsym.leaderboard.collection import Arrays, StoredResults, examples
 from emsym.leaderboard.render.csv_tables import tidy, wide
 from emsym.leaderboard.render.figure import draw_figure
@@ -43,6 +43,7 @@ def write_leaderboard(
     find_example: FindExample = lambda key: None,
     credits: Sequence[tuple[str, str]] = (),
     documents: str | None = None,
+    leaderboards: Sequence[Board] | None = None,
 ) -> list[Path]:
     """Write the leaderboard's files and return their paths.
 
@@ -50,9 +51,10 @@ def write_leaderboard(
     score) and ``cells.csv`` (a line per cell). `find_example` gives a cell's example,
     and `credits` says who made the submissions. The page leads to `documents`, an address as seen
     from the folder, by default the one of `DOCUMENTS` that is there. Pictures of the leaderboard
-    that was there before are removed. Raises `UserError` where a file cannot be written.
+    that was there before are removed. `leaderboards` are those of the results, where they are made
+    already. Raises `UserError` where a file cannot be written.
     """
-    leaderboards = boards(results)
+    leaderboards = boards(results) if leaderboards is None else list(leaderboards)
     before = _pictures(folder)
     for board in leaderboards:
         write_atomically(folder / f"{board.stem}.png", draw_figure(board))
