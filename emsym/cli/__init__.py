@@ -24,6 +24,7 @@ from emsym.cli.figures import figures
 from emsym.cli.leaderboard import leaderboard
 from emsym.cli.list import list_
 from emsym.cli.plan import plan
+from emsym.cli.protocol import protocol
 from emsym.cli.recommend import recommend
 from emsym.cli.run import run
 from emsym.cli.sanity import sanity
@@ -106,7 +107,7 @@ def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
 @cloup.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     sections=[
-        cloup.Section("Run a benchmark", [demo, run, plan, list_, store]),
+        cloup.Section("Run a benchmark", [demo, run, plan, protocol, list_, store]),
         cloup.Section("Read results", [leaderboard, compare, recommend, claims, figures]),
         cloup.Section("Your own network", [audit, sanity, symmetrize]),
         cloup.Section("Data and weights", [data, weights]),

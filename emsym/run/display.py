@@ -193,8 +193,8 @@ class RunCommandDisplay(RunDisplay):
             text += f", {len(plan.failed)} failed earlier (--retry-failed runs them again)"
         self._print(f"Protocol {protocol.name}, version {protocol.version}: {text}.")
         if chosen:
-            if not _is_copied(protocol):
-                description = protocol.description
+            description = protocol.description
+            if description and not _is_copied(protocol):
                 self._console.print(description, style="dim", highlight=False, markup=False)
             if self._log_path is not None:
                 self.log_to(self._log_path)
