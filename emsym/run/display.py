@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,6 +23,7 @@ from emsym.run.executors.base import Note
 from emsym.run.job import Job
 from emsym.run.listener import RunListener
 from emsym.run.plan import Plan
+from emsym.run.time_left import time_left
 from emsym.wording import duration
 
 EVERY = 15.0
@@ -40,6 +42,7 @@ class RunDisplay(RunListener):
         self._lock = threading.Lock()
         self._name = ""
         self._costs = self._paid = 0.0
+        self._left: list[float] = []  # the costs of what has not ended, in order
         self._total = self._done = self._failed = 0
         self._start = self._last_line = time.monotonic()
         self._workers: dict[str, tuple[Note, float]] = {}
@@ -84,6 +87,7 @@ class RunDisplay(RunListener):
         """Show that pieces of work begin, which take about so long, in any unit."""
         with self._lock:
             self._name, self._total, self._costs = name, len(costs), sum(costs)
+            self._left = list(costs)
             self._done = self._failed = self._places = 0
             self._paid = 0.0
             self._start = self._last_line = time.monotonic()
@@ -98,6 +102,8 @@ class RunDisplay(RunListener):
         with self._lock:
             self._done += 1
             self._paid += cost
+            with suppress(ValueError):  # of a piece that was not announced
+                self._left.remove(cost)
             self._failed += error is not None
         if error is None:
             self._log.info("done: %s", what)
@@ -134,17 +140,11 @@ class RunDisplay(RunListener):
             summary += f", {self._failed} failed"
         summary += f" after {duration(took)}"
         if self._paid and self._done < self._total:
-            paid = self._paid + self._paid / self._done * self._under_way(took)
-            left = took / paid * max(self._costs - paid, 0)
+            now = time.monotonic()
+            ages = [min(now - since, took) for _, since in list(self._workers.values())]
+            left = time_left(self._left, self._paid, took, ages, self._places)
             summary += f", about {duration(left)} left"
         return summary
-
-    def _under_way(self, took: float) -> float:
-        """Return how many pieces have been done of those that workers are at, side by side."""
-        now = time.monotonic()
-        ages = [min(now - since, took) for _, since in list(self._workers.values())]
-        mean = (took * self._places - sum(ages)) / self._done  # seconds of one that is done
-        return sum(min(age / mean, 0.9) for age in ages) if mean > 0 else 0.0
 
     def _table(self) -> RenderableType:
         with self._lock:

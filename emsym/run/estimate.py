@@ -3,12 +3,13 @@
 import math
 import random
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from emsym.run.job import Job
 from emsym.run.store.store import Store
+from emsym.run.time_left import makespan
 from emsym.wording import duration
 
 SAMPLE = 12
@@ -29,20 +30,30 @@ class Seen:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The time and the room that cells will take, one after the other."""
+    """The time and the room that cells will take."""
 
-    seconds: float
+    cells: tuple[float, ...]
+    """The likely seconds of each, in the order in which they are run."""
     sd: float
-    """The uncertainty of `seconds`: cells differ, and few may have been seen."""
+    """The uncertainty of their sum: cells differ, and few may have been seen."""
     bytes: float
     seen: int
     """How many cells there are of which it is known what they took."""
     unseen: frozenset[Pair] = frozenset()
     """Pairs of data set and architecture of which it is not."""
 
+    @property
+    def seconds(self) -> float:
+        """The time that they take one after the other."""
+        return sum(self.cells)
+
+    def at_once(self, workers: int) -> int:
+        """How many run at once with so many workers: no more than there are."""
+        return min(workers, len(self.cells))
+
     def wall(self, workers: int) -> tuple[float, float, float]:
-        """The likely wall seconds with so many at once, and a 95 % interval."""
-        middle, half = self.seconds / workers, 1.96 * self.sd / workers
+        """The likely wall seconds with so many workers, and a 95 % interval."""
+        middle, half = makespan(self.cells, workers), 1.96 * self.sd / self.at_once(workers)
         return middle, max(0.0, middle - half), middle + half
 
 
@@ -77,28 +88,27 @@ def estimate(missing: Iterable[Job], seen: Mapping[Pair, list[Seen]]) -> Estimat
     """
     if not seen:
         return None
-    counts: dict[Pair, int] = defaultdict(int)
-    for job in missing:
-        counts[pair_of(job)] += 1
-    seconds = size = variance = 0.0
+    pairs = [pair_of(job) for job in missing]
+    means: dict[Pair, float] = {}
+    size = variance = 0.0
     unseen = set()
-    for which, count in counts.items():
+    for which, count in Counter(pairs).items():
         known = seen.get(which)
         if known is None:
             unseen.add(which)
             known = _alike(which, seen)
         times = [each.seconds for each in known]
-        mean = statistics.fmean(times)
+        means[which] = mean = statistics.fmean(times)
         spread = statistics.stdev(times) if len(times) > 1 else mean / 2
         if which in unseen:
             # one unknown that all cells of the pair share
             variance += (count * UNSEEN * mean) ** 2
         else:
             variance += count * spread**2 + (count * spread) ** 2 / len(times)
-        seconds += count * mean
         size += count * statistics.fmean(each.bytes for each in known)
-    cells = sum(map(len, seen.values()))
-    return Estimate(seconds, math.sqrt(variance), size, cells, frozenset(unseen))
+    cells = tuple(means[which] for which in pairs)
+    known_cells = sum(map(len, seen.values()))
+    return Estimate(cells, math.sqrt(variance), size, known_cells, frozenset(unseen))
 
 
 def expected(seen: Mapping[Pair, list[Seen]]) -> Callable[[Job], float]:
@@ -134,8 +144,8 @@ def estimate_text(estimated: Estimate | None, workers: int) -> str:
 
     middle, low, high = estimated.wall(workers)
     text = (
-        f"About {duration(middle)} with {workers} at once (95 %: {duration(low)} to "
-        f"{duration(high)}) and {decimal(round(estimated.bytes))} of records, by what "
+        f"About {duration(middle)} with {estimated.at_once(workers)} at once (95 %: "
+        f"{duration(low)} to {duration(high)}) and {decimal(round(estimated.bytes))} of records, by what "
         f"{estimated.seen} {'cell' if estimated.seen == 1 else 'cells'} took."
     )
     if estimated.unseen:

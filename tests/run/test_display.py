@@ -62,7 +62,7 @@ def test_time_left_knows_how_many_run_side_by_side(monkeypatch: pytest.MonkeyPat
     now = 60.0
     told.note(Note("0", None))
     told.advance("cell 0", 1.0)
-    assert told._summary() == "1 of 101 after 1 min, about 10 min 6 s left"
+    assert told._summary() == "1 of 101 after 1 min, about 10 min left"
 
 
 def test_a_description_that_was_copied_is_not_shown() -> None:

@@ -29,6 +29,9 @@ def test_what_was_seen_is_what_is_expected(four: list[Job]) -> None:
     assert middle == 24
     assert 0 < low < middle < high
     assert middle - low == pytest.approx(high - middle)
+    assert found.wall(3)[0] == 24, "the fourth is not shared out"
+    assert found.wall(4) == found.wall(64), "there is nothing to do for more"
+    assert "with 4 at once" in estimate_text(found, 64)
 
 
 def test_nothing_seen_nothing_said(four: list[Job]) -> None:
@@ -73,7 +76,7 @@ def test_history_is_read_from_some_records_of_each_pair(four: list[Job], tmp_pat
 
 
 def test_an_interval_of_few_cells_is_told_in_words() -> None:
-    text = estimate_text(Estimate(7200, 600, 2e6, 12), 2)
+    text = estimate_text(Estimate((3600, 3600), 600, 2e6, 12), 2)
     assert text.startswith("About 1 h with 2 at once (95 %: 50 min 12 s to 1 h 10 min) and 2.0 MB")
 
 
