@@ -29,7 +29,7 @@ def environment() -> dict[str, str | int | bool | None]:
         "processor": _processor(),
         "commit": commit,
         "dirty": None if commit is None else bool(_git("status", "--porcelain")),
-        **{name: importlib.metadata.version(name) for name in PACKAGES},
+        **{name: _version(name) for name in PACKAGES},
     }
 
 
@@ -41,6 +41,14 @@ def peak_memory_mb() -> float | None:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
+
+
+def _version(package: str) -> str | None:
+    """Return the version that is installed, without importing it; None where there is none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

@@ -4,7 +4,7 @@ import sys
 import psutil
 import pytest
 
-from emsym.environment import PACKAGES, _git, environment, peak_memory_mb
+from emsym.environment import PACKAGES, _git, _version, environment, peak_memory_mb
 
 
 def test_a_record_names_the_versions_of_what_decides_its_numbers() -> None:
@@ -12,6 +12,10 @@ def test_a_record_names_the_versions_of_what_decides_its_numbers() -> None:
     for name in PACKAGES:
         assert told[name] == importlib.metadata.version(name)
     assert str(told["python"]).startswith(f"{sys.version_info[0]}.{sys.version_info[1]}")
+
+
+def test_a_package_that_is_not_installed_has_no_version() -> None:
+    assert _version("no-such-package-of-anybody") is None
 
 
 def test_a_checkout_tells_its_commit_and_a_command_that_fails_nothing() -> None:

@@ -19,6 +19,7 @@ from emsym.cli.claims import claims
 from emsym.cli.compare import compare
 from emsym.cli.data import data
 from emsym.cli.demo import demo
+from emsym.cli.env import env
 from emsym.cli.examples import examples
 from emsym.cli.figures import figures
 from emsym.cli.leaderboard import leaderboard
@@ -112,6 +113,7 @@ def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
         cloup.Section("Your own network", [audit, sanity, symmetrize]),
         cloup.Section("Data and weights", [data, weights]),
         cloup.Section("Submit", [submit, validate, verify]),
+        cloup.Section("Report an error", [env]),
     ],
     epilog=examples(
         "emsym-bench demo",

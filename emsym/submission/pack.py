@@ -60,7 +60,7 @@ def pack(store: Path, protocol: Protocol, folder: Path, plugins: Sequence[Path] 
         raise UserError(
             f"There are no finished records of the protocol '{protocol.name}', version "
             f"{protocol.version}, in {output.records}: make some with `emsym-bench run`, or "
-            "name another --store or --protocol."
+            "name another --output or --protocol."
         )
     contents = packing.contents()
     contents |= _plugins(packing.sources(), plugins, folder / "plugins")

@@ -2,16 +2,21 @@
 
 import io
 import os
+import re
 import signal
+import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from emsym import cli
 from emsym.errors import UserError, error_with_type
+
+BENCH = Path(sys.executable).with_name("emsym-bench")
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +104,33 @@ def test_nothing_in_a_message_begins_a_line_or_hides(
         r"emsym-bench: two ::error::lines\u202e",
         r"emsym-bench: \x1b[2J\n::error::",
     ]
+
+
+def completed(shell: str, words: str, at: int) -> str:
+    """What a shell is told that the last of these words may be, by a process of its own."""
+    asked = {
+        "_EMSYM_BENCH_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": words.rpartition(" ")[2] if shell == "fish" else str(at),
+    }
+    done = subprocess.run(
+        [BENCH], env={**os.environ, **asked}, capture_output=True, text=True, check=True
+    )
+    assert not done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell: str) -> None:
+    assert "run" in re.split(r"[,\s]", completed(shell, "emsym-bench ru", 1))
+    assert "--retry-failed" in completed(shell, "emsym-bench run --retr", 2)
+    assert "plan" not in completed(shell, "emsym-bench ru", 1)
+
+
+@pytest.mark.parametrize("words", [("list", "encoders"), ("list", "encoders", "--help")])
+def test_a_reader_that_has_enough_is_no_mistake(words: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([BENCH, *words], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")

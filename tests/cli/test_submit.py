@@ -115,9 +115,12 @@ def test_each_variant_of_a_protocol_becomes_a_submission(
     for job in jobs(load_protocol(str(tiny))):
         keep(tiny.parent / "run", made_up(job))
     monkeypatch.chdir(tiny.parent)
-    words = ["--name", "ours", "--protocol", "tiny.toml", "--store", "run"]
+    words = ["--name", "ours", "--protocol", "tiny.toml", "--output", "run"]
     done = CliRunner().invoke(submit, words, catch_exceptions=False)
     assert done.output.count("--protocol tiny.toml") == 2
+    names = [f"results/submissions/ours-tiny-{rate}" for rate in ("0-001", "0-1")]
+    assert f"\n  git add {' '.join(names)}\n" in done.output
+    assert "does not ship with emsym" in done.output
     folder = tiny.parent / "results" / "submissions" / "ours-tiny-0-1"
     fill_in(folder)
     report = validate(folder, "tiny.toml")
@@ -125,12 +128,37 @@ def test_each_variant_of_a_protocol_becomes_a_submission(
     assert report.counts["done"] == 4
 
 
+def test_what_to_commit_and_how_is_printed(
+    tmp_path: Path, keep: Callable, made_up: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(tmp_path / "run", made_up(jobs(load_protocol("quick"))[0]))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(submit, ["--name", "ours", "--output", "run"], catch_exceptions=False)
+    subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
+    settings = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example.org"}
+    settings |= {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example.org"}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    commands = [line.strip() for line in done.output.splitlines() if line.startswith("  git")]
+    *local, push = commands
+    for command in local:
+        subprocess.run(command, shell=True, check=True, capture_output=True)
+    told = subprocess.run(
+        ["git", "log", "--name-only", "--format=%D %s"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert told[:5] == ["HEAD", "->", "submit-ours", "Submit", "ours"]
+    assert {Path(name).parts[:3] for name in told[5:]} == {("results", "submissions", "ours")}
+    assert push == "git push --set-upstream origin submit-ours"
+    assert "pull request" in done.output
+    assert "does not ship" not in done.output
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("submit",), "--name"),
         (("submit", "--name", "../evil"), "cannot be called '../evil'"),
-        (("submit", "--name", "ours", "--store", "none"), "no finished records"),
+        (("submit", "--name", "ours", "--output", "none"), "no finished records"),
         (("submit", "--name", "ours", "--protocol", "quik"), "did you mean 'quick'"),
         (("submit", "--name", "ours", "--plugin", "none.py"), "does not exist"),
         (("validate",), "PATH"),
