@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
@@ -15,6 +16,12 @@ from emsym.cli.cell_options import CELLS, MACHINE, chooses_cells
 from emsym.cli.examples import examples
 from emsym.cli.options import OUTPUT, PLUGIN, load_plugins
 from emsym.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    from emsym.run.store.record import Record
+
+FAILURES = 10
+"""The most failed cells that are named at the end of a run."""
 
 
 def _finite(_: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
@@ -131,7 +138,7 @@ def run(
     """
     from rich.console import Console
 
-    from emsym.cli.leaderboard import print_leaderboard
+    from emsym.leaderboard.render.terminal import print_results
     from emsym.output_folder import OutputFolder
     from emsym.run.benchmark import run_benchmark
     from emsym.run.display import RunCommandDisplay
@@ -156,18 +163,33 @@ def run(
         result = run_benchmark(
             protocol_name, output, **options, executor_options=given, listener=display
         )
-    folder = OutputFolder(output)
-    if boards := result.boards:
-        print_leaderboard(console, folder, boards)
-        stored = Store(folder.records).contents(look=False).done
-        if chooses and len(stored) > len(result.done) + len(result.stored):
-            console.print("Above are the chosen cells; the files show all that is stored.")
-    else:
-        console.print(f"\nRecords: {folder.records}", highlight=False, soft_wrap=True)
-    for record in result.failed:
-        name = f"{record.dataset.name} · {record.architecture} · {record.init} · {record.seed}"
-        click.echo(one_line(f"failed: {name}: {record.error}"), err=True)
     if result.seconds:
         times = "; ".join(f"{name} {value:.0f} s" for name, value in result.seconds.items())
-        console.print(f"Wall time: {times}; in all {time.perf_counter() - start:.0f} s.")
+        display.log(f"wall time: {times}; in all {time.perf_counter() - start:.0f} s")
+    for line in _failures(result.failed):
+        click.echo(line, err=True)
+    folder, boards = OutputFolder(output), result.boards
+    print_results(boards, console)
+    console.print()
+    stored = Store(folder.records).contents(look=False).done
+    of_more = boards and len(stored) > len(result.done) + len(result.stored)
+    all_stored = f" of all {len(stored)} stored cells" if chooses and of_more else ""
+    if boards:
+        pages = f"Leaderboard{all_stored}: {folder.page} and {folder.markdown}"
+        console.print(pages, highlight=False, soft_wrap=True)
+    console.print(f"Records: {folder.records}", highlight=False, soft_wrap=True)
     return 1 if result.failed else 0
+
+
+def _failures(failed: Sequence[Record]) -> list[str]:
+    """Say of the first failed cells why, and how many more there are."""
+    lines = [
+        one_line(
+            f"failed: {each.dataset.name} · {each.architecture} · {each.init} · {each.seed}: "
+            f"{each.error}"
+        )
+        for each in failed[:FAILURES]
+    ]
+    if len(failed) > FAILURES:
+        lines.append(f"and {len(failed) - FAILURES} more failed: `emsym-bench plan` lists them")
+    return lines

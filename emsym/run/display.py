@@ -115,6 +115,10 @@ class RunDisplay(RunListener):
             self._last_line = now
             self._print(f"{self._name}: {self._summary()} ({what})")
 
+    def log(self, text: str) -> None:
+        """Write one sentence into the log, and show it nowhere."""
+        self._log.info("%s", text)
+
     def say(self, text: str) -> None:
         """Show one sentence."""
         self._log.info("%s", text)

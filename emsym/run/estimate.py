@@ -145,8 +145,8 @@ def estimate_text(estimated: Estimate | None, workers: int) -> str:
     middle, low, high = estimated.wall(workers)
     text = (
         f"About {duration(middle)} with {estimated.at_once(workers)} at once (95 %: "
-        f"{duration(low)} to {duration(high)}) and {decimal(round(estimated.bytes))} of records, by what "
-        f"{estimated.seen} {'cell' if estimated.seen == 1 else 'cells'} took."
+        f"{duration(low)} to {duration(high)}) and {decimal(round(estimated.bytes))} of records, "
+        f"by what {estimated.seen} {'cell' if estimated.seen == 1 else 'cells'} took."
     )
     if estimated.unseen:
         names = sorted(" · ".join(which) for which in estimated.unseen)

@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from emsym.cli.run import FAILURES, _failures
 from emsym.data.cards import load_card
 from emsym.errors import UserError
+from emsym.protocol import load_protocol
+from emsym.run.job import jobs
+from emsym.run.store.record import record_of
 from emsym.run.workers.tasks import check_dataset
 
 BENCH = Path(sys.executable).with_name("emsym-bench")
@@ -136,3 +140,14 @@ def test_weights_that_do_not_fit_are_one_sentence(tiny: Path) -> None:
     assert done.returncode == 2
     assert "do not fit" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_of_many_failures_the_first_are_named(tiny: Path) -> None:
+    job = jobs(load_protocol(str(tiny)))[0]
+    failed = [record_of(job, status="failed", error="no\nway")] * (FAILURES + 2)
+    lines = _failures(failed[:FAILURES])
+    assert len(lines) == FAILURES
+    assert lines[0].endswith("· rgb · 0: no way")
+    *first, last = _failures(failed)
+    assert first == lines
+    assert last == "and 2 more failed: `emsym-bench plan` lists them"

@@ -112,10 +112,11 @@ def test_a_run_ends_with_the_leaderboard_and_a_second_does_nothing(ended: Path) 
 @pytest.mark.slow
 def test_what_is_missing_is_added_and_the_rest_left(ended: Path) -> None:
     before = records(ended / "results")
-    done = bench("run", "--protocol", "tiny.toml", "--all", "--workers", 2, cwd=ended)
+    words = ("--protocol", "tiny.toml", "--all", "--workers", 2, "--log", "log.txt")
+    done = bench("run", *words, cwd=ended)
     assert done.returncode == 0, done.stderr
     assert "4 cells, 2 stored, 2 to run" in done.stdout
-    assert "Wall time: preparing data and weights" in done.stdout
+    assert "wall time: preparing data and weights" in (ended / "log.txt").read_text()
     after = records(ended / "results")
     assert len(after) == 4
     assert before.items() <= after.items()

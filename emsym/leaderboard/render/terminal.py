@@ -10,6 +10,7 @@ from emsym.leaderboard.board import Board
 from emsym.leaderboard.experiments.report import Report
 from emsym.leaderboard.experiments.reports import reports
 from emsym.leaderboard.render import sentences
+from emsym.leaderboard.render.answer import answer
 
 WIDE = 130
 """Characters of a terminal that intervals fit in; without them, a row fits in 80."""
@@ -21,7 +22,7 @@ def print_boards(boards: list[Board], console: Console) -> None:
     """Print each leaderboard's summary, as wide as the terminal allows."""
     made = reports(boards)
     for board in boards:
-        console.print(f"\n[bold]Leaderboard: {escape(board.title)}[/bold]", highlight=False)
+        _print_title(board, console)
         for word, text in sentences.facts(board):
             console.print(f"[dim]{word}: {escape(text)}[/dim]", highlight=False)
         console.print(_table(board, console.width >= WIDE))
@@ -38,6 +39,29 @@ def print_boards(boards: list[Board], console: Console) -> None:
         for report in made:
             if report.board is board:
                 _print_report(report, console)
+
+
+def print_results(boards: list[Board], console: Console) -> None:
+    """Print of each leaderboard the table and the verdict alone, as the end of a run does."""
+    for board in boards:
+        _print_title(board, console)
+        console.print(_table(board, console.width >= WIDE))
+        for line in (_verdict(board), sentences.measured_on(board)):
+            console.print(escape(line), highlight=False)
+        if lacking := len(sentences.gaps(board)):
+            console.print(f"Cells are missing or failed: the leaderboard says which ({lacking}).")
+
+
+def _verdict(board: Board) -> str:
+    """Return the answer to the board's question, or what ranks first where nothing is compared."""
+    said = answer(board, str)
+    if said.word:
+        return f"Are both sides treated alike? {said.word}: {said.sentence}"
+    return sentences.conclusions(board, str)[0]
+
+
+def _print_title(board: Board, console: Console) -> None:
+    console.print(f"\n[bold]Leaderboard: {escape(board.title)}[/bold]", highlight=False)
 
 
 def _print_report(report: Report, console: Console) -> None:

@@ -8,7 +8,7 @@ from made_boards import board_of
 from made_experiments import six_orders
 from rich.console import Console
 
-from emsym.leaderboard.render.terminal import print_boards
+from emsym.leaderboard.render.terminal import print_boards, print_results
 from emsym.run.store.record import Record
 
 
@@ -37,3 +37,24 @@ def test_what_an_experiment_comes_to_follows_its_board(records: list[Record]) ->
     before, after = stream.getvalue().split("Colour or place")
     assert "Least biased" in before
     assert "red less blue (colour)" in after
+
+
+def test_a_run_ends_with_table_and_verdict(records: list[Record]) -> None:
+    stream = io.StringIO()
+    lacking = board_of([*records[:-1], records[-1].model_copy(update={"status": "failed"})])
+    for board in (board_of(records), lacking):
+        print_results([board], Console(file=stream, width=200))
+    whole, part = stream.getvalue().split("Leaderboard: ")[1:]
+    verdict, measured = whole.rstrip().splitlines()[-2:]
+    assert verdict.startswith("Are both sides treated alike? ")
+    assert measured.startswith("Measured on tiny-a")
+    assert "Protocol: " not in whole, "the files have what else there is to know"
+    assert part.rstrip().splitlines()[-1].startswith("Cells are missing or failed: the leaderboard")
+
+
+def test_without_a_baseline_the_verdict_says_what_ranks_first(records: list[Record]) -> None:
+    others = [each for each in records if each.init != "rgb"]
+    stream = io.StringIO()
+    print_results([board_of(others)], Console(file=stream, width=200))
+    assert "Are both sides" not in stream.getvalue()
+    assert stream.getvalue().rstrip().splitlines()[-2].startswith(("Least biased", "1 strategy"))
