@@ -36,7 +36,7 @@ def train(
     model: nn.Module,
     batches: Callable[[], Batch],
     recipe: Recipe,
-    progress: Callable[[], object] = lambda: None,
+    progress: Callable[[float, float], object] = lambda loss, rate: None,
     visit: Callable[[int], object] = lambda step: None,
     visits: Collection[int] = (),
     objective: Callable[[Tensor, Tensor], Tensor] = loss,
@@ -44,7 +44,8 @@ def train(
     """Train `model` in place by AdamW under a one-cycle schedule; leave it in eval mode.
 
     `batches` gives the next (images (N, S, H, W), labels (N, 1, H, W)) at each call; `progress`
-    is called after each step. `visit` is called with the number of steps taken, where `visits`
+    is called after each step, with the last loss that was read, NaN before there is one, and the
+    step's learning rate. `visit` is called with the number of steps taken, where `visits`
     holds it, while the network is in eval mode. `objective` is called with logits and labels, both
     (N, 1, H, W). Returns the loss of every step.
     Raises `ArithmeticError` when the loss is not finite, and `UserError` when the network does not
@@ -89,9 +90,10 @@ def train(
         scaler.scale(error).backward()
         scaler.step(optimizer)
         scaler.update()
+        rate = float(optimizer.param_groups[0]["lr"])
         schedule.step()
         curve.append(error.detach())
-        progress()
+        progress(curve.last, rate)
     if exact:
         model.float()
     _lay_out(model, torch.contiguous_format)  # as one that is loaded from a file
@@ -109,6 +111,11 @@ class LossCurve:
         self._every = every
         self._read: list[float] = []
         self._waiting: list[Tensor] = []
+
+    @property
+    def last(self) -> float:
+        """The last loss that was read; NaN before there is one."""
+        return self._read[-1] if self._read else math.nan
 
     def append(self, error: Tensor) -> None:
         """Add a step's loss, (); raise `ArithmeticError` where one that is read is not finite."""

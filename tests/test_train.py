@@ -1,6 +1,7 @@
 """Training learns, reports every step, repeats itself, and stops where the loss breaks."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -63,7 +64,7 @@ def test_curve_batches_and_progress_are_one_per_step(steps):
         calls[what] += 1
         return batches() if what == "batches" else None
 
-    curve = train(network(), lambda: count("batches"), recipe(steps), lambda: count("progress"))
+    curve = train(network(), lambda: count("batches"), recipe(steps), lambda *_: count("progress"))
     assert len(curve) == steps
     assert calls == {"batches": steps, "progress": steps}
     assert all(isinstance(value, float) for value in curve)
@@ -256,3 +257,21 @@ def test_a_network_of_other_channels_or_another_size_is_told():
         train(nn.Conv2d(3, 2, 3, padding=1), bright(), recipe(1))
     with pytest.raises(UserError, match=r"gives \(4, 1, 16, 16\) in training"):
         train(nn.Conv2d(3, 1, 3, padding=1, stride=2), bright(), recipe(1))
+
+
+def test_progress_hears_the_loss_and_the_rate_of_each_step() -> None:
+    heard: list[tuple[float, float]] = []
+    curve = train(network(), bright(), recipe(10), lambda *step: heard.append(step))
+    assert [loss for loss, _ in heard] == curve
+    rates = [rate for _, rate in heard]
+    assert max(rates) == pytest.approx(recipe(10).learning_rate)
+    assert rates[-1] < rates[0] < max(rates)
+
+
+def test_of_a_gpu_the_last_loss_that_was_read_is_told() -> None:
+    curve = LossCurve(2)
+    assert math.isnan(curve.last)
+    for value in (1.0, 2.0, 3.0):
+        curve.append(torch.tensor(value))
+    assert curve.last == 2.0
+    assert curve.values() == [1.0, 2.0, 3.0]

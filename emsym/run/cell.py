@@ -1,5 +1,6 @@
 """One cell, from beginning to end: data → model → training → scores → record."""
 
+import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -138,13 +139,14 @@ def _require_data(card: Card, planned: str, offline: bool) -> None:
         )
 
 
-def _progress(steps: int, clock: StepClock) -> Callable[[], None]:
+def _progress(steps: int, clock: StepClock) -> Callable[[float, float], None]:
     """Return a function that notes how far a training is, to be called after each step."""
     taken = count(1)
 
-    def after_step() -> None:
+    def after_step(loss: float, rate: float) -> None:
         clock()
-        note("training", f"{next(taken)}/{steps}")
+        known = "" if math.isnan(loss) else f", loss {loss:.2f}"
+        note("step", f"{next(taken)} of {steps}{known}")
 
     return after_step
 

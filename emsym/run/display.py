@@ -28,12 +28,17 @@ from emsym.wording import duration
 
 EVERY = 15.0
 """Seconds between two lines where there is no terminal."""
+HEARTBEAT = 60.0
+"""Seconds without a line, where there is no terminal, after which one says what goes on."""
 SHOWN = 32
 """Workers in the table at the most."""
 
 
 class RunDisplay(RunListener):
-    """A live table on a terminal, plain lines elsewhere, and every event in a log file."""
+    """A live table on a terminal, plain lines elsewhere, and every event in a log file.
+
+    Where there is no terminal, some line comes every minute, so that a log shows life.
+    """
 
     def __init__(self, console: Console) -> None:
         """Nothing is shown before the first phase."""
@@ -47,6 +52,8 @@ class RunDisplay(RunListener):
         self._start = self._last_line = time.monotonic()
         self._workers: dict[str, tuple[Note, float]] = {}
         self._places = 0  # the most workers that were busy at once
+        self._ended = threading.Event()
+        self._heart = threading.Thread(target=self._beat_on, daemon=True)
         self._live = Live(
             console=console,
             get_renderable=self._table,
@@ -66,6 +73,7 @@ class RunDisplay(RunListener):
         at: TracebackType | None,
     ) -> None:
         """End the display and leave the terminal as it was."""
+        self._ended.set()
         self._live.stop()
         for handler in self._log.handlers:
             handler.close()
@@ -96,6 +104,8 @@ class RunDisplay(RunListener):
             self._live.start()
         else:
             self._print(f"{name}: 0 of {len(costs)}")
+            if not self._heart.is_alive() and not self._ended.is_set():
+                self._heart.start()
 
     def advance(self, what: str, cost: float, error: str | None = None) -> None:
         """Show that one of them ended."""
@@ -136,6 +146,24 @@ class RunDisplay(RunListener):
             self._places = max(self._places, len(self._workers))
         if changed:
             self._log.info("worker %s: %s", note.worker, note.task)
+
+    def _beat_on(self) -> None:
+        while not self._ended.wait(HEARTBEAT / 20):
+            self._beat()
+
+    def _beat(self) -> None:
+        """Print what goes on, where no line has come for long."""
+        with self._lock:
+            now = time.monotonic()
+            if self._done >= self._total or now - self._last_line < HEARTBEAT:
+                return
+            self._last_line = now
+            text = f"{self._name}: {self._summary()}"
+            if self._workers:
+                first, _ = next(iter(self._workers.values()))
+                more = f", and {len(self._workers) - 1} more" if len(self._workers) > 1 else ""
+                text += f"; {first.phase} ({first.task}{more})"
+        self._print(text)
 
     def _summary(self) -> str:
         took = time.monotonic() - self._start

@@ -18,7 +18,7 @@ def fit(
     job: Job,
     split: Split,
     interventions: Sequence[Intervention] = (),
-    progress: Callable[[], object] = lambda: None,
+    progress: Callable[[float, float], object] = lambda loss, rate: None,
     visit: Callable[[int], object] = lambda step: None,
     visits: Collection[int] = (),
 ) -> list[float]:
@@ -54,7 +54,7 @@ def fit(
     return train(model, batch, recipe, progress, visit, visits, objective)
 
 
-def _teacher(job: Job, split: Split, progress: Callable[[], object]) -> nn.Module:
+def _teacher(job: Job, split: Split, progress: Callable[[float, float], object]) -> nn.Module:
     """Return the plain baseline of the job's cell, trained as its own cell trains it."""
     cell = job.cell
     built = build_model(

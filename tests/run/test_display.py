@@ -1,4 +1,7 @@
 import io
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,53 @@ def test_without_a_terminal_there_are_plain_lines_now_and_then(
     assert lines[2] == "a [word] of warning"
     assert lines[3] == "cells: 3 of 3, 1 failed after 0 s (third)"
     assert len(lines) == 4
+
+
+def test_without_a_terminal_some_line_comes_every_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(display.time, "monotonic", lambda: now)
+    out = io.StringIO()
+    told = RunDisplay(Console(file=out, width=60))
+    told.phase("cells", [1.0, 1.0])
+    told.note(Note("1", "phantom · unet · rgb · seed 0", "step 60 of 100, loss 0.41"))
+    told.note(Note("2", "phantom · unet · rgb · seed 1", "starting"))
+    now = 59.0
+    told._beat()
+    assert out.getvalue().splitlines() == ["cells: 0 of 2"], "nobody waits for long as yet"
+    now = 60.0
+    told._beat()
+    told._beat()
+    (line,) = out.getvalue().splitlines()[1:]
+    at = "step 60 of 100, loss 0.41 (phantom · unet · rgb · seed 0, and 1 more)"
+    assert line == f"cells: 0 of 2 after 1 min; {at}"
+    told.note(Note("1", None))
+    told.note(Note("2", None))
+    for _ in range(2):
+        told.advance("x", 1.0)
+    now = 600.0
+    told._beat()
+    assert out.getvalue().splitlines()[2:] == ["cells: 2 of 2 after 1 min (x)"], "it has ended"
+    told.__exit__(None, None, None)
+
+
+def test_the_heart_beats_by_itself_and_ends_with_the_display(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(display, "HEARTBEAT", 0.02)
+    out = io.StringIO()
+    before = threading.active_count()
+    with RunDisplay(Console(file=out, width=60)) as told:
+        told.phase("cells", [1.0])
+        assert waited_for(lambda: out.getvalue().count("cells: 0 of 1 after") > 1)
+    assert waited_for(lambda: threading.active_count() == before)
+
+
+def waited_for(condition: Callable[[], bool]) -> bool:
+    for _ in range(1000):
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_on_a_terminal_there_is_a_table_of_the_workers() -> None:
