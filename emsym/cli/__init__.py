@@ -21,6 +21,7 @@ from emsym.cli.data import data
 from emsym.cli.demo import demo
 from emsym.cli.env import env
 from emsym.cli.examples import examples
+from emsym.cli.failures import failures
 from emsym.cli.figures import figures
 from emsym.cli.leaderboard import leaderboard
 from emsym.cli.list import list_
@@ -108,7 +109,7 @@ def _one_line(message: Warning | str, *_: Any, **__: Any) -> None:
 @cloup.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     sections=[
-        cloup.Section("Run a benchmark", [demo, run, plan, protocol, list_, store]),
+        cloup.Section("Run a benchmark", [demo, run, plan, failures, protocol, list_, store]),
         cloup.Section("Read results", [leaderboard, compare, recommend, claims, figures]),
         cloup.Section("Your own network", [audit, sanity, symmetrize]),
         cloup.Section("Data and weights", [data, weights]),

@@ -1,13 +1,20 @@
 """`compare`: two strategies, or submissions, side by side."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
 
 from emsym.cli.examples import examples
+from emsym.cli.json_document import JSON, print_json
 from emsym.cli.options import OUTPUT
 from emsym.errors import UserError
+
+if TYPE_CHECKING:
+    from emsym.leaderboard.compare import Comparison
 
 
 @cloup.command(
@@ -24,15 +31,11 @@ from emsym.errors import UserError
     help="Where to draw the differences; by default compare-ONE-OTHER.png in the output.",
 )
 @OUTPUT
-def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
+@JSON
+def compare(one: str, other: str, plot: Path | None, output: Path, as_json: bool) -> None:
     """Two strategies, or submissions, and by how much they differ."""
     import re
 
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from emsym import wording
     from emsym.files import write_atomically
     from emsym.leaderboard.collection import StoredResults
     from emsym.leaderboard.compare import compare as compared
@@ -43,6 +46,25 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
     if kind not in ("png", "svg", "pdf"):
         raise UserError(f"--plot {plot}: name a file that ends in .png, .svg or .pdf.")
     comparison = compared(StoredResults(output).results, one, other)
+    if not as_json:
+        _print_table(comparison)
+    plain = [re.sub(r"[^\w.+-]", "_", name)[:60] for name in (one, other)]
+    path = plot or OutputFolder(output).comparison(*plain)
+    write_atomically(path, drawn(comparison, kind))
+    if as_json:
+        print_json(_document(comparison) | {"plot": path})
+    else:
+        click.echo(f"Plot: {path}")
+
+
+def _print_table(comparison: Comparison) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from emsym import wording
+
+    one, other = comparison.one, comparison.other
     console = Console()
     table = Table(box=None, pad_edge=False, collapse_padding=True)
     heads = ["score", one, other, "difference (95 % interval)", "p"]
@@ -65,7 +87,38 @@ def compare(one: str, other: str, plot: Path | None, output: Path) -> None:
         f"{escape(comparison.where)}. Paired: {escape(other)} − {escape(one)}.", highlight=False
     )
     console.print(table)
-    plain = [re.sub(r"[^\w.+-]", "_", name)[:60] for name in (one, other)]
-    path = plot or OutputFolder(output).comparison(*plain)
-    write_atomically(path, drawn(comparison, kind))
-    console.print(f"Plot: {path}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _document(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison as JSON has it: of each score both means, and the second less the first.
+
+    `low` and `high` are the ends of the 95 % interval of the difference, `above` the part of the
+    cells in which it is above 0, and `pairs` the differences of single pairs.
+    """
+    scores = []
+    for each in comparison.differences:
+        row = each.row.to_dict()
+        facts = {
+            "key": each.key,
+            "title": each.score.title,
+            "better": each.score.better,
+            "one": row["one"],
+            "other": row["other"],
+            "difference": row["mean"],
+            **{name: row[name] for name in ("low", "high", "p", "above")},
+            "pairs": [
+                {
+                    "dataset": dataset,
+                    "architecture": architecture,
+                    **values.rename({"mean": "difference"}).to_dict(),
+                }
+                for (dataset, architecture), values in each.pairs.iterrows()
+            ],
+        }
+        scores.append(facts)
+    return {
+        "one": comparison.one,
+        "other": comparison.other,
+        "where": comparison.where,
+        "scores": scores,
+    }

@@ -11,6 +11,7 @@ import click
 import cloup
 
 from emsym.cli.examples import examples
+from emsym.cli.json_document import JSON, print_json
 from emsym.cli.options import PLUGIN
 
 if TYPE_CHECKING:
@@ -41,18 +42,26 @@ def data(plugins: tuple[Path, ...]) -> None:
     "list",
     epilog=examples(
         "emsym-bench data list",
-        "emsym-bench data list --markdown",
+        "emsym-bench data list --json",
     ),
 )
 @click.option(
     "--markdown", is_flag=True, help="A table for the documents, with licence and citation."
 )
-def list_datasets(markdown: bool) -> None:
+@JSON
+def list_datasets(markdown: bool, as_json: bool) -> None:
     """The data sets that ship with emsym, and which are on disk."""
     from emsym.data.cards import list_cards, load_card
+    from emsym.data.inspecting.card_facts import card_facts
     from emsym.data.inspecting.card_text import card_table
 
-    click.echo(card_table([load_card(name) for name in list_cards()], markdown))
+    if markdown and as_json:
+        raise click.UsageError("--markdown and --json are two forms: take one.")
+    cards = [load_card(name) for name in list_cards()]
+    if as_json:
+        print_json({"datasets": [card_facts(card) for card in cards]})
+    else:
+        click.echo(card_table(cards, markdown))
 
 
 @data.command(
@@ -68,13 +77,23 @@ def list_datasets(markdown: bool) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where the picture is written; by default NAME.png.",
 )
-def show(name: str, slices: int, picture: Path | None) -> None:
-    """Print a card and what is on disk; draw its sections, labels and one stack."""
+@JSON
+def show(name: str, slices: int, picture: Path | None, as_json: bool) -> None:
+    """Print a card and what is on disk; draw its sections, labels and one stack.
+
+    With --json nothing is drawn.
+    """
     from emsym.data.cards import load_card
+    from emsym.data.inspecting.card_facts import card_facts
     from emsym.data.inspecting.card_text import card_lines
     from emsym.errors import UserError
 
     card = load_card(name)
+    if as_json:
+        if picture is not None:
+            raise click.UsageError("With --json nothing is drawn: leave --picture out.")
+        print_json(card_facts(card))
+        return
     start, stop = card.split.test
     if slices < 1 or slices % 2 == 0 or slices > stop - start:
         raise UserError(
@@ -153,25 +172,31 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
     )
 )
 @_NAMES
-def verify(names: tuple[str, ...]) -> None:
+@JSON
+def verify(names: tuple[str, ...], as_json: bool) -> None:
     """Read every byte again: are the files those of the card, and the labels as it says?"""
     from emsym.data.cards import load_card
     from emsym.data.fetching.verify import verify_data
     from emsym.data.inspecting.foreground_fraction import fractions
     from emsym.errors import UserError
 
-    damaged = []
+    damaged, facts = [], []
     for card in [_there(load_card(name)) for name in names]:
         files = verify_data(card)
         wrong = [f"{card.name}: {file} {problem}" for file, problem in files if problem]
         damaged += wrong
-        if files:
+        shares = None if wrong else fractions(card, images=True)
+        problems = {file: problem or None for file, problem in files}
+        facts.append({"name": card.name, "files": problems, "foreground": shares})
+        if files and not as_json:
             click.echo(
                 f"{card.name}  {len(files) - len(wrong)} of {len(files)} files as they were fetched"
             )
-        if not wrong:
-            for line in _in_words(fractions(card, images=True)):
+        if shares is not None and not as_json:
+            for line in _in_words(shares):
                 click.echo(f"{card.name}  {line}")
+    if as_json:
+        print_json({"datasets": facts})
     if damaged:
         raise UserError(
             f"Not as fetched: {'; '.join(damaged[:3])}{' and others' * (len(damaged) > 3)}. "

@@ -9,6 +9,7 @@ import click
 import cloup
 
 from emsym.cli.examples import examples
+from emsym.cli.json_document import JSON, print_json
 from emsym.cli.options import OUTPUT
 
 if TYPE_CHECKING:
@@ -22,24 +23,31 @@ if TYPE_CHECKING:
     epilog=examples(
         "emsym-bench leaderboard",
         "emsym-bench leaderboard --output results --check",
+        "emsym-bench leaderboard --json",
     )
 )
 @OUTPUT
 @click.option(
     "--check", is_flag=True, help="Write nothing: is what is there what the records give?"
 )
-def leaderboard(output: Path, check: bool) -> int:
+@JSON
+def leaderboard(output: Path, check: bool, as_json: bool) -> int:
     """Write and print the leaderboard of what is stored."""
     from rich.console import Console
 
     from emsym.leaderboard.board import boards
+    from emsym.leaderboard.board_facts import board_facts
     from emsym.leaderboard.collection import StoredResults
     from emsym.leaderboard.render.publish import outdated, write_leaderboard
     from emsym.output_folder import OutputFolder
 
     stored = StoredResults(output)
     if check:
-        if not (old := outdated(stored.results, output, stored.example, stored.credits)):
+        old = outdated(stored.results, output, stored.example, stored.credits)
+        if as_json:
+            print_json({"output": output, "outdated": old})
+            return 1 if old else 0
+        if not old:
             click.echo(f"The leaderboard in {output} is what the records give.")
             return 0
         click.echo(
@@ -50,7 +58,17 @@ def leaderboard(output: Path, check: bool) -> int:
         return 1
     made = boards(stored.results)
     write_leaderboard(stored.results, output, stored.example, stored.credits, leaderboards=made)
-    print_leaderboard(Console(), OutputFolder(output), made)
+    folder = OutputFolder(output)
+    if as_json:
+        files = {
+            "markdown": folder.markdown,
+            "page": folder.page,
+            "scores": folder.scores_table,
+            "cells": folder.cells_table,
+        }
+        print_json({"output": output, "files": files, "boards": list(map(board_facts, made))})
+    else:
+        print_leaderboard(Console(), folder, made)
     return 0
 
 

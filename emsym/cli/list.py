@@ -9,6 +9,7 @@ import click
 import cloup
 
 from emsym.cli.examples import examples
+from emsym.cli.json_document import JSON, print_json
 from emsym.cli.options import PLUGIN
 from emsym.errors import UserError
 
@@ -38,7 +39,8 @@ MORE = "Any other encoder of timm may follow after 'tu-'"
 @click.argument("what", type=click.Choice(KINDS))
 @click.argument("pattern", required=False)
 @PLUGIN
-def list_(what: str, pattern: str | None, plugins: tuple[Path, ...]) -> None:
+@JSON
+def list_(what: str, pattern: str | None, plugins: tuple[Path, ...], as_json: bool) -> None:
     """Names that may be used, all or those like PATTERN.
 
     Quote a PATTERN with a star: 'unet-*'.
@@ -51,8 +53,12 @@ def list_(what: str, pattern: str | None, plugins: tuple[Path, ...]) -> None:
         if what in ("architectures", "encoders"):
             more += f". {MORE}"
         raise UserError(f"None of the {what} matches '{pattern}'{more}.")
-    if what == "encoders" and len(rows) == 1:
-        return click.echo(describe_encoder(encoders()[rows[0][0]]))
+    one = encoders()[rows[0][0]] if what == "encoders" and len(rows) == 1 else None
+    if as_json:
+        names = [{"name": name, "summary": summary.strip()} for name, summary in rows]
+        return print_json({"what": what, "names": names, **({"encoder": one} if one else {})})
+    if one is not None:
+        return click.echo(describe_encoder(one))
     width = max(len(name) for name, _ in rows) + 2
     for name, summary in rows:
         click.echo(f"{name:<{width}}{summary}".rstrip())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,16 @@ import cloup
 
 from emsym.cli.cell_options import CELLS, MACHINE, chooses_cells
 from emsym.cli.examples import examples
+from emsym.cli.json_document import JSON, print_json
 from emsym.cli.options import OUTPUT, PLUGIN
+from emsym.errors import one_line
 
 if TYPE_CHECKING:
     from emsym.protocol import Protocol
-    from emsym.run.estimate import Pair, Seen
+    from emsym.run.estimate import Estimate, Pair, Seen
     from emsym.run.job import Job
+    from emsym.run.plan import Plan
+    from emsym.run.store.store import Store
     from emsym.run.workers.devices import Devices
 
 
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
         "emsym-bench plan",
         "emsym-bench plan --protocol micrographs --seed 0",
         "emsym-bench plan --calibrate --workers 2",
+        "emsym-bench plan --json",
     )
 )
 @cloup.option_group("Which cells", *CELLS)
@@ -36,7 +42,7 @@ if TYPE_CHECKING:
     ),
     *MACHINE,
 )
-@cloup.option_group("Output", OUTPUT)
+@cloup.option_group("Output", OUTPUT, JSON)
 @cloup.option_group("Your own code", PLUGIN)
 def plan(
     calibrate: bool,
@@ -46,6 +52,7 @@ def plan(
     plugins: tuple[Path, ...],
     output: Path,
     protocol_name: str,
+    as_json: bool,
     **selection: Any,
 ) -> None:
     """Tell what would run, what is stored, what failed, how long it takes and what it fills.
@@ -54,7 +61,6 @@ def plan(
     """
     from emsym.data.fetching.availability import locate_data
     from emsym.data.inspecting.card_text import download_size
-    from emsym.errors import one_line
     from emsym.output_folder import OutputFolder
     from emsym.protocol import load_protocol
     from emsym.run import plan as planning
@@ -68,34 +74,94 @@ def plan(
     protocol, store = whole.select(**selection), Store(OutputFolder(output).records)
     all_jobs = jobs(protocol)
     planned = planning.plan(all_jobs, store)
-    words = {job.key: "to run" for job in planned.missing}
-    words |= {job.key: "failed" for job in planned.failed}
-    click.echo("\n".join(f"{words.get(job.key, 'stored')}  {job}" for job in all_jobs))
-    for job in planned.failed:
-        if (record := store.failure(job.key)) is not None:
-            click.echo(one_line(f"failed: {job}: {record.error}"))
-    for path in planned.damaged:
-        click.echo(f"The record {path} is damaged: `run` sets it aside and runs its cell again.")
-    for why in planning.wrong_shapes(protocol, plugins).values():
-        click.echo(why)
-    for note in planning.variant_notes(protocol):
-        click.echo(note)
-    failed = f", {len(planned.failed)} failed (--retry-failed)" if planned.failed else ""
-    click.echo(f"{len(planned.stored)} stored, {len(planned.missing)} to run{failed}.")
-    for card in cards(protocol).values():
-        if locate_data(card) is None:
-            click.echo(f"{card.name} is not on disk: `run` fetches it ({download_size(card)}).")
-    if not planned.missing:
-        return
-    devices = Devices.parse(device, cells_per_gpu)
-    stored = planned.stored
-    if not stored and chooses_cells(selection):  # other cells of the protocol tell of these, too
-        stored = planning.plan(jobs(whole), store).stored
-    seen = history(stored, store)
-    if calibrate:
-        seen |= _calibrated(planned.missing, seen, devices, protocol, plugins)
-    count = workers or cell_slots(devices, protocol.recipe.threads)
-    click.echo(estimate_text(estimate(planned.missing, seen), count))
+    facts = {
+        "protocol": protocol.name,
+        "version": protocol.version,
+        "output": output,
+        "cells": _cells(all_jobs, planned, store),
+        "damaged": planned.damaged,
+        "notes": [
+            *planning.wrong_shapes(protocol, plugins).values(),
+            *planning.variant_notes(protocol),
+        ],
+        "to_fetch": [
+            {"name": card.name, "download": download_size(card)}
+            for card in cards(protocol).values()
+            if locate_data(card) is None
+        ],
+    }
+    if not as_json:
+        click.echo("\n".join(_lines(facts, list(map(str, all_jobs)))))
+    count, estimated = None, None
+    if planned.missing:
+        devices = Devices.parse(device, cells_per_gpu)
+        stored = planned.stored
+        if not stored and chooses_cells(selection):  # other cells of the protocol tell, too
+            stored = planning.plan(jobs(whole), store).stored
+        seen = history(stored, store)
+        if calibrate:
+            seen |= _calibrated(planned.missing, seen, devices, protocol, plugins)
+        count = workers or cell_slots(devices, protocol.recipe.threads)
+        estimated = estimate(planned.missing, seen)
+        if not as_json:
+            click.echo(estimate_text(estimated, count))
+    if as_json:
+        print_json(facts | {"workers": count, "estimate": _in_numbers(estimated, count)})
+
+
+def _cells(all_jobs: list[Job], planned: Plan, store: Store) -> list[dict[str, Any]]:
+    """Return what each cell is, what has become of it, and why it failed where it did."""
+    failures = {job.key: store.failure(job.key) for job in planned.failed}
+    states = {job.key: "to run" for job in planned.missing} | dict.fromkeys(failures, "failed")
+    return [
+        {
+            "key": job.key,
+            "variant": job.variant or None,
+            **job.cell._asdict(),
+            "state": states.get(job.key, "stored"),
+            "error": failure.error if (failure := failures.get(job.key)) else None,
+        }
+        for job in all_jobs
+    ]
+
+
+def _lines(facts: dict[str, Any], names: list[str]) -> list[str]:
+    """Put what is planned into words; `names` are those of the cells."""
+    cells = list(zip(names, facts["cells"], strict=True))
+    counts = Counter(cell["state"] for _, cell in cells)
+    failed = f", {counts['failed']} failed (--retry-failed)" if counts["failed"] else ""
+    return [
+        *(f"{cell['state']}  {name}" for name, cell in cells),
+        *(one_line(f"failed: {name}: {cell['error']}") for name, cell in cells if cell["error"]),
+        *(
+            f"The record {path} is damaged: `run` sets it aside and runs its cell again."
+            for path in facts["damaged"]
+        ),
+        *facts["notes"],
+        f"{counts['stored']} stored, {counts['to run']} to run{failed}.",
+        *(
+            f"{data['name']} is not on disk: `run` fetches it ({data['download']})."
+            for data in facts["to_fetch"]
+        ),
+    ]
+
+
+def _in_numbers(estimated: Estimate | None, workers: int | None) -> dict[str, Any] | None:
+    """Return an estimate as JSON has it: wall seconds and a 95 % interval, bytes of records."""
+    if estimated is None or workers is None:
+        return None
+    middle, low, high = estimated.wall(workers)
+    return {
+        "seconds": middle,
+        "low": low,
+        "high": high,
+        "bytes": round(estimated.bytes),
+        "cells_seen": estimated.seen,
+        "never_run": [
+            {"dataset": dataset, "architecture": architecture}
+            for dataset, architecture in sorted(estimated.unseen)
+        ],
+    }
 
 
 def _calibrated(

@@ -11,13 +11,17 @@ from emsym.cli.examples import examples
 from emsym.cli.options import PLUGIN
 
 
-@click.group()
+@cloup.group(
+    epilog=examples(
+        "emsym-bench protocol new mine --dataset my-volume.toml --architecture unet-resnet34",
+        "emsym-bench protocol new --help",
+    )
+)
 def protocol() -> None:
     """Write a protocol: which cells are run, how each is trained, and what is scored."""
 
 
 @protocol.command(
-    cls=cloup.Command,
     epilog=examples(
         "emsym-bench protocol new mine --dataset my-volume.toml --architecture unet-resnet34",
         "emsym-bench protocol new five --slices 5 --init rgb --init uniform-green --seeds 5",

@@ -44,7 +44,7 @@ def check(output: Path) -> int:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading records")
         checked = check_store(
-            Store(_existing(output)),
+            Store(existing_records(output)),
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     for cell, reason in checked.reasons.items():
@@ -70,7 +70,7 @@ def merge(others: tuple[Path, ...], output: Path) -> int:
     from emsym.run.store.maintenance import merge_stores
     from emsym.run.store.store import Store
 
-    sources = [Store(_existing(other)) for other in others]
+    sources = [Store(existing_records(other)) for other in others]
     merged = merge_stores(Store(OutputFolder(output).records), sources)
     click.echo(f"{merged.taken} taken, {merged.had} were there already.")
     for key in merged.differing:
@@ -110,7 +110,7 @@ def gc(
         )
     if protocols:
         keys = {job.key for name in protocols for job in jobs(load_protocol(name))}
-    files = leftovers(Store(_existing(output)), keys)
+    files = leftovers(Store(existing_records(output)), keys)
     size = 0
     for path in files:
         size += path.stat().st_size
@@ -120,7 +120,8 @@ def gc(
     click.echo(f"{len(files)} files, {size / 1e6:.1f} MB.")
 
 
-def _existing(output: Path) -> Path:
+def existing_records(output: Path) -> Path:
+    """Return the folder of the records of an output folder; raise `UserError` for want of one."""
     from emsym.output_folder import OutputFolder
 
     folder = OutputFolder(output).records

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 class StrategyDifference:
     """The difference in one score: the second less the first."""
 
+    key: str
+    """The score's key in a record."""
     score: Score
     row: pd.Series
     """Both means as `one` and `other`, and what `statistics.against` says."""
@@ -70,7 +72,7 @@ def compare(results: Results, one: str, other: str) -> Comparison:
         sections = board.sections(cells, key) if board.by_sections else None
         wide = cells.pivot(index=UNIT, columns="init", values=key)[[one, other]]
         block = int(board.first["slices"])
-        differences.append(_difference(score, wide, sections, block))
+        differences.append(_difference(key, score, wide, sections, block))
     return Comparison(one, other, where, differences)
 
 
@@ -103,7 +105,7 @@ def _submissions(results: Results, one: str, other: str) -> Comparison:
     for key, score in shown_scores(prefix, thresholds[0], both).items():
         if both[key].notna().any():
             wide = both.pivot(index=UNIT, columns="submission", values=key)[[one, other]]
-            differences.append(_difference(score, wide, None, 1))
+            differences.append(_difference(key, score, wide, None, 1))
     where = f"{first['protocol']}, version {first['version']}: {_count(len(both) // 2)} of each"
     return Comparison(one, other, f"{where}, of {first_names(strategies)}", differences)
 
@@ -122,7 +124,7 @@ def _count(cells: int) -> str:
 
 
 def _difference(
-    score: Score, wide: pd.DataFrame, sections: pd.DataFrame | None, block: int
+    key: str, score: Score, wide: pd.DataFrame, sections: pd.DataFrame | None, block: int
 ) -> StrategyDifference:
     estimates = estimate_means(
         wide, sections, squared=score.absolute, block=block, floor=score.floor
@@ -134,7 +136,7 @@ def _difference(
     row = against(one, values, estimates, most).loc[other]
     means, pairs = intervals(estimates)["mean"], pair_difference_intervals(estimates, one, most)
     row = pd.concat([pd.Series({"one": means[one], "other": means[other]}), row])
-    return StrategyDifference(score, row, pairs.xs(other, level="init"))
+    return StrategyDifference(key, score, row, pairs.xs(other, level="init"))
 
 
 def _frame(axis: "Axes", each: StrategyDifference, rows: list[pd.Series]) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,24 @@ def test_two_strategies_are_compared_in_a_table_and_a_plot(store: Path) -> None:
     plot = store / "compare-rgb-uniform-green.png"
     assert f"Plot: {plot}" in done.output
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_json_has_the_numbers_of_the_table(store: Path) -> None:
+    words = ["rgb", "uniform-green", "--output", str(store), "--plot", str(store / "a.svg")]
+    text = CliRunner().invoke(compare, words, catch_exceptions=False).output
+    done = CliRunner().invoke(compare, [*words, "--json"], catch_exceptions=False)
+    told = json.loads(done.stdout)
+    assert (told["one"], told["other"]) == ("rgb", "uniform-green")
+    assert told["where"] in text
+    assert Path(told["plot"]).is_file()
+    dice = next(score for score in told["scores"] if score["key"] == "dice@0.5")
+    assert dice["difference"] == pytest.approx(dice["other"] - dice["one"])
+    assert dice["low"] <= dice["difference"] <= dice["high"]
+    row = next(line for line in text.splitlines() if line.startswith("Dice"))
+    assert f"{dice['one']:.3f}" in row
+    assert [(pair["dataset"], pair["architecture"]) for pair in dice["pairs"]] == [
+        ("tiny-a", "linknet-tu-test_efficientnet")
+    ]
 
 
 def test_a_strategy_that_nobody_ran_is_a_sentence(store: Path) -> None:

@@ -134,6 +134,23 @@ def test_show_draws_a_phantom(tiny: Path, card: str, slices: int) -> None:
     assert "of train" in done.stdout
 
 
+def test_json_has_the_facts_of_cards(cells, tmp_path: Path) -> None:
+    told = json.loads(bench("list", "--json", cwd=tmp_path).stdout)
+    rows = {each["name"]: each for each in told["datasets"]}
+    assert set(rows) == set(list_cards())
+    assert rows["phantom-fibres"]["on_disk"] is None
+    assert rows["snemi3d"]["on_disk"] == []
+    card, _ = cells
+    assert json.loads(bench("show", card, "--json", cwd=tmp_path).stdout)["on_disk"] == []
+    assert bench("fetch", card, cwd=tmp_path).returncode == 0
+    told = json.loads(bench("show", card, "--json", cwd=tmp_path).stdout)
+    assert (told["licence"], told["on_disk"]) == ("CC0-1.0", ["cells"])
+    assert not list(tmp_path.glob("*.png"))
+    (told,) = json.loads(bench("verify", card, "--json", cwd=tmp_path).stdout)["datasets"]
+    assert told["files"] == {"cells.zip": None}
+    assert told["foreground"]["cells"]["test"] == pytest.approx((MASK[7:] > 0).mean())
+
+
 # --- fetch, verify, path --------------------------------------------------------------------------
 
 
@@ -202,6 +219,8 @@ def test_verify_finds_what_was_damaged_and_fetch_mends_it(cells, tmp_path: Path)
     ("words", "said"),
     [
         (("fetch", "snemi"), "did you mean 'snemi3d'"),
+        (("list", "--markdown", "--json"), "take one"),
+        (("show", "vnc", "--json", "--picture", "a.png"), "leave --picture out"),
         (("fetch", "vnc:axons"), "no task 'axons'"),
         (("fetch",), "NAME"),
         (("fetch", "none.toml"), "cannot be read"),

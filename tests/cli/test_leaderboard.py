@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,18 @@ def test_it_is_written_and_printed_and_checked(store: Path) -> None:
     assert done.return_value == 1
     assert f"{folder.markdown.name} in {store}: not what the records give" in done.output
     assert folder.markdown.read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_json_is_all_of_standard_output(store: Path) -> None:
+    folder = OutputFolder(store)
+    told = json.loads(call("--output", store, "--json").stdout)
+    assert Path(told["files"]["page"]) == folder.page
+    assert folder.page.is_file()
+    (board,) = told["boards"]
+    assert {each["name"] for each in board["strategies"]} == {"rgb", "uniform-green"}
+    assert json.loads(call("--output", store, "--check", "--json").stdout)["outdated"] == []
+    folder.markdown.write_text("mine")
+    done = call("--output", store, "--check", "--json")
+    assert done.return_value == 1
+    assert json.loads(done.stdout)["outdated"] == [folder.markdown.name]

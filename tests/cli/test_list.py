@@ -1,5 +1,6 @@
 """`list` as a user meets it: real processes."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,13 @@ def test_listing_imports_no_torch(what: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_json_names_what_the_text_names(tmp_path: Path) -> None:
+    told = json.loads(listed("inits", "mirror*", "--json", cwd=tmp_path))
+    text = listed("inits", "mirror*", cwd=tmp_path).splitlines()
+    assert told["what"] == "inits"
+    assert [each["name"] for each in told["names"]] == [line.split()[0] for line in text]
+    assert all(each["summary"] in line for each, line in zip(told["names"], text, strict=True))
+    told = json.loads(listed("encoders", "tu-csatv2", "--json", cwd=tmp_path))
+    assert told["encoder"]["refused"].startswith("model.stem_dct")

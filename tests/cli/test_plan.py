@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from emsym.cli.plan import plan
-from emsym.protocol import Protocol
+from emsym.protocol import Cell, Protocol
 from emsym.run.executors import local
 from emsym.run.executors.base import Pool, Setup
 from emsym.run.job import jobs
@@ -46,6 +47,20 @@ def test_stored_failed_and_damaged_cells_are_told(
     assert f"{damaged.key}.json is damaged" in output
     assert "1 stored, 2 to run, 1 failed (--retry-failed)." in output
     assert "with 2 at once" in output
+    words = ("--protocol", tiny, "--output", store, "--workers", 2, "--json")
+    told = json.loads(CliRunner().invoke(plan, [*map(str, words)]).stdout)
+    states = {Cell(*(cell[key] for key in Cell._fields)): cell["state"] for cell in told["cells"]}
+    assert states == {
+        kept.cell: "stored",
+        failed.cell: "failed",
+        damaged.cell: "to run",
+        missing.cell: "to run",
+    }
+    assert [cell["error"] for cell in told["cells"] if cell["error"]] == ["x"]
+    assert told["damaged"] == [str(records.path(damaged.key))]
+    assert told["workers"] == 2
+    assert told["estimate"]["low"] <= told["estimate"]["seconds"] <= told["estimate"]["high"]
+    assert told["estimate"]["cells_seen"] == 1
 
 
 @contextmanager

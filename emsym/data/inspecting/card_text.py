@@ -6,15 +6,14 @@ from rich.filesize import decimal
 from tabulate import tabulate
 
 from emsym.data.cards import BOUNDARY, Card, Source, Task
-from emsym.data.fetching.availability import locate_data
+from emsym.data.inspecting.card_facts import file_sizes, tasks_on_disk
 
 
 def download_size(card: Card) -> str:
     """Return the size of the first source's files together; ``over …`` where not all is known."""
     if not card.sources:
         return "none"
-    source = next(iter(card.sources.values()))
-    known = [source.remote_file(name).size for name in source.files]
+    known = file_sizes(card)
     if not any(known):
         return "not known" if known else "beside the card"
     return "over " * (None in known) + decimal(sum(filter(None, known)))
@@ -124,13 +123,10 @@ def _source(source: Source) -> str:
 
 def _on_disk(card: Card) -> str:
     """Say whether the data is there, and for which tasks if not for all."""
-    if not card.sources:
+    here = tasks_on_disk(card)
+    if here is None:
         return "no need"
-    locations = {
-        next(iter(chosen.tasks)): locate_data(chosen) for chosen in card.single_task_cards()
-    }
-    here = {task: located for task, located in locations.items() if located is not None}
     if not here:
         return "no"
-    some = "" if len(here) == len(locations) else f" ({', '.join(here)})"
+    some = "" if len(here) == len(card.tasks) else f" ({', '.join(here)})"
     return f"yes{some}"
