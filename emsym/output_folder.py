@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+DEFAULT = Path("emsym-results")
+"""The output folder of every command that is given no other; nothing in it is committed."""
+COMMITTED = Path("results")
+"""The folder of a clone with the committed submissions and their leaderboard."""
+
 
 @dataclass(frozen=True)
 class OutputFolder:
@@ -31,8 +36,15 @@ class OutputFolder:
 
     @property
     def submissions(self) -> Path:
-        """The folder of the submissions, a folder each."""
-        return self.path / "submissions"
+        """The folder of the submissions, a folder each.
+
+        The default output folder of a clone has none of its own: its leaderboard shows the
+        committed ones beside the cells of one's own.
+        """
+        committed = self.path.parent / COMMITTED / "submissions"
+        own = self.path / "submissions"
+        borrows = self.path.name == DEFAULT.name and committed.is_dir() and not own.is_dir()
+        return committed if borrows else own
 
     @property
     def markdown(self) -> Path:

@@ -133,7 +133,9 @@ def ran(site: Path, tiny_files: dict[str, bytes], tmp_path_factory: pytest.TempP
 
 
 def records(folder: Path) -> dict[tuple[str, str], dict]:
-    found = map(json.loads, (path.read_text() for path in folder.glob("results/records/*.json")))
+    found = map(
+        json.loads, (path.read_text() for path in folder.glob("emsym-results/records/*.json"))
+    )
     return {(record["architecture"], record["init"]): record for record in found}
 
 
@@ -167,9 +169,9 @@ def test_it_runs_and_stands_on_the_leaderboard_under_its_own_name(
     ran: Path, architecture: str, init: str
 ) -> None:
     assert records(ran)[architecture, init]["status"] == "done"
-    rows = list(csv.DictReader((ran / "results" / "leaderboard.csv").open()))
+    rows = list(csv.DictReader((ran / "emsym-results" / "leaderboard.csv").open()))
     assert (architecture, init) in {(row["architecture"], row["init"]) for row in rows}
-    markdown = (ran / "results" / "leaderboard.md").read_text()
+    markdown = (ran / "emsym-results" / "leaderboard.md").read_text()
     assert f"`{init}`" in markdown
     assert architecture.replace("_", "\\_") in markdown
 
@@ -196,7 +198,7 @@ def test_records_hold_the_digest_of_the_source(ran: Path) -> None:
 @pytest.mark.slow
 def test_a_change_in_a_helper_module_is_a_new_cell(ran: Path, site: Path, tmp_path: Path) -> None:
     words = ("plan", "--protocol", ran / "tiny.toml", "--seed", 0, "--init", "packaged-red")
-    words += ("--output", ran / "results")
+    words += ("--output", ran / "emsym-results")
     assert "1 stored, 0 to run" in bench(*words, cwd=tmp_path, site=site).stdout
     edited = write(tmp_path / "edited", {**PACKAGE, "lab_inits/planes.py": "RED = 1 - 1\n"})
     for info in site.glob("*.dist-info"):
@@ -234,7 +236,7 @@ def test_methods_and_metrics_of_a_file_are_scored_under_their_names(
     words = ("run", "--protocol", tiny, "--seed", 0, "--init", "rgb", "--plugin")
     done = bench(*words, tmp_path / "scores.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    record = json.loads(next((tmp_path / "results/records").glob("*.json")).read_text())
+    record = json.loads(next((tmp_path / "emsym-results/records").glob("*.json")).read_text())
     assert record["scores"]["local-map/true-foreground/slice_share[-1]"] == pytest.approx(0.5)
     assert "local-map/true-foreground/local-metric" in record["scores"]
     own = hashlib.sha256((tmp_path / "scores.py").read_bytes()).hexdigest()
@@ -242,7 +244,10 @@ def test_methods_and_metrics_of_a_file_are_scored_under_their_names(
         "attribution local-map": own,
         "metric local-metric": own,
     }
-    assert "local-map of the true-foreground" in (tmp_path / "results/leaderboard.md").read_text()
+    assert (
+        "local-map of the true-foreground"
+        in (tmp_path / "emsym-results/leaderboard.md").read_text()
+    )
     for what in ("attributions", "metrics"):
         listed = bench("list", what, "local-*", "--plugin", tmp_path / "scores.py", cwd=tmp_path)
         assert listed.stdout.startswith("local-m")
@@ -277,7 +282,7 @@ def test_a_score_of_a_file_lands_in_record_tables_page_and_submission(
     words = ("run", "--protocol", tiny, "--seed", 0, "--plugin", tmp_path / "own.py")
     done = bench(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    found = [json.loads(p.read_text()) for p in (tmp_path / "results/records").glob("*.json")]
+    found = [json.loads(p.read_text()) for p in (tmp_path / "emsym-results/records").glob("*.json")]
     own = hashlib.sha256((tmp_path / "own.py").read_bytes()).hexdigest()
     for record in found:
         values = record["images"]["plugin/sureness"]
@@ -286,7 +291,7 @@ def test_a_score_of_a_file_lands_in_record_tables_page_and_submission(
         known = [value for value in values if value is not None]
         assert record["scores"]["plugin/sureness"] == pytest.approx(sum(known) / len(known))
         assert record["scoring_sources"] == {"score sureness": own}
-    results = tmp_path / "results"
+    results = tmp_path / "emsym-results"
     assert "plugin/sureness" in (results / "leaderboard.csv").read_text()
     assert "plugin/sureness" in (results / "cells.csv").read_text().splitlines()[0]
     assert "sure \\\\| ness ↑" in (results / "leaderboard.md").read_text()
@@ -336,7 +341,7 @@ def test_each_bad_file_is_told_in_a_line_and_nothing_is_done(
         assert re.search(why, line)
     assert "could not be loaded, so that nothing was done" in told[-1]
     assert (done.returncode, done.stdout, len(told)) == (2, "", len(BAD_FILES) + 1)
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "emsym-results").exists()
 
 
 def test_a_script_is_no_file_of_a_network(tmp_path: Path) -> None:
@@ -418,4 +423,4 @@ def test_a_bad_entry_point_says_why_it_cannot_run(
     assert any(re.search(BAD_POINTS[name][1], line) for line in told)
     assert f"There is no init '{name}'" in told[-1]
     assert len(told) == len(TOLD_UNIMPORTED) + 2, "a line each"
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "emsym-results").exists()

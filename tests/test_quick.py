@@ -17,7 +17,7 @@ def test_uniform_and_mirrored_stems_are_a_third_as_biased_at_no_cost(tmp_path: P
     words = [BENCH, "run", "--seed", "0", "--dataset", "phantom-neurites-2"]
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    made = [json.loads(p.read_text()) for p in (tmp_path / "results/records").glob("*.json")]
+    made = [json.loads(p.read_text()) for p in (tmp_path / "emsym-results/records").glob("*.json")]
     assert len(made) == 10
     cells = pd.DataFrame([{"init": r["init"], **r["scores"]} for r in made])
     cells[ASYMMETRY] = cells[ASYMMETRY].abs()

@@ -39,7 +39,7 @@ def test_the_plugin_of_the_readme_runs(tiny: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "centre-green" in (tiny.parent / "results" / "leaderboard.md").read_text()
+    assert "centre-green" in (tiny.parent / "emsym-results" / "leaderboard.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,8 @@ def leaderboard(output: Path, check: bool, as_json: bool) -> int:
             click.echo(f"The leaderboard in {output} is what the records give.")
             return 0
         click.echo(
-            f"{', '.join(old)} in {output}: not what the records give. `emsym-bench leaderboard` "
-            "writes them again.",
+            f"{', '.join(old)} in {output}: not what the records give. `emsym-bench leaderboard "
+            f"--output {output}` writes them again.",
             err=True,
         )
         return 1

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from emsym.output_folder import DEFAULT
+
 
 def load_plugins(ctx: click.Context, paths: Sequence[Path]) -> tuple[Path, ...]:
     """Load plug-in files, each once in a command. Raises `UserError` where one fails."""
@@ -34,7 +36,7 @@ PLUGIN = click.option(
 OUTPUT = click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("results"),
+    default=DEFAULT,
     show_default=True,
     help="Folder of the leaderboard and, in records/, of the records.",
 )

@@ -8,9 +8,9 @@ import cloup
 
 from emsym.cli.examples import examples
 from emsym.cli.options import OUTPUT
-from emsym.output_folder import OutputFolder
+from emsym.output_folder import COMMITTED, OutputFolder
 
-SUBMISSIONS = OutputFolder(Path("results")).submissions
+SUBMISSIONS = OutputFolder(COMMITTED).submissions
 
 
 @cloup.command(

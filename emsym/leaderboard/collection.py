@@ -63,7 +63,7 @@ class StoredResults:
             raise UserError(
                 f"There are no finished records in {folder.records}, and no submissions in "
                 f"{folder.submissions}: make some with `emsym-bench run --all`, or name their "
-                "folder with --output."
+                "folder with --output, such as `results` of a clone."
             )
 
     @property

@@ -16,7 +16,7 @@ from emsym.html_table import html_lines
 from emsym.models.architectures import encoder_name
 from emsym.models.pretrained.chosen_weights import has_file_per_encoder, weights_dir
 from emsym.models.pretrained.hub import IMAGENET
-from emsym.output_folder import OutputFolder
+from emsym.output_folder import DEFAULT, OutputFolder
 from emsym.plugins import require_plugins
 from emsym.protocol import Cell, Protocol, load_protocol
 from emsym.run.estimate import expected, history
@@ -96,7 +96,7 @@ class BenchmarkResult:
 
 def run_benchmark(
     protocol: Protocol | str | os.PathLike[str] = "quick",
-    output: str | os.PathLike[str] = "results",
+    output: str | os.PathLike[str] = DEFAULT,
     *,
     datasets: Iterable[str] = (),
     architectures: Iterable[str] = (),

@@ -184,10 +184,10 @@ def test_run_fetches_what_it_lacks_and_offline_says_what(cells, tiny: Path) -> N
     done = bench(*words, cwd=tiny.parent, group=())
     assert done.returncode == 0, done.stderr
     assert "licence: CC0-1.0; cite: Someone 2026" in done.stdout
-    (path,) = (tiny.parent / "results" / "records").glob("*.json")
+    (path,) = (tiny.parent / "emsym-results" / "records").glob("*.json")
     stamp = json.loads(path.read_text())["dataset"]
     assert (stamp["source"], stamp["citation"]) == ("web", "Someone 2026")
-    assert "Someone 2026" in (tiny.parent / "results" / "leaderboard.md").read_text()
+    assert "Someone 2026" in (tiny.parent / "emsym-results" / "leaderboard.md").read_text()
 
 
 def test_a_wrong_file_is_named_with_both_sums(cells, tmp_path: Path) -> None:

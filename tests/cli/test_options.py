@@ -25,7 +25,7 @@ def test_plugins_are_loaded_once_and_one_that_fails_stops_the_command(tmp_path: 
     good, bad = (f"--plugin={tmp_path / name}.py" for name in ("good", "bad"))
     with pytest.warns(PluginWarning):  # it registers nothing
         done = CliRunner().invoke(command, [good, good])
-    assert "['good.py', 'good.py'] True results" in done.output
+    assert "['good.py', 'good.py'] True emsym-results" in done.output
     assert log.read_text() == "loaded "
     with pytest.warns(PluginWarning):
         done = CliRunner().invoke(command, [bad])

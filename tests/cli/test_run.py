@@ -130,7 +130,7 @@ def test_a_wrong_volume_is_told_before_anything_is_trained(tiny: Path) -> None:
     assert done.returncode == 2
     assert "without foreground" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-    assert not list(tiny.parent.glob("results/records/*"))
+    assert not list(tiny.parent.glob("emsym-results/records/*"))
 
 
 @pytest.mark.slow

@@ -96,28 +96,28 @@ def ended(first_run: Path, tmp_path: Path) -> Path:
 
 
 def test_a_run_ends_with_the_leaderboard_and_a_second_does_nothing(ended: Path) -> None:
-    before = records(ended / "results")
+    before = records(ended / "emsym-results")
     assert len(before) == 2
-    markdown = (ended / "results" / "leaderboard.md").read_text()
+    markdown = (ended / "emsym-results" / "leaderboard.md").read_text()
     assert "`uniform-green`" in markdown
     words = ["-X", "importtime", "-m", "emsym", "run", "--protocol", "tiny.toml", "--seed", "0"]
     again = subprocess.run([sys.executable, *words], cwd=ended, capture_output=True, text=True)
     assert again.returncode == 0
     assert "2 stored, 0 to run" in again.stdout
     assert "uniform-green" in again.stdout
-    assert records(ended / "results") == before
+    assert records(ended / "emsym-results") == before
     assert not re.search(r"\| +torch$", again.stderr, re.MULTILINE), "what needs it was imported"
 
 
 @pytest.mark.slow
 def test_what_is_missing_is_added_and_the_rest_left(ended: Path) -> None:
-    before = records(ended / "results")
+    before = records(ended / "emsym-results")
     words = ("--protocol", "tiny.toml", "--all", "--workers", 2, "--log", "log.txt")
     done = bench("run", *words, cwd=ended)
     assert done.returncode == 0, done.stderr
     assert "4 cells, 2 stored, 2 to run" in done.stdout
     assert "wall time: preparing data and weights" in (ended / "log.txt").read_text()
-    after = records(ended / "results")
+    after = records(ended / "emsym-results")
     assert len(after) == 4
     assert before.items() <= after.items()
 
@@ -131,7 +131,7 @@ def test_any_number_of_workers_gives_the_same_numbers(ended: Path) -> None:
         found = {name: json.loads(text) for name, text in records(ended / folder).items()}
         return {name: (r["scores"], r["images"], r["curve"]) for name, r in found.items()}
 
-    assert numbers("results") == numbers("other")
+    assert numbers("emsym-results") == numbers("other")
 
 
 @pytest.mark.slow
@@ -145,8 +145,8 @@ def test_a_plugin_strategy_runs_and_reaches_the_leaderboard(ended: Path) -> None
     )
     done = bench("run", *words, "--init", "mine", "--seed", 0, cwd=ended)
     assert done.returncode == 0, done.stderr
-    assert "`mine`" in (ended / "results" / "leaderboard.md").read_text()
-    made = [json.loads(text) for text in records(ended / "results").values()]
+    assert "`mine`" in (ended / "emsym-results" / "leaderboard.md").read_text()
+    made = [json.loads(text) for text in records(ended / "emsym-results").values()]
     sources = {record["init"]: record["init_source"] for record in made}
     assert re.fullmatch(r"[0-9a-f]{64}", sources["mine"])
     assert sources["rgb"] is None
@@ -186,7 +186,7 @@ def log_says(path: Path, *words: str) -> Callable[[], bool]:
 @pytest.mark.parametrize("times", [1, 2])
 def test_ctrl_c_finishes_what_runs_and_a_second_stops_at_once(ended: Path, times: int) -> None:
     """As a terminal sends it: to every process of the group at once."""
-    before = records(ended / "results")
+    before = records(ended / "emsym-results")
     slow = SLOW_INIT.replace("60", "4" if times == 1 else "60")
     (ended / "slow.py").write_text(slow)
     words = ["run", "--protocol", "tiny.toml", "--plugin", "slow.py", "--workers", "1"]
@@ -203,7 +203,7 @@ def test_ctrl_c_finishes_what_runs_and_a_second_stops_at_once(ended: Path, times
     assert complained.strip().count("\n") == 0, "one plain sentence"
     assert "Whatever is finished is kept" in complained
     assert "Traceback" not in said + complained
-    after = records(ended / "results")
+    after = records(ended / "emsym-results")
     assert before.items() <= after.items()
     assert len(after) - len(before) == (1 if times == 1 else 0)
     for _ in range(100):  # what forks workers notices the end of the run by itself
@@ -211,7 +211,7 @@ def test_ctrl_c_finishes_what_runs_and_a_second_stops_at_once(ended: Path, times
             break
         time.sleep(0.05)
     assert not _group(process.pid), "no worker is left behind"
-    assert not list((ended / "results" / "records").glob(".*")), "nor a claim"
+    assert not list((ended / "emsym-results" / "records").glob(".*")), "nor a claim"
     done = bench("run", "--protocol", "tiny.toml", "--all", cwd=ended)
     assert done.returncode == 0, done.stderr
 
@@ -262,7 +262,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence_before_anything_runs(
 
 
 def test_a_store_of_a_newer_emsym_is_one_sentence_and_left_alone(ended: Path) -> None:
-    path = next((ended / "results" / "records").iterdir())
+    path = next((ended / "emsym-results" / "records").iterdir())
     newer = path.read_text().replace('"schema_version": 1', '"schema_version": 2')
     path.write_text(newer)
     for words in (("run",), ("plan",), ("store", "check"), ("leaderboard",)):
@@ -307,7 +307,7 @@ def test_a_strategy_that_ends_the_process_from_the_start_fails_its_own_cells(
     assert "was killed (SIGKILL)" in told["killed"]
     assert "SystemExit" in told["exits"]
     assert "KeyboardInterrupt" in told["interrupts"]
-    made = [json.loads(text) for text in records(ended / "results").values()]
+    made = [json.loads(text) for text in records(ended / "emsym-results").values()]
     assert {r["init"] for r in made if r["seed"] == 1 and r["status"] == "done"} == {"rgb"}
 
 
@@ -321,7 +321,7 @@ def test_what_a_job_queue_sends_stops_a_run_as_ctrl_c_does(ended: Path) -> None:
     _, complained = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Whatever is finished is kept" in complained
-    assert not list((ended / "results" / "records").glob(".*")), "nor a claim"
+    assert not list((ended / "emsym-results" / "records").glob(".*")), "nor a claim"
 
 
 @pytest.fixture(scope="module")
@@ -348,7 +348,7 @@ def test_what_ends_a_worker_is_the_failed_record_of_one_cell(
     lines = [line for line in done.stderr.splitlines() if f" · {name} · 1: " in line]
     assert len(lines) == 1
     assert DEEDS[name][1] in lines[0]
-    made = [json.loads(text) for text in records(folder / "results").values()]
+    made = [json.loads(text) for text in records(folder / "emsym-results").values()]
     (record,) = [each for each in made if each["init"] == name]
     assert record["status"] == "failed"
     assert record["error"] in lines[0]
@@ -361,7 +361,7 @@ def test_the_rest_goes_on_and_what_failed_is_not_run_again_unasked(
     folder, words, done = killing_run
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) == len(DEEDS)
-    before = records(folder / "results")
+    before = records(folder / "emsym-results")
     made = [json.loads(text) for text in before.values()]
     assert {r["init"] for r in made if r["seed"] == 1 and r["status"] == "done"} == {"rgb"}
     again = bench("run", *words, cwd=folder)
@@ -371,7 +371,7 @@ def test_the_rest_goes_on_and_what_failed_is_not_run_again_unasked(
     planned = bench("plan", *words, cwd=folder)
     assert planned.stdout.count("failed  tiny-a") == 7
     assert "1 stored, 0 to run, 7 failed (--retry-failed)" in planned.stdout
-    assert records(folder / "results") == before
+    assert records(folder / "emsym-results") == before
 
 
 @pytest.mark.slow
@@ -381,7 +381,9 @@ def test_what_failed_is_run_again_where_asked(ended: Path) -> None:
     words = ("run", "--protocol", "tiny.toml", "--seed", 1, "--plugin", "flaky.py")
     words += ("--init", "slow-after-the-check", "--init", "rgb")
     assert bench(*words, cwd=ended).returncode == 0
-    (path,) = [p for p in (ended / "results/records").iterdir() if "after-the" in p.read_text()]
+    (path,) = [
+        p for p in (ended / "emsym-results/records").iterdir() if "after-the" in p.read_text()
+    ]
     record = json.loads(path.read_text())
     failed = {**record, "status": "failed", "error": "a power cut"}
     path.with_suffix(".failed.json").write_text(json.dumps(failed, indent=1))
@@ -406,7 +408,7 @@ def test_a_strategy_that_is_wrong_from_the_start_fails_its_cells_and_no_others(e
     done = bench("run", *words, "--init", "rgb", cwd=ended)
     assert done.returncode == 1
     assert "wrong · 1: The init 'wrong' fails: ValueError: never" in done.stderr
-    assert len(records(ended / "results")) == 4
+    assert len(records(ended / "emsym-results")) == 4
     alone = bench("run", *words, "--output", "other", cwd=ended)
     assert alone.returncode == 2, "nothing can be run"
     assert not list(ended.glob("other/records/*"))
@@ -414,17 +416,17 @@ def test_a_strategy_that_is_wrong_from_the_start_fails_its_cells_and_no_others(e
 
 @pytest.mark.slow
 def test_a_damaged_record_is_set_aside_and_its_cell_run_again(ended: Path) -> None:
-    before = records(ended / "results")
+    before = records(ended / "emsym-results")
     name, text = next(iter(before.items()))
-    path = ended / "results" / "records" / name
+    path = ended / "emsym-results" / "records" / name
     path.write_text(text[:100])
     planned = bench("plan", "--protocol", "tiny.toml", "--seed", 0, cwd=ended)
-    assert f"The record results/records/{name} is damaged" in planned.stdout
+    assert f"The record emsym-results/records/{name} is damaged" in planned.stdout
     assert "1 stored, 1 to run" in planned.stdout
     done = bench("run", "--protocol", "tiny.toml", "--seed", 0, cwd=ended)
     assert done.returncode == 0, done.stderr
     assert f"{name} is damaged (it is cut short)" in done.stderr
-    after = records(ended / "results")
+    after = records(ended / "emsym-results")
     assert after.pop(f"{name}.damaged") == text[:100]
     assert json.loads(after[name])["scores"] == json.loads(text)["scores"]
 
@@ -446,7 +448,7 @@ def test_two_runs_on_one_folder_share_the_work(tiny: Path) -> None:
     logs = [(tiny.parent / f"log-{number}.txt").read_text() for number in (1, 2)]
     begun = [line for log in logs for line in log.splitlines() if "worker 1: tiny-a · " in line]
     assert len(begun) == len({line.partition("worker")[2] for line in begun}) == 4
-    assert len(records(tiny.parent / "results")) == 4
+    assert len(records(tiny.parent / "emsym-results")) == 4
 
 
 @pytest.mark.slow
@@ -469,7 +471,7 @@ def test_a_machine_that_is_not_there_is_one_sentence(tiny: Path, words: tuple, s
     assert done.returncode == 2, done.stdout
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(tiny.parent.glob("results/records/*"))
+    assert not list(tiny.parent.glob("emsym-results/records/*"))
 
 
 @pytest.mark.slow

@@ -252,7 +252,7 @@ def test_a_worker_that_dies_has_its_cells_run_elsewhere(protocol: Path, tmp_path
     finally:
         cluster.stop()
     assert run.returncode == 0, complained
-    assert len(list(protocol.parent.glob("results/records/*.json"))) == 6
+    assert len(list(protocol.parent.glob("emsym-results/records/*.json"))) == 6
     assert "6 to run" in said
 
 
@@ -276,7 +276,7 @@ def test_a_scheduler_that_dies_ends_the_run_and_keeps_what_is_done(
         r"The scheduler at tcp://\S+ is gone: every finished record is kept", complained
     )
     assert "Traceback" not in complained + said
-    kept = list(protocol.parent.glob("results/records/*"))
+    kept = list(protocol.parent.glob("emsym-results/records/*"))
     assert 2 <= len(kept) < 6
     assert all(path.suffix == ".json" and ".failed" not in path.name for path in kept)
 
@@ -299,4 +299,4 @@ def test_workers_are_asked_for_of_a_job_queue(protocol: Path) -> None:
         timeout=240,
     )
     assert run.returncode == 0, run.stderr
-    assert len(list(protocol.parent.glob("results/records/*.json"))) == 1
+    assert len(list(protocol.parent.glob("emsym-results/records/*.json"))) == 1
