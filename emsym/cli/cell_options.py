@@ -31,7 +31,11 @@ MACHINE = (
         help="auto, cpu, mps, cuda, or some GPUs: cuda:0,1.",
     ),
     click.option(
-        "--cells-per-gpu", type=click.IntRange(1), default=1, show_default=True, help="At once."
+        "--cells-per-gpu",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Cells at once on each GPU.",
     ),
 )
 

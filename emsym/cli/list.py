@@ -36,14 +36,15 @@ MORE = "Any other encoder of timm may follow after 'tu-'"
         "emsym-bench list encoders tu-convnext_tiny",
     ),
 )
-@click.argument("what", type=click.Choice(KINDS))
+@click.argument("what", type=click.Choice(KINDS), metavar="WHAT")
 @click.argument("pattern", required=False)
 @PLUGIN
 @JSON
 def list_(what: str, pattern: str | None, plugins: tuple[Path, ...], as_json: bool) -> None:
     """Names that may be used, all or those like PATTERN.
 
-    Quote a PATTERN with a star: 'unet-*'.
+    WHAT is datasets, architectures, encoders, inits, interventions, attributions, metrics, scores,
+    executors or protocols. Quote a PATTERN with a star: 'unet-*'.
     """
     from emsym.models.encoders import describe_encoder, encoders
 

@@ -70,6 +70,7 @@ def plan(
     from emsym.run.workers.capacity import cell_slots
     from emsym.run.workers.devices import Devices
 
+    devices = Devices.parse(device, cells_per_gpu)
     whole = load_protocol(protocol_name)
     protocol, store = whole.select(**selection), Store(OutputFolder(output).records)
     all_jobs = jobs(protocol)
@@ -94,7 +95,6 @@ def plan(
         click.echo("\n".join(_lines(facts, list(map(str, all_jobs)))))
     count, estimated = None, None
     if planned.missing:
-        devices = Devices.parse(device, cells_per_gpu)
         stored = planned.stored
         if not stored and chooses_cells(selection):  # other cells of the protocol tell, too
             stored = planning.plan(jobs(whole), store).stored

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
+from emsym.cli.list import KINDS, list_
 
 BENCH = Path(sys.executable).with_name("emsym-bench")
 
@@ -74,3 +77,10 @@ def test_json_names_what_the_text_names(tmp_path: Path) -> None:
     assert all(each["summary"] in line for each, line in zip(told["names"], text, strict=True))
     told = json.loads(listed("encoders", "tu-csatv2", "--json", cwd=tmp_path))
     assert told["encoder"]["refused"].startswith("model.stem_dct")
+
+
+def test_help_names_what_can_be_listed() -> None:
+    told = " ".join(CliRunner().invoke(list_, ["--help"]).output.split())
+    assert f"WHAT is {', '.join(KINDS[:-1])} or {KINDS[-1]}." in told
+    told = CliRunner().invoke(list_, ["nonsense"]).output
+    assert "Invalid value for 'WHAT': 'nonsense' is not one of 'datasets'" in told

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from emsym.cli.plan import plan
+from emsym.errors import UserError
 from emsym.protocol import Cell, Protocol
 from emsym.run.executors import local
 from emsym.run.executors.base import Pool, Setup
@@ -76,3 +77,9 @@ def test_calibration_tells_what_cannot_be_run(
     monkeypatch.setattr(local, "local", threads)
     output = call("--protocol", tiny, "--output", tmp_path, "--calibrate", "--device", "cpu")
     assert "cannot be run: division by zero" in output
+
+
+def test_a_device_that_there_is_not_is_told_before_anything_else() -> None:
+    done = CliRunner().invoke(plan, ["--device", "tpu"])
+    assert isinstance(done.exception, UserError)
+    assert not done.stdout
