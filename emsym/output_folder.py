@@ -35,6 +35,16 @@ class OutputFolder:
         return self.path / "examples"
 
     @property
+    def training(self) -> Path:
+        """The folder of the training logs that were asked for."""
+        return self.path / "training"
+
+    @property
+    def tensorboard(self) -> Path:
+        """The folder that TensorBoard is shown: a folder for each training."""
+        return self.training / "tensorboard"
+
+    @property
     def submissions(self) -> Path:
         """The folder of the submissions, a folder each.
 
@@ -74,6 +84,10 @@ class OutputFolder:
     def network(self, key: str) -> Path:
         """The weights of the network that the cell of that key trained."""
         return self.networks / f"{key}.pt"
+
+    def training_log(self, key: str) -> Path:
+        """The CSV table with a line for each training step of the cell of that key."""
+        return self.training / f"{key}.csv"
 
     def example(self, key: str) -> Path:
         """One test section with what the network of the cell of that key made of it."""

@@ -36,18 +36,17 @@ def train(
     model: nn.Module,
     batches: Callable[[], Batch],
     recipe: Recipe,
-    progress: Callable[[float, float], object] = lambda loss, rate: None,
+    progress: Callable[["LossCurve", float], object] = lambda curve, rate: None,
     visit: Callable[[int], object] = lambda step: None,
     visits: Collection[int] = (),
     objective: Callable[[Tensor, Tensor], Tensor] = loss,
 ) -> list[float]:
     """Train `model` in place by AdamW under a one-cycle schedule; leave it in eval mode.
 
-    `batches` gives the next (images (N, S, H, W), labels (N, 1, H, W)) at each call; `progress`
-    is called after each step, with the last loss that was read, NaN before there is one, and the
-    step's learning rate. `visit` is called with the number of steps taken, where `visits`
-    holds it, while the network is in eval mode. `objective` is called with logits and labels, both
-    (N, 1, H, W). Returns the loss of every step.
+    `batches` gives the next (images (N, S, H, W), labels (N, 1, H, W)) at each call; `progress` is
+    called after each step, with the losses up to it and the step's learning rate. `visit` is called
+    with the number of steps taken, where `visits` holds it, while the network is in eval mode.
+    `objective` is called with logits and labels, both (N, 1, H, W). Returns the loss of every step.
     Raises `ArithmeticError` when the loss is not finite, and `UserError` when the network does not
     give one logit per pixel.
     """
@@ -93,7 +92,7 @@ def train(
         rate = float(optimizer.param_groups[0]["lr"])
         schedule.step()
         curve.append(error.detach())
-        progress(curve.last, rate)
+        progress(curve, rate)
     if exact:
         model.float()
     _lay_out(model, torch.contiguous_format)  # as one that is loaded from a file
@@ -109,13 +108,14 @@ class LossCurve:
     def __init__(self, every: int) -> None:
         """Read it after `every` steps."""
         self._every = every
-        self._read: list[float] = []
+        self.read: list[float] = []
+        """The losses that were read so far; the last one may be the first that is not finite."""
         self._waiting: list[Tensor] = []
 
     @property
     def last(self) -> float:
         """The last loss that was read; NaN before there is one."""
-        return self._read[-1] if self._read else math.nan
+        return self.read[-1] if self.read else math.nan
 
     def append(self, error: Tensor) -> None:
         """Add a step's loss, (); raise `ArithmeticError` where one that is read is not finite."""
@@ -126,11 +126,11 @@ class LossCurve:
     def values(self) -> list[float]:
         """Return the losses of all steps; raise as `append` does."""
         for value in torch.stack(self._waiting).tolist() if self._waiting else []:
-            self._read.append(value)
+            self.read.append(value)
             if not math.isfinite(value):
-                raise ArithmeticError(f"the loss is {value} at step {len(self._read)}")
+                raise ArithmeticError(f"the loss is {value} at step {len(self.read)}")
         self._waiting.clear()
-        return self._read
+        return self.read
 
 
 @contextmanager

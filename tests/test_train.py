@@ -261,7 +261,9 @@ def test_a_network_of_other_channels_or_another_size_is_told():
 
 def test_progress_hears_the_loss_and_the_rate_of_each_step() -> None:
     heard: list[tuple[float, float]] = []
-    curve = train(network(), bright(), recipe(10), lambda *step: heard.append(step))
+    curve = train(
+        network(), bright(), recipe(10), lambda curve, rate: heard.append((curve.last, rate))
+    )
     assert [loss for loss, _ in heard] == curve
     rates = [rate for _, rate in heard]
     assert max(rates) == pytest.approx(recipe(10).learning_rate)

@@ -118,6 +118,12 @@ def _click_option(option: Any) -> click.Option:
         help="Keep the weights of each network that is trained, as networks/KEY.pt in the output.",
     ),
     click.option(
+        "--training-log",
+        is_flag=True,
+        help="Write the loss and learning rate of each step, as training/KEY.csv in the output, "
+        "and for TensorBoard where it is installed.",
+    ),
+    click.option(
         "--log",
         type=click.Path(dir_okay=False, path_type=Path),
         help="Write what happens here, too.",

@@ -114,6 +114,7 @@ def run_benchmark(
     offline: bool = False,
     retry_failed: bool = False,
     keep_networks: bool = False,
+    training_log: bool = False,
     listener: RunListener | None = None,
 ) -> BenchmarkResult:
     """Train and score the cells of a protocol that are not stored yet, then rank them all.
@@ -152,6 +153,9 @@ def run_benchmark(
         Whether to run again what failed earlier.
     keep_networks
         Whether to keep the weights of each trained network, in ``networks/`` of the output.
+    training_log
+        Whether to write the loss and learning rate of each step of each training, in ``training/``
+        of the output, as CSV and, where it is installed, for TensorBoard.
     listener
         Is told how the run goes.
     """
@@ -211,6 +215,7 @@ def run_benchmark(
                     listener,
                     devices=devices,
                     keep_networks=keep_networks,
+                    training_logs=training_log,
                     timeout=timeout,
                     cost=expected(history(planned.stored, store)),
                 )

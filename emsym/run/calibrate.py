@@ -40,7 +40,7 @@ def calibrate(
         tell(f"{job.cell.dataset} · {job.cell.architecture}")
         try:
             task = OnDevice(tasks.run_cell, devices)
-            record = pool.executor.submit(task, _short(job), None, False).result()
+            record = pool.executor.submit(task, _short(job), None, False, False).result()
         except Exception as error:  # whatever ended the worker
             failed[which] = str(error)
             continue

@@ -37,9 +37,11 @@ from emsym.run.job import Job
 from emsym.run.scoring import ScoresOverTraining, score_model, summarise
 from emsym.run.store.record import Record, record_of
 from emsym.run.timing import timed
+from emsym.run.training_log import TrainingLog
 from emsym.run.workers.notes import note
 from emsym.scores import segmentation
 from emsym.scores.dense_logits import DenseLogits
+from emsym.train import LossCurve
 
 
 @lru_cache(maxsize=4)
@@ -78,12 +80,14 @@ def run_cell(
     job: Job,
     output: OutputFolder | None = None,
     keep_network: bool = False,
+    training_log: bool = False,
     device: str = "cpu",
 ) -> Record:
     """Train and score one cell. Whatever goes wrong in it is a failed record with its reason.
 
     Where there is an `output`, what the network makes of one test section is kept in it and, where
-    `keep_network` says so, the trained network.
+    `keep_network` and `training_log` say so, the trained network, and the loss and learning rate of
+    each step.
     """
     seconds: dict[str, float] = {}
     before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
@@ -93,7 +97,9 @@ def run_cell(
     chance: set[str] = set()
     try:
         with _noting_chance(chance):
-            results = _measure(job, output, keep_network, torch.device(device), seconds)
+            results = _measure(
+                job, output, keep_network, training_log, torch.device(device), seconds
+            )
     except KeyboardInterrupt:
         raise
     except (Exception, SystemExit) as error:  # the next cell must go on
@@ -139,13 +145,13 @@ def _require_data(card: Card, planned: str, offline: bool) -> None:
         )
 
 
-def _progress(steps: int, clock: StepClock) -> Callable[[float, float], None]:
+def _progress(steps: int, clock: StepClock, log: TrainingLog) -> Callable[[LossCurve, float], None]:
     """Return a function that notes how far a training is, to be called after each step."""
     taken = count(1)
 
-    def after_step(loss: float, rate: float) -> None:
-        clock()
-        known = "" if math.isnan(loss) else f", loss {loss:.2f}"
+    def after_step(curve: LossCurve, rate: float) -> None:
+        log.add(curve, rate, clock())
+        known = "" if math.isnan(curve.last) else f", loss {curve.last:.2f}"
         note("step", f"{next(taken)} of {steps}{known}")
 
     return after_step
@@ -177,6 +183,7 @@ def _measure(
     job: Job,
     output: OutputFolder | None,
     keep_network: bool,
+    training_log: bool,
     device: torch.device,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
@@ -208,8 +215,13 @@ def _measure(
     clock = StepClock(device)
     with timed(seconds, "train"):
         networks = 1 + any(change.taught for change in changes)  # a teacher is trained, too
-        progress = _progress(networks * recipe.steps, clock)
-        curve = fit(model, job, train_split, changes, progress, watch, watch.steps)
+        log = TrainingLog()
+        progress = _progress(networks * recipe.steps, clock, log)
+        try:
+            curve = fit(model, job, train_split, changes, progress, watch, watch.steps)
+        finally:  # of one that fails, too
+            if output is not None and training_log:
+                log.write(job, output)
     dense = DenseLogits(answering)
     columns = score_model(dense, test_split, instances, job.card, protocol, seconds)
     if output is not None:

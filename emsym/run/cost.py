@@ -31,11 +31,13 @@ class StepClock:
         self._times: list[float] = []
         self._last = self._now()
 
-    def __call__(self) -> None:
-        """Note a step."""
+    def __call__(self) -> float:
+        """Note a step, and return how many seconds it took."""
         now = self._now()
-        self._times.append(now - self._last)
+        took = now - self._last
+        self._times.append(took)
         self._last = now
+        return took
 
     def per_step_ms(self, steps: int) -> float:
         """Return the median step in milliseconds, × how many networks were trained for `steps`.

@@ -10,7 +10,7 @@ from emsym.models.architectures import build_model
 from emsym.models.interventions.registry import Intervention, TrainingBatch
 from emsym.run.job import Job
 from emsym.scores.score import BASELINE
-from emsym.train import Batch, labelled_loss, loss, train
+from emsym.train import Batch, LossCurve, labelled_loss, loss, train
 
 
 def fit(
@@ -18,7 +18,7 @@ def fit(
     job: Job,
     split: Split,
     interventions: Sequence[Intervention] = (),
-    progress: Callable[[float, float], object] = lambda loss, rate: None,
+    progress: Callable[[LossCurve, float], object] = lambda curve, rate: None,
     visit: Callable[[int], object] = lambda step: None,
     visits: Collection[int] = (),
 ) -> list[float]:
@@ -54,7 +54,7 @@ def fit(
     return train(model, batch, recipe, progress, visit, visits, objective)
 
 
-def _teacher(job: Job, split: Split, progress: Callable[[float, float], object]) -> nn.Module:
+def _teacher(job: Job, split: Split, progress: Callable[[LossCurve, float], object]) -> nn.Module:
     """Return the plain baseline of the job's cell, trained as its own cell trains it."""
     cell = job.cell
     built = build_model(

@@ -49,13 +49,15 @@ def run_jobs(
     *,
     devices: Devices = Devices("cpu"),  # noqa: B008 - immutable
     keep_networks: bool = False,
+    training_logs: bool = False,
     timeout: float | None = None,
     cost: Callable[[Job], float] = lambda job: 1.0,
 ) -> Outcome:
     """Run all jobs and store each record as it comes.
 
     `wrong` is what `emsym.run.preflight.check_jobs` told: the keys of those that cannot be run,
-    which fail at once, and why. The trained networks are kept where `keep_networks` says so, and
+    which fail at once, and why. The trained networks and the logs of their
+    training are kept where `keep_networks` and `training_logs` say so, and
     what each makes of one test section always. A cell that takes longer than `timeout` seconds is
     ended; `cost` is about how long one takes.
 
@@ -68,7 +70,7 @@ def run_jobs(
     task = Timed(OnDevice(tasks.run_cell, devices), timeout)
 
     def start(job: Job) -> Future:
-        return pool.executor.submit(task, job, output, keep_networks)
+        return pool.executor.submit(task, job, output, keep_networks, training_logs)
 
     with Claims(store.folder) as claims, _draining(listener) as stopping:
         for job, record in _cells(jobs, wrong, store, claims, pool, stopping, start):

@@ -54,7 +54,7 @@ def test_a_teacher_is_the_plain_cell_trained_before(cell) -> None:
         return batch.logits.sum() * 0
 
     taught = Intervention("loss", watch, taught=True)
-    fit(model, job, split, [taught], progress=lambda loss, rate: calls.append(1))
+    fit(model, job, split, [taught], progress=lambda curve, rate: calls.append(1))
     (teacher,) = teachers
     expected, state = plain.state_dict(), teacher.state_dict()
     assert all(torch.equal(state[name], expected[name]) for name in expected)

@@ -83,8 +83,10 @@ def _check_patch(architecture: str, slices: int, patch: int, attributions: tuple
         ATTRIBUTIONS.get(name)(DenseLogits(model), x, mask)
 
 
-def run_cell(job: Job, output: OutputFolder | None, keep_network: bool, device: str) -> Record:
+def run_cell(
+    job: Job, output: OutputFolder | None, keep_network: bool, training_log: bool, device: str
+) -> Record:
     """`emsym.run.cell.run_cell`, which needs torch."""
     from emsym.run import cell
 
-    return cell.run_cell(job, output, keep_network, device)
+    return cell.run_cell(job, output, keep_network, training_log, device)
