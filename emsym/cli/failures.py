@@ -100,6 +100,7 @@ class FailureGroup:
 @JSON
 def failures(output: Path, as_json: bool) -> None:
     """Say why cells failed, by reason, and what to do about each."""
+    from emsym.protocol import ships
     from emsym.run.store.store import Store
 
     store = Store(existing_records(output))
@@ -119,9 +120,11 @@ def failures(output: Path, as_json: bool) -> None:
             click.echo(f"    and {group.count - FEW} more")
         click.echo(f"  To do: {group.advice}.")
     for protocol in dict.fromkeys(cell.protocol for group in groups for cell in group.cells):
+        file = protocol if ships(protocol) else f"{protocol}.toml"
+        where = "" if ships(protocol) else ", with the path of its file"
         words = ["emsym-bench", "run", "--all", "--retry-failed"]
-        words += ["--protocol", protocol, "--output", str(output)]
-        click.echo(f"All of {protocol} again: {shlex.join(words)}")
+        words += ["--output", str(output), "--protocol", file]
+        click.echo(f"Those of {protocol} again, and what is missing{where}: {shlex.join(words)}")
 
 
 def grouped(records: Iterable[Record]) -> list[FailureGroup]:

@@ -46,8 +46,10 @@ def test_cells_are_grouped_by_reason_with_what_to_do(store: Path, protocol: Prot
     assert f"To do: {OTHER}." in text
     first = jobs(protocol)[0].cell
     assert f"    {first.dataset} · {first.architecture} · {first.init} · {first.seed}\n" in text
-    again = f"run --all --retry-failed --protocol tiny --output {store}"
-    assert text.endswith(f"emsym-bench {again}\n")
+    again = f"emsym-bench run --all --retry-failed --output {store} --protocol tiny.toml"
+    assert text.endswith(
+        f"Those of tiny again, and what is missing, with the path of its file: {again}\n"
+    )
     told = json.loads(call("--output", store, "--json"))
     assert [(each["kind"], each["count"]) for each in told["groups"]] == [
         ("other", 2),
