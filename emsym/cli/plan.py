@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     from emsym.run.store.store import Store
     from emsym.run.workers.devices import Devices
 
+LISTED = 100
+"""Cells that are listed one by one; more are counted by data set and network."""
+
 
 @cloup.command(
     epilog=examples(
         "emsym-bench plan",
         "emsym-bench plan --protocol micrographs --seed 0",
         "emsym-bench plan --calibrate --workers 2",
+        "emsym-bench plan --protocol paper --tflops 20",
         "emsym-bench plan --json",
     )
 )
@@ -40,12 +44,19 @@ if TYPE_CHECKING:
         is_flag=True,
         help="Run some steps of each network on each data set, to tell how long it takes.",
     ),
+    click.option(
+        "--tflops",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="NUMBER",
+        help="How many TFLOP/s a device sustains: how long it takes at least, by the operations.",
+    ),
     *MACHINE,
 )
 @cloup.option_group("Output", OUTPUT, JSON)
 @cloup.option_group("Your own code", PLUGIN)
 def plan(
     calibrate: bool,
+    tflops: float | None,
     workers: int | None,
     device: str,
     cells_per_gpu: int,
@@ -57,7 +68,8 @@ def plan(
 ) -> None:
     """Tell what would run, what is stored, what failed, how long it takes and what it fills.
 
-    How long is told by what the stored cells took, or by --calibrate where there are none.
+    How long is told by what the stored cells took, or by --calibrate where there are none. For a
+    machine that is not at hand, --tflops reckons it from the operations of training and scoring.
     """
     from emsym.data.fetching.availability import locate_data
     from emsym.data.inspecting.card_text import download_size
@@ -93,7 +105,7 @@ def plan(
     }
     if not as_json:
         click.echo("\n".join(_lines(facts, list(map(str, all_jobs)))))
-    count, estimated = None, None
+    count, estimated, counted = None, None, None
     if planned.missing:
         stored = planned.stored
         if not stored and chooses_cells(selection):  # other cells of the protocol tell, too
@@ -103,10 +115,33 @@ def plan(
             seen |= _calibrated(planned.missing, seen, devices, protocol, plugins)
         count = workers or cell_slots(devices, protocol.recipe.threads)
         estimated = estimate(planned.missing, seen)
-        if not as_json:
+        if not as_json and (estimated or not tflops):
             click.echo(estimate_text(estimated, count))
+        if tflops:
+            counted = _operations(planned.missing)
+            if not as_json:
+                click.echo(_operations_text(*counted.values(), tflops))
     if as_json:
-        print_json(facts | {"workers": count, "estimate": _in_numbers(estimated, count)})
+        estimates = {"estimate": _in_numbers(estimated, count), "operations": counted}
+        print_json(facts | {"workers": count, **estimates})
+
+
+def _operations(missing: list[Job]) -> dict[str, float]:
+    from emsym.run.operations import operations
+
+    click.echo("Counting the operations of each network …", err=True)
+    training, scoring = operations(missing)
+    return {"training": training, "scoring": scoring}
+
+
+def _operations_text(training: float, scoring: float, tflops: float) -> str:
+    from emsym.wording import duration
+
+    return (
+        f"{training / 1e15:,.3f} PFLOP of training and {scoring / 1e15:,.3f} of scoring: on one "
+        f"device that sustains {tflops:g} TFLOP/s about "
+        f"{duration((training + scoring) / tflops / 1e12)}, and longer where it does not."
+    )
 
 
 def _cells(all_jobs: list[Job], planned: Plan, store: Store) -> list[dict[str, Any]]:
@@ -128,10 +163,18 @@ def _cells(all_jobs: list[Job], planned: Plan, store: Store) -> list[dict[str, A
 def _lines(facts: dict[str, Any], names: list[str]) -> list[str]:
     """Put what is planned into words; `names` are those of the cells."""
     cells = list(zip(names, facts["cells"], strict=True))
+    listed = [f"{cell['state']}  {name}" for name, cell in cells]
+    if len(cells) > LISTED:
+        kinds = ("state", "variant", "dataset", "architecture")
+        groups = Counter(tuple(cell[kind] for kind in kinds) for _, cell in cells)
+        listed = [
+            f"{state}  {number:>4} of {' · '.join(part for part in which if part)}"
+            for (state, *which), number in groups.items()
+        ]
     counts = Counter(cell["state"] for _, cell in cells)
     failed = f", {counts['failed']} failed (--retry-failed)" if counts["failed"] else ""
     return [
-        *(f"{cell['state']}  {name}" for name, cell in cells),
+        *listed,
         *(one_line(f"failed: {name}: {cell['error']}") for name, cell in cells if cell["error"]),
         *(
             f"The record {path} is damaged: `run` sets it aside and runs its cell again."

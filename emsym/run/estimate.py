@@ -138,7 +138,8 @@ def estimate_text(estimated: Estimate | None, workers: int) -> str:
     if estimated is None:
         return (
             "How long is not known before the first cell is done; `plan --calibrate` tries each "
-            "network on each data set for some steps."
+            "network on each data set for some steps, and `--tflops 20` reckons it for a device "
+            "that sustains so many."
         )
     from rich.filesize import decimal
 

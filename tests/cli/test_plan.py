@@ -32,6 +32,26 @@ def test_it_tells_every_cell_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+def test_many_cells_are_counted_by_data_set_and_network(tmp_path: Path) -> None:
+    output = call("--protocol", "micrographs", "--output", tmp_path)
+    assert "to run    50 of isbi2012 · linknet-tu-mobilenetv2_100\n" in output
+    assert output.count("to run") == 6 + 1
+    assert "0 stored, 300 to run." in output
+
+
+def test_hours_follow_from_operations(tiny: Path, tmp_path: Path) -> None:
+    words = ("--protocol", tiny, "--output", tmp_path, "--seed", 0)
+    slow, fast = (call(*words, "--tflops", speed) for speed in (1e-6, 1e-3))
+    assert "PFLOP of training" in slow
+    assert "on one device that sustains 1e-06 TFLOP/s about" in slow
+    assert "How long is not known" not in slow
+    told = json.loads(
+        CliRunner().invoke(plan, [*map(str, words), "--tflops", "1", "--json"]).stdout
+    )
+    assert told["operations"]["training"] > 0 < told["operations"]["scoring"]
+    assert fast != slow
+
+
 def test_stored_failed_and_damaged_cells_are_told(
     tiny: Path, store: Path, protocol: Protocol
 ) -> None:
