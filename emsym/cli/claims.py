@@ -23,10 +23,10 @@ from emsym.cli.options import OUTPUT
     help="A TOML file of claims; those that ship with emsym by default.",
 )
 def claims(output: Path, path: Path | None) -> None:
-    """Say of each claim whether it held, failed or is undecided, by the cells that are stored.
+    """Say of each claim whether it holds, by the stored cells.
 
-    Of what is undecided it says about how many seeds would decide it. What is in brackets stands
-    beside, and decides nothing.
+    It held, failed or is undecided. Of what is undecided it says about how many seeds would decide
+    it. What is in brackets stands beside, and decides nothing.
     """
     from emsym.leaderboard import claims
 

@@ -79,7 +79,7 @@ def list_datasets(markdown: bool, as_json: bool) -> None:
 )
 @JSON
 def show(name: str, slices: int, picture: Path | None, as_json: bool) -> None:
-    """Print a card and what is on disk; draw its sections, labels and one stack.
+    """Print a card and what is on disk; draw sections and labels.
 
     With --json nothing is drawn.
     """
@@ -128,7 +128,10 @@ def show(name: str, slices: int, picture: Path | None, as_json: bool) -> None:
 )
 @click.option("--offline", is_flag=True, help="Touch no network: say what is missing.")
 def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
-    """Download data sets, verify and unpack them; or take the files from --from DIR."""
+    """Download data sets, verify and unpack them.
+
+    With --from DIR the files are taken from there.
+    """
     from rich.console import Console
 
     from emsym.data.cards import load_card
@@ -174,7 +177,7 @@ def fetch(names: tuple[str, ...], origin: str | None, offline: bool) -> None:
 @_NAMES
 @JSON
 def verify(names: tuple[str, ...], as_json: bool) -> None:
-    """Read every byte again: are the files those of the card, and the labels as it says?"""
+    """Read every byte again: are the files and labels as the card says?"""
     from emsym.data.cards import load_card
     from emsym.data.fetching.verify import verify_data
     from emsym.data.inspecting.foreground_fraction import fractions
@@ -234,7 +237,10 @@ def path(name: str) -> None:
 @click.option("--labels", required=True, help="Its labels, likewise.")
 @click.option("--axes", help="The axes of both as stored, such as xyz; or c=1,z,y,x.")
 def new(card: Path, image: str, labels: str, axes: str | None) -> None:
-    """Write a card for your own volume after looking at it; say what was guessed."""
+    """Look at your own volume, and write a card for it.
+
+    What was guessed is printed.
+    """
     from emsym.data.inspecting.new_card import write_card
 
     guesses = write_card(card, image, labels, axes)

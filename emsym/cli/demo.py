@@ -31,11 +31,11 @@ INIT, FIX = "rgb", "uniform-green"
     help="A new folder, for the pages and the network.",
 )
 def demo(output: Path) -> None:
-    """Train one small network, audit it, and write its pages: a look at emsym in about a minute.
+    """Train and audit one small network: a look at emsym in a minute.
 
-    It needs no data and no network connection. The first time on a machine takes a minute or two
-    more, for a synthetic volume and pretrained weights that are made once. Ctrl-C stops it, and the
-    same command goes on from there.
+    Its pages are written. It needs no data and no network connection. The first time on a machine
+    takes a minute or two more, for a synthetic volume and pretrained weights that are made once.
+    Ctrl-C stops it, and the same command goes on from there.
     """
     from emsym.auditing.result import check_free
 

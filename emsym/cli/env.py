@@ -39,7 +39,10 @@ class Machine:
 @cloup.command(epilog=examples("emsym-bench env", "emsym-bench env --json"))
 @JSON
 def env(as_json: bool) -> None:
-    """Say what a report of an error needs: versions, processor, memory, GPUs, folders."""
+    """Say what a report of an error needs of machine and software.
+
+    Versions, processor, memory, GPUs, and the folders of data and weights.
+    """
     machine = this_machine()
     if as_json:
         print_json(machine)

@@ -23,9 +23,10 @@ from emsym.cli.options import OUTPUT
     help="The folder to write; figures/ in that of the leaderboard by default.",
 )
 def figures(output: Path, folder: Path | None) -> None:
-    """Draw the paper's figures of what is stored, as SVG and PDF, and its table.
+    """Draw the paper's figures and table of what is stored.
 
-    They show sections of the data: its licence says whether they may be passed on.
+    Figures are SVG and PDF. They show sections of the data: its licence says whether they may be
+    passed on.
     """
     from emsym.errors import UserError
     from emsym.files import write_atomically

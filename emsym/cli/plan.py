@@ -66,7 +66,9 @@ def plan(
     as_json: bool,
     **selection: Any,
 ) -> None:
-    """Tell what would run, what is stored, what failed, how long it takes and what it fills.
+    """Tell what would run, how long it takes and what it fills.
+
+    What is stored, and what failed, is told, too.
 
     How long is told by what the stored cells took, or by --calibrate where there are none. For a
     machine that is not at hand, --tflops reckons it from the operations of training and scoring.

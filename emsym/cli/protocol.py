@@ -18,7 +18,7 @@ from emsym.cli.options import PLUGIN
     )
 )
 def protocol() -> None:
-    """Write a protocol: which cells are run, how each is trained, and what is scored."""
+    """Write a protocol: which cells are run, how, and what is scored."""
 
 
 @protocol.command(
@@ -51,7 +51,7 @@ def protocol() -> None:
 )
 @cloup.option_group("Your own code", PLUGIN)
 def new(name: str, output: Path | None, plugins: tuple[Path, ...], **given: Any) -> None:
-    """Write a protocol; what no option says is a default, and a comment says why.
+    """Write a protocol, in which comments say why defaults are so.
 
     Every value that decides a number stands in the file. It is checked as `plan` checks it, and
     nothing is written where it is wrong.

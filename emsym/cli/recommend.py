@@ -17,10 +17,11 @@ from emsym.cli.options import OUTPUT
 )
 @OUTPUT
 def recommend(output: Path) -> None:
-    """Say which strategies to take in which situation, by tests on the cells that are stored.
+    """Say which strategies to take in which situation.
 
-    A strategy is named that is shown to be less biased by every measure, that loses no Dice beyond
-    the margin on any data set, and that no other such is shown to beat.
+    Tests on the cells that are stored tell. A strategy is named that is shown to be less biased by
+    every measure, that loses no Dice beyond the margin on any data set, and that no other such is
+    shown to beat.
     """
     from emsym.leaderboard.board import boards
     from emsym.leaderboard.collection import StoredResults

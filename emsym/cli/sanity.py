@@ -26,7 +26,7 @@ def sanity(
     plugins: tuple[Path, ...],
     **options: Any,
 ) -> None:
-    """Do attribution methods explain a network, or only draw the image?
+    """Do attributions explain a network, or only draw the image?
 
     The model-randomisation test of Adebayo et al. 2018: the weights of NETWORK are made random,
     stage by stage from the output to the input, and wholly five times. Maps that stay as they

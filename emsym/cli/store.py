@@ -29,9 +29,10 @@ def store() -> None:
 )
 @OUTPUT
 def check(output: Path) -> int:
-    """Read every record; set aside what is damaged, so that `run` runs it again.
+    """Read every record, and set aside what is damaged.
 
-    Damaged is also what says of itself that it is of another cell than its key.
+    Then `run` runs its cell again. Damaged is also what says of itself that it is of another cell
+    than its key.
 
     Exit code 1 says that some were.
     """
@@ -62,9 +63,10 @@ def check(output: Path) -> int:
 @click.argument("others", nargs=-1, required=True, type=click.Path(path_type=Path))
 @OUTPUT
 def merge(others: tuple[Path, ...], output: Path) -> int:
-    """Copy the records of OTHERS, output folders of other runs, into the one of --output.
+    """Copy the records of other output folders into one.
 
-    What it has is kept. Exit code 1 says that some records are there with other numbers.
+    OTHERS are the folders of other runs; the one is that of --output. What it has is kept. Exit
+    code 1 says that some records are there with other numbers.
     """
     from emsym.output_folder import OutputFolder
     from emsym.run.store.maintenance import merge_stores
@@ -92,10 +94,10 @@ def merge(others: tuple[Path, ...], output: Path) -> int:
 def gc(
     protocols: tuple[str, ...], yes: bool, dry_run: bool, plugins: tuple[Path, ...], output: Path
 ) -> None:
-    """Remove what runs that died left behind, and damaged records that were set aside.
+    """Remove what runs that died left behind, and damaged records.
 
-    With --protocol, which may be given several times, also every record of a cell that none of the
-    protocols has any more.
+    Damaged are those that were set aside. With --protocol, which may be given several times, also
+    every record of a cell that none of the protocols has any more.
     """
     from emsym.protocol import load_protocol
     from emsym.run.job import jobs

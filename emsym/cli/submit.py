@@ -32,10 +32,10 @@ SUBMISSIONS = OutputFolder(COMMITTED).submissions
 )
 @OUTPUT
 def submit(name: str, protocol_name: str, plugins: tuple[Path, ...], output: Path) -> None:
-    """Pack the finished cells of a protocol for the leaderboard, into results/submissions/NAME.
+    """Pack the finished cells of a protocol for the leaderboard.
 
-    Of a protocol that varies something each variant becomes a submission, NAME-VARIANT. What to
-    commit, and how, is printed.
+    They go into results/submissions/NAME. Of a protocol that varies something each variant becomes
+    a submission, NAME-VARIANT. What to commit, and how, is printed.
     """
     from emsym.protocol import load_protocol, ships
     from emsym.submission.layout import SHEET, check_name

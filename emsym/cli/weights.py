@@ -37,7 +37,7 @@ _FROM = click.option(
     )
 )
 def weights() -> None:
-    """See which weights the encoders of a protocol get; fill a folder with them.
+    """See which weights a protocol's encoders get, and fetch them.
 
     EMSYM_WEIGHTS_DIR names a folder with a file for each encoder, such as
     mobilenetv2_100.safetensors, which is looked into before weights 'imagenet' are fetched.

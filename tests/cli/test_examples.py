@@ -105,3 +105,13 @@ def test_options_and_commands_stand_in_groups() -> None:
     whole = text()
     assert whole.index("Run a benchmark:") < whole.index("Read results:") < whole.index("Submit:")
     assert "Other commands" not in whole
+
+
+@pytest.mark.parametrize(
+    "path", [path for path, command in COMMANDS.items() if isinstance(command, click.Group)]
+)
+def test_no_command_is_cut_short_in_a_list_of_commands(path: str) -> None:
+    """In a terminal of 80 columns."""
+    words = [*path.split()[1:], "--help"]
+    lines = CliRunner().invoke(cli, words, env={"COLUMNS": "80"}).output.splitlines()
+    assert not [line for line in lines[1:] if line.endswith("...")]
