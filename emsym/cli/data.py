@@ -81,7 +81,7 @@ def list_datasets(markdown: bool, as_json: bool) -> None:
 def show(name: str, slices: int, picture: Path | None, as_json: bool) -> None:
     """Print a card and what is on disk; draw sections and labels.
 
-    With --json nothing is drawn.
+    The picture has one stack and the XZ view, too. With --json nothing is drawn.
     """
     from emsym.data.cards import load_card
     from emsym.data.inspecting.card_facts import card_facts
@@ -229,11 +229,16 @@ def path(name: str) -> None:
 @data.command(
     epilog=examples(
         "emsym-bench data new mine.toml --image stack.tif --labels labels.tif",
+        "emsym-bench data new mine.toml --image sections --labels labels",
         "emsym-bench data new mine.toml --image v.h5:raw --labels v.h5:labels --axes zyx",
     )
 )
 @click.argument("card", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--image", required=True, help="The volume: a file, a pattern, or FILE.h5:KEY.")
+@click.option(
+    "--image",
+    required=True,
+    help="The volume: a file, a folder or pattern of sections, or FILE.h5:KEY.",
+)
 @click.option("--labels", required=True, help="Its labels, likewise.")
 @click.option("--axes", help="The axes of both as stored, such as xyz; or c=1,z,y,x.")
 def new(card: Path, image: str, labels: str, axes: str | None) -> None:

@@ -245,8 +245,8 @@ class Card(Strict):
     name: Name
     title: str
     modality: str
-    voxel_size_nm: tuple[Length, Length, Length]
-    """Along z, y, x."""
+    voxel_size_nm: tuple[Length, Length, Length] | None = None
+    """Along z, y, x; left out where nobody knows it."""
     stacked_along: str = "z"
     """The axis that a stack's slices are along, in words."""
     shape: tuple[Positive, Positive, Positive] | None = None
@@ -293,7 +293,7 @@ class Card(Strict):
 
     @property
     def known_voxel_size(self) -> tuple[float, float, float] | None:
-        """`voxel_size_nm`; None where it is 1 × 1 × 1, which stands for one that nobody knows."""
+        """`voxel_size_nm`; None where nobody knows, which 1 × 1 × 1 once stood for."""
         return None if self.voxel_size_nm == (1, 1, 1) else self.voxel_size_nm
 
     @property

@@ -90,7 +90,7 @@ def score_model(
             scores.extend(measured.columns)
             around = Surroundings(
                 dense,
-                card.voxel_size_nm,
+                card.known_voxel_size or (math.nan, math.nan, math.nan),
                 card.task.instances,
                 instances[measured.part],
                 test.slice_truth(measured.part),

@@ -221,6 +221,18 @@ def test_the_trained_network_is_kept_where_asked_and_is_the_one_that_was_scored(
     assert scores.images["arand_2d"] == record.images["arand_2d"]
 
 
+def test_without_a_voxel_size_scores_in_nanometres_are_missing(tiny: Path) -> None:
+    card = tiny.with_name("tiny-a.toml")
+    card.write_text(card.read_text().replace("voxel_size_nm", "# voxel_size_nm"))
+    scores = 'scores = ["view_offset", "boundary_displacement", "answer_flip"]'
+    tiny.write_text(tiny.read_text().replace("[scoring]", f"[scoring]\n{scores}"))
+    record = run_cell(jobs(load_protocol(str(tiny)))[0])
+    assert record.status == "done", record.error
+    assert record.scores["view_offset"] is None
+    assert record.scores["boundary_displacement"] is None
+    assert record.scores["answer_flip"] is not None
+
+
 def records_of(tiny: Path, *inits: str) -> list[Record]:
     names = ", ".join(f'"{init}"' for init in inits)
     text = tiny.read_text().replace('["rgb", "uniform-green"]', f"[{names}]")

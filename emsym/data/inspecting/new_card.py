@@ -201,8 +201,9 @@ def _voxel_size(folder: Path, files: Files) -> Guess:
     sizes = list(_sizes(locations[0], files.key)) if isinstance(locations[0], Path) else []
     if not sizes:
         return Guess(
-            "voxel_size_nm = [1, 1, 1]       # not found in the files: correct it",
-            "voxel size: not found in the files, [1, 1, 1] stands in for it",
+            "# voxel_size_nm = [z, y, x]     # unknown, as the files do not say it",
+            "voxel size: unknown, as the files do not say it; write voxel_size_nm = [z, y, x] into "
+            "the card if you know it. Without it, scores in nm are missing",
         )
     size, where = sizes[0]
     listed = ", ".join(f"{value:g}" for value in size)

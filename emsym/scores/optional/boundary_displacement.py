@@ -20,10 +20,12 @@ def boundary_displacement(sections: ScoredSections) -> np.ndarray:
     doi 10.1109/TMI.2009.2013851): from each boundary pixel of one mask to the nearest of the other,
     and the other way round, the mean over all. A boundary pixel is one of the foreground with a
     neighbour, up, down, left or right, that is none; the section's edge is no boundary. 0 where
-    reversing the stack moves none; NaN where a mask has none.
+    reversing the stack moves none; NaN where a mask has none, or pixels have no known size.
     """
     import numpy as np
 
+    if np.isnan(sections.voxel_size_nm).any():
+        return np.full(len(sections.x), np.nan)
     pairs = zip(sections.predicted, sections.mirror_predicted, strict=True)
     return np.array([surface_distance(*pair, sections.voxel_size_nm[1:]) for pair in pairs])
 

@@ -23,7 +23,7 @@ class Surroundings:
 
     dense: DenseLogits
     voxel_size_nm: tuple[float, float, float]
-    """Along z, y and x."""
+    """Along z, y and x; NaN where nobody knows."""
     instances_lie: Instances = "foreground"
     instances: np.ndarray | None = None
     """The true ones, (n, H, W); None where they are not at hand."""

@@ -51,7 +51,8 @@ class ScoredSections:
     instances_lie: Literal["foreground", "between"]
     """Whether instances are pieces of the foreground, or of what lies between it."""
     voxel_size_nm: tuple[float, float, float]
-    """Along z, y and x; the distance of sections first."""
+    """Along z, y and x; the distance of sections first. NaN where nobody knows, so that lengths
+    are missing."""
     slice_values: Mapping[str, tuple[np.ndarray, np.ndarray]]
     """The exact Shapley values of the slices of x, and of those of mirror x in its own order, each
     (n, S), for each target; empty where ``slice-shapley`` is not scored."""

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from emsym.data.cards import load_card
 from emsym.data.inspecting.new_card import write_card
+from emsym.data.phantoms import generate_phantom
+from emsym.data.volume import open_volume
 from emsym.errors import UserError
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (10, 40, 36), np.uint8)
@@ -40,7 +43,7 @@ def test_the_task_is_told_by_the_values(
     card = load_card(str(folder / "my.toml"))
     assert (card.task.foreground, card.task.instances) == (foreground, instances)
     assert card.split.ranges() == {"train": (0, 7), "test": (7, 10)}
-    assert any("voxel size: not found in the files" in guess for guess in guesses)
+    assert any("voxel size: unknown" in guess for guess in guesses)
 
 
 def test_a_zipped_zarr_has_a_key(folder: Path) -> None:
@@ -61,3 +64,19 @@ def test_a_card_is_a_new_file_in_a_folder(folder: Path, path: str, message: str)
         write_card(Path(path), "image.npy", "labels.npy")
     assert (folder / "old.toml").read_text() == "mine"
     assert sorted(each.name for each in folder.glob("my*")) == []
+
+
+def test_folders_of_sections_are_taken_as_an_audit_takes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    phantom = generate_phantom("neurites", (8, 32, 48), 0)
+    for name, volume in (("image", phantom.image), ("labels", phantom.semantic)):
+        Path(name).mkdir()
+        for z, section in enumerate(volume.astype(np.uint8)):
+            tifffile.imwrite(Path(name) / f"{z:02}.tif", section)
+    write_card(Path("my.toml"), "image", "labels/")
+    card = load_card("my.toml")
+    assert card.extent == (8, 32, 48)
+    assert card.known_voxel_size is None
+    np.testing.assert_array_equal(open_volume(card).read(0, 8).image, phantom.image)
