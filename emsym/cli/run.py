@@ -172,7 +172,7 @@ def run(
     if result.seconds:
         times = "; ".join(f"{name} {value:.0f} s" for name, value in result.seconds.items())
         display.log(f"wall time: {times}; in all {time.perf_counter() - start:.0f} s")
-    for line in _failures(result.failed):
+    for line in _failures(result.failed, output):
         click.echo(line, err=True)
     folder, boards = OutputFolder(output), result.boards
     print_results(boards, console)
@@ -187,7 +187,7 @@ def run(
     return 1 if result.failed else 0
 
 
-def _failures(failed: Sequence[Record]) -> list[str]:
+def _failures(failed: Sequence[Record], output: Path) -> list[str]:
     """Say of the first failed cells why, and how many more there are."""
     lines = [
         one_line(
@@ -197,5 +197,6 @@ def _failures(failed: Sequence[Record]) -> list[str]:
         for each in failed[:FAILURES]
     ]
     if len(failed) > FAILURES:
-        lines.append(f"and {len(failed) - FAILURES} more failed: `emsym-bench plan` lists them")
+        more = f"and {len(failed) - FAILURES} more failed"
+        lines.append(f"{more}: `emsym-bench failures --output {output}` says why")
     return lines

@@ -145,9 +145,9 @@ def test_weights_that_do_not_fit_are_one_sentence(tiny: Path) -> None:
 def test_of_many_failures_the_first_are_named(tiny: Path) -> None:
     job = jobs(load_protocol(str(tiny)))[0]
     failed = [record_of(job, status="failed", error="no\nway")] * (FAILURES + 2)
-    lines = _failures(failed[:FAILURES])
+    lines = _failures(failed[:FAILURES], Path("out"))
     assert len(lines) == FAILURES
     assert lines[0].endswith("· rgb · 0: no way")
-    *first, last = _failures(failed)
+    *first, last = _failures(failed, Path("out"))
     assert first == lines
-    assert last == "and 2 more failed: `emsym-bench plan` lists them"
+    assert last == "and 2 more failed: `emsym-bench failures --output out` says why"
