@@ -17,7 +17,7 @@ Row = tuple[int, float, float | None, float | None]
 
 
 class TrainingLog:
-    """What is computed of each step of a training anyway; of two in turn, the last one's."""
+    """The numbers that each step of a training gives anyway; of two in turn, the last one's."""
 
     def __init__(self) -> None:
         """Nothing is known before the first step."""
