@@ -169,9 +169,9 @@ def run(
         result = run_benchmark(
             protocol_name, output, **options, executor_options=given, listener=display
         )
-    if result.seconds:
-        times = "; ".join(f"{name} {value:.0f} s" for name, value in result.seconds.items())
-        display.log(f"wall time: {times}; in all {time.perf_counter() - start:.0f} s")
+        if result.seconds:
+            times = "; ".join(f"{name} {value:.0f} s" for name, value in result.seconds.items())
+            display.log(f"wall time: {times}; in all {time.perf_counter() - start:.0f} s")
     for line in _failures(result.failed, output):
         click.echo(line, err=True)
     folder, boards = OutputFolder(output), result.boards
