@@ -228,6 +228,32 @@ def path(name: str) -> None:
 
 @data.command(
     epilog=examples(
+        "emsym-bench data croissant vnc > vnc.json",
+        "emsym-bench data croissant mine.toml > mine.json",
+    )
+)
+@_NAME
+def croissant(name: str) -> None:
+    """Print a card as Croissant, the JSON-LD of data catalogues.
+
+    Where the card tells no checksum of a file, that of the file fetched here is taken.
+    """
+    from emsym.data.cards import load_card
+    from emsym.data.inspecting.croissant import croissant, files_without_checksum
+    from emsym.errors import first_three
+
+    document = croissant(load_card(name))
+    print_json(document)
+    if unknown := files_without_checksum(document):
+        click.echo(
+            f"note: nobody tells a checksum of {first_three(unknown)}, which Croissant asks for: "
+            f"`emsym-bench data fetch {shlex.quote(name)}` downloads them, and then it is known.",
+            err=True,
+        )
+
+
+@data.command(
+    epilog=examples(
         "emsym-bench data new mine.toml --image stack.tif --labels labels.tif",
         "emsym-bench data new mine.toml --image sections --labels labels",
         "emsym-bench data new mine.toml --image v.h5:raw --labels v.h5:labels --axes zyx",

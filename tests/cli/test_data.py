@@ -134,6 +134,22 @@ def test_show_draws_a_phantom(tiny: Path, card: str, slices: int) -> None:
     assert "of train" in done.stdout
 
 
+def test_croissant_takes_the_checksum_of_what_was_fetched_where_the_card_has_none(
+    cells, tmp_path: Path
+) -> None:
+    card, archive = cells
+    card.write_text(re.sub("checksum = .*\n", "", card.read_text()))
+    before = bench("croissant", card, cwd=tmp_path)
+    assert before.returncode == 0, before.stderr
+    assert "sha256" not in json.loads(before.stdout)["distribution"][0]
+    assert "nobody tells a checksum of cells.zip" in before.stderr
+    assert bench("fetch", card, cwd=tmp_path).returncode == 0
+    after = bench("croissant", card, cwd=tmp_path)
+    sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
+    assert json.loads(after.stdout)["distribution"][0]["sha256"] == sha256
+    assert after.stderr == ""
+
+
 def test_json_has_the_facts_of_cards(cells, tmp_path: Path) -> None:
     told = json.loads(bench("list", "--json", cwd=tmp_path).stdout)
     rows = {each["name"]: each for each in told["datasets"]}
