@@ -122,7 +122,7 @@ def plan(
         if tflops:
             counted = _operations(planned.missing)
             if not as_json:
-                click.echo(_operations_text(*counted.values(), tflops))
+                click.echo(_operations_text(counted, tflops))
     if as_json:
         estimates = {"estimate": _in_numbers(estimated, count), "operations": counted}
         print_json(facts | {"workers": count, **estimates})
@@ -136,9 +136,10 @@ def _operations(missing: list[Job]) -> dict[str, float]:
     return {"training": training, "scoring": scoring}
 
 
-def _operations_text(training: float, scoring: float, tflops: float) -> str:
+def _operations_text(counted: dict[str, float], tflops: float) -> str:
     from emsym.wording import duration
 
+    training, scoring = counted["training"], counted["scoring"]
     return (
         f"{training / 1e15:,.3f} PFLOP of training and {scoring / 1e15:,.3f} of scoring: on one "
         f"device that sustains {tflops:g} TFLOP/s about "
