@@ -144,8 +144,11 @@ def listed(words: Sequence[str]) -> str:
 
 def measured_on(board: Board) -> str:
     """The data and weights that were measured, which no reader should overlook."""
-    named = "; ".join(f"{row.dataset}, {row.modality}" for row in data_sets(board).itertuples())
-    return f"Measured on {named}. Weights: {dict(facts(board))['Weights']}."
+    modalities: dict[str, list[str]] = {}
+    for row in data_sets(board).itertuples():
+        modalities.setdefault(str(row.modality), []).append(str(row.dataset))
+    named = "; ".join(f"{', '.join(names)}, {what}" for what, names in modalities.items())
+    return f"Measured on {named}. Weights: {_weights(board, digests=False)}."
 
 
 def _ahead(board: Board, table: pd.DataFrame, code: Callable[[str], str]) -> str:
@@ -224,7 +227,12 @@ def _reductions(board: Board, best: str) -> str:
     )
 
 
-def _weights_origin(board: Board) -> str:
+def _weights(board: Board, digests: bool = True) -> str:
+    random = "; random uses none" if (board.done["init"] == "random").any() else ""
+    return f"{board.first['weights']}: {_weights_origin(board, digests)}{random}"
+
+
+def _weights_origin(board: Board, digests: bool) -> str:
     """Say where the weights came from, and which file each architecture has, if any."""
     first = board.first
     published = ORIGINS.get(first["weights"], "as published with timm")
@@ -234,6 +242,8 @@ def _weights_origin(board: Board) -> str:
     files = board.done.drop_duplicates("architecture").set_index("architecture")["identity"]
     if (files == first["weights"]).all():
         return published
+    if not digests:
+        return "a local file for each encoder"
     each = (
         f"{name} {identity[:19]}…" if identity.startswith("sha256:") else f"{name} {published}"
         for name, identity in files.sort_index().items()
@@ -250,11 +260,10 @@ def facts(board: Board) -> list[tuple[str, str]]:
         [str(p) for p in done["processor"].dropna().unique()] if "processor" in done else []
     )
     attribution, _, target = board.headline.partition("/")
-    random = "; random uses none" if (done["init"] == "random").any() else ""
     how = "seeds and sections" if board.by_sections else "seeds alone: there are too many cells"
     return [
         ("Protocol", f"{first['protocol']}, version {first['version']}, digest {first['digest']}"),
-        ("Weights", f"{first['weights']}: {_weights_origin(board)}{random}"),
+        ("Weights", _weights(board)),
         (
             "Stacks",
             f"{first['slices']} slices; filters "

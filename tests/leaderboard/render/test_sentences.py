@@ -140,6 +140,25 @@ def test_facts_are_those_of_the_records(records: list[Record]) -> None:
     assert measured_on(board).startswith("Measured on tiny-a, synthetic. Weights: ")
 
 
+def test_data_sets_of_one_modality_stand_together(records: list[Record]) -> None:
+    other = records[0].dataset.model_copy(update={"name": "tiny-b"})
+    both = [r.model_copy(update={"dataset": other, "key": f"b-{r.key}"}) for r in records]
+    said = measured_on(board_of([*records, *both]))
+    assert said.startswith("Measured on tiny-a, tiny-b, synthetic. Weights: ")
+
+
+def test_files_of_weights_have_their_digests_among_the_facts_alone(
+    records: list[Record],
+) -> None:
+    stamp = records[0].weights.model_copy(
+        update={"origin": "folder/", "identity": "sha256:" + 64 * "7"}
+    )
+    board = board_of([record.model_copy(update={"weights": stamp}) for record in records])
+    assert "linknet-tu-test_efficientnet sha256:777" in dict(facts(board))["Weights"]
+    assert "a local file for each encoder" in measured_on(board)
+    assert "sha256" not in measured_on(board)
+
+
 def test_a_hostile_citation_cannot_end_its_entry(records: list[Record]) -> None:
     stamp = records[0].dataset.model_copy(update={"citation": "x}}\\input{/etc/passwd}"})
     text = bibtex(board_of([r.model_copy(update={"dataset": stamp}) for r in records]))
