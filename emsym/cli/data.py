@@ -228,8 +228,8 @@ def path(name: str) -> None:
 
 @data.command(
     epilog=examples(
-        "emsym-bench data croissant vnc > vnc.json",
-        "emsym-bench data croissant mine.toml > mine.json",
+        "emsym-bench data croissant vnc",
+        "emsym-bench data croissant vnc:mitochondria",
     )
 )
 @_NAME
