@@ -28,5 +28,6 @@ def validate(path: Path, protocol_name: str | None) -> None:
         f"{path} is sound: {protocol.name}, version {protocol.version}; cells: {cells}; scores "
         f"computed again from the values of {report.sections:,} sections."
     )
+    click.echo(f"assurance: {report.assurance}: {report.assurance.meaning}.")
     for note in report.notes:
         click.echo(f"note: {note}")

@@ -28,6 +28,7 @@ def verify(path: Path, sample: int, protocol_name: str | None, plugins: tuple[Pa
     from rich.console import Console
 
     from emsym.run.display import RunDisplay
+    from emsym.submission.assurance import Assurance
     from emsym.submission.verify import verify_submission
 
     console = Console()
@@ -55,5 +56,11 @@ def verify(path: Path, sample: int, protocol_name: str | None, plugins: tuple[Pa
     click.echo(
         f"{len(verified) - wrong} of {len(verified)} cells that were run again are as claimed."
     )
+    if wrong:
+        level = Assurance.RECOMPUTED
+        click.echo(f"assurance: {level}, and not {Assurance.REPRODUCED}: {level.meaning}.")
+    else:
+        level = Assurance.REPRODUCED
+        click.echo(f"assurance: {level}: {level.meaning}.")
     click.echo("A score that is false by less than what is allowed would pass.")
     return 1 if wrong else 0

@@ -15,6 +15,7 @@ from emsym.leaderboard.results import Joined, Results, of_store
 from emsym.leaderboard.tiers import in_tiers
 from emsym.output_folder import OutputFolder
 from emsym.protocol import ships
+from emsym.submission.assurance import Assurance
 from emsym.submission.read import Submission, read_submissions
 from emsym.submission.validate import validate
 from emsym.wording import slice_names
@@ -48,10 +49,13 @@ class StoredResults:
         self._output = folder = OutputFolder(output)
         submissions = read_submissions(folder.submissions)
         self.submissions = sorted(submissions, key=lambda each: each.name != OWN)
+        self.assurance: dict[str, Assurance] = {}
+        """The level of assurance of each submission, by its name."""
         for submission in self.submissions:
             if ships(submission.manifest.protocol.name):
-                validate(submission.folder)
+                self.assurance[submission.name] = validate(submission.folder).assurance
             else:
+                self.assurance[submission.name] = Assurance.SELF_ATTESTED
                 warnings.warn(
                     f"The submission {submission.folder} is of a protocol that does not ship with "
                     "emsym: `emsym-bench validate --protocol FILE` checks it.",
@@ -68,12 +72,12 @@ class StoredResults:
 
     @property
     def credits(self) -> list[tuple[str, str]]:
-        """(name, who made it and under which licence) of every submission."""
+        """(name, who made it, under which licence, and what is assured) of every submission."""
         return [
             (
                 each.name,
                 f"{each.sheet.title}. {', '.join(each.sheet.authors)}; {each.sheet.licence}; code: "
-                f"{each.sheet.code}",
+                f"{each.sheet.code}; assurance: {self.assurance[each.name]}",
             )
             for each in self.submissions
         ]

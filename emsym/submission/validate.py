@@ -32,6 +32,7 @@ from emsym.scores.catalogue import SCORES
 from emsym.scores.expected_scores import image_scores, pooled_alone
 from emsym.scores.faithfulness.metrics import METRICS
 from emsym.submission import layout
+from emsym.submission.assurance import Assurance
 from emsym.submission.pack import cells_of
 from emsym.submission.read import Submission
 from emsym.submission.schema import Row
@@ -49,6 +50,11 @@ class Validation:
     """Test sections whose values its scores were computed from again, over all cells."""
     notes: list[str] = field(default_factory=list)
     """Sentences on what could not be checked, and what else a reader should know."""
+
+    @property
+    def assurance(self) -> Assurance:
+        """The level that every sound submission has."""
+        return Assurance.RECOMPUTED
 
     @property
     def counts(self) -> dict[str, int]:

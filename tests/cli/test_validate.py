@@ -16,6 +16,7 @@ def test_a_sound_submission_is_told_with_what_was_checked(submission: Path, tiny
     output = call(submission, tiny)
     assert f"{submission} is sound: tiny, version 1; cells: 4 done, 0 failed, 0 missing" in output
     assert "computed again from the values of 12 sections." in output
+    assert "\nassurance: recomputed: the scores that come of single sections" in output
 
 
 def test_one_that_is_not_is_a_sentence(submission: Path, tiny: Path) -> None:

@@ -26,6 +26,7 @@ def test_cells_within_the_tolerance_are_as_claimed(monkeypatch: pytest.MonkeyPat
     assert "seed 0: every score is exactly as claimed." in done.output
     assert "furthest is flip_error, by 0.001 of 0.01." in done.output
     assert "2 of 2 cells that were run again are as claimed." in done.output
+    assert "\nassurance: reproduced: cells that were run again here agree" in done.output
 
 
 def test_each_score_beyond_is_told_with_both_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,3 +34,4 @@ def test_each_score_beyond_is_told_with_both_numbers(monkeypatch: pytest.MonkeyP
     assert done.return_value == 1
     assert "seed 0: arand_3d is 0.4 here, and 0.01 is claimed: 0.39 apart, 0.02 all" in done.output
     assert "1 of 2 cells that were run again are as claimed." in done.output
+    assert "\nassurance: recomputed, and not reproduced: " in done.output

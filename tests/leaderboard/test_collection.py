@@ -97,9 +97,11 @@ def test_the_cells_that_ship_count_whatever_another_submission_is_called(tmp_pat
     theirs = tmp_path / "submissions"
     shutil.copytree(ROOT / "results" / "submissions" / "emsym", theirs / "emsym")
     shutil.copytree(theirs / "emsym", theirs / "aaa")
-    (board,) = boards(StoredResults(tmp_path).results)
+    stored = StoredResults(tmp_path)
+    (board,) = boards(stored.results)
     assert set(board.done["submission"]) == {"emsym"}
     assert set(board.apart["submission"]) == {"aaa"}
+    assert stored.assurance == {"emsym": "recomputed", "aaa": "recomputed"}
 
 
 def test_who_submitted_stands_on_every_page(output: Path) -> None:
@@ -110,6 +112,7 @@ def test_who_submitted_stands_on_every_page(output: Path) -> None:
         text = (output / name).read_text()
         assert sheet.title in text
         assert sheet.licence in text
+        assert "assurance: self-attested" in text, "its protocol does not ship"
 
 
 def test_pictures_of_what_is_gone_are_removed_and_others_left(output: Path, store: Path) -> None:
