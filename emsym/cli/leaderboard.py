@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from emsym.leaderboard.board import Board
+    from emsym.leaderboard.collection import StoredResults
     from emsym.output_folder import OutputFolder
 
 
@@ -24,14 +25,22 @@ if TYPE_CHECKING:
         "emsym-bench leaderboard",
         "emsym-bench leaderboard --output results --check",
         "emsym-bench leaderboard --json",
+        "emsym-bench leaderboard --every-eval-ever every-eval-ever",
     )
 )
 @OUTPUT
 @click.option(
     "--check", is_flag=True, help="Write nothing: is what is there what the records give?"
 )
+@click.option(
+    "--every-eval-ever",
+    "export",
+    metavar="FOLDER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write the cells there as records of Every Eval Ever, and no leaderboard.",
+)
 @JSON
-def leaderboard(output: Path, check: bool, as_json: bool) -> int:
+def leaderboard(output: Path, check: bool, export: Path | None, as_json: bool) -> int:
     """Write and print the leaderboard of what is stored."""
     from rich.console import Console
 
@@ -41,7 +50,12 @@ def leaderboard(output: Path, check: bool, as_json: bool) -> int:
     from emsym.leaderboard.render.publish import outdated, write_leaderboard
     from emsym.output_folder import OutputFolder
 
+    if check and export:
+        raise click.UsageError("--check writes nothing: leave out one of it and --every-eval-ever.")
     stored = StoredResults(output)
+    if export:
+        _export(stored, export, as_json)
+        return 0
     if check:
         old = outdated(stored.results, output, stored.example, stored.credits)
         if as_json:
@@ -70,6 +84,22 @@ def leaderboard(output: Path, check: bool, as_json: bool) -> int:
     else:
         print_leaderboard(Console(), folder, made)
     return 0
+
+
+def _export(stored: StoredResults, folder: Path, as_json: bool) -> None:
+    import time
+
+    from emsym.leaderboard.every_eval_ever import write_records
+
+    files = write_records(stored, folder, time.time())
+    if as_json:
+        print_json({"folder": folder, "files": files})
+        return
+    left = len(stored.results.cells) - len(files)
+    click.echo(
+        f"Wrote {len(files)} records of Every Eval Ever into {folder}"
+        + (f"; {left} failed cells have none." if left else ".")
+    )
 
 
 def print_leaderboard(console: Console, folder: OutputFolder, boards: list[Board]) -> None:

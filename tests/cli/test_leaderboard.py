@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -44,3 +45,24 @@ def test_json_is_all_of_standard_output(store: Path) -> None:
     done = call("--output", store, "--check", "--json")
     assert done.return_value == 1
     assert json.loads(done.stdout)["outdated"] == [folder.markdown.name]
+
+
+def test_cells_are_written_as_records_of_every_eval_ever_and_nothing_else(
+    store: Path, tmp_path: Path
+) -> None:
+    exported = tmp_path / "exported"
+    before = sorted(store.rglob("*"))
+    done = call("--output", store, "--every-eval-ever", exported)
+    assert done.return_value == 0
+    files = sorted(exported.rglob("*.json"))
+    assert done.output == f"Wrote {len(files)} records of Every Eval Ever into {exported}.\n"
+    told = json.loads(call("--output", store, "--every-eval-ever", exported, "--json").stdout)
+    assert sorted(map(Path, told["files"])) == files
+    assert [path for path in sorted(store.rglob("*")) if exported not in (path, *path.parents)] == (
+        before
+    )
+
+
+def test_what_writes_nothing_writes_no_records(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(click.UsageError, match="--check writes nothing"):
+        call("--output", store, "--check", "--every-eval-ever", tmp_path / "exported")
