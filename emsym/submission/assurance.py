@@ -19,7 +19,7 @@ class Assurance(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """What the level says, and what it does not, as a phrase.
+        """The level in a phrase: what it says, and what it does not.
 
         >>> f"{Assurance.SELF_ATTESTED}: {Assurance.SELF_ATTESTED.meaning}"
         "self-attested: the scores are its authors' word, and nobody computed them again"
