@@ -13,6 +13,7 @@ import yaml
 FOLDER = Path(__file__).parents[1] / ".github" / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.yml"))
 PUBLISHES = "pypa/gh-action-pypi-publish"
+SIGNS = "sigstore/gh-action-sigstore-python"
 
 
 def read(path: Path) -> dict[Any, Any]:
@@ -29,13 +30,14 @@ def test_actions_are_pinned_and_rights_are_few(path: Path) -> None:
         for step in job["steps"]:
             if "uses" in step:
                 action, _, commit = step["uses"].partition("@")
-                assert re.fullmatch(r"actions/[a-z-]+", action) or action == PUBLISHES
+                assert re.fullmatch(r"actions/[a-z-]+", action) or action in (PUBLISHES, SIGNS)
                 assert re.fullmatch(r"[0-9a-f]{40}", commit)
             if step.get("uses", "").startswith("actions/checkout@"):
                 assert step["with"]["persist-credentials"] is False
             # what a stranger can choose is never pasted into a script
             assert "github.event" not in step.get("run", "")
             assert "github.head_ref" not in step.get("run", "")
+            assert "inputs." not in step.get("run", "")
 
 
 def test_a_pull_requests_job_installs_main_alone() -> None:
@@ -70,6 +72,18 @@ def test_a_release_is_built_without_rights_and_published_without_a_checkout() ->
     actions = [step["uses"].partition("@")[0] for step in publish["steps"]]
     assert actions == ["actions/download-artifact", PUBLISHES]
     assert publish["steps"][1]["with"] == {"attestations": True}
+
+
+def test_a_submission_is_signed_by_hand_alone_and_by_a_job_that_runs_nothing_of_it() -> None:
+    workflow = read(FOLDER / "sign.yml")
+    assert list(workflow[True]) == ["workflow_dispatch"]  # YAML takes `on` for a truth value
+    jobs = workflow["jobs"]
+    rights = {name: job["permissions"] for name, job in jobs.items() if "permissions" in job}
+    assert rights == {"sign": {"id-token": "write"}}
+    steps = jobs["sign"]["steps"]
+    assert not any("run" in step for step in steps)
+    actions = [step["uses"].partition("@")[0] for step in steps]
+    assert actions == ["actions/download-artifact", SIGNS, "actions/upload-artifact"]
 
 
 def test_nothing_is_published_but_what_was_made_or_checked() -> None:
@@ -126,3 +140,46 @@ def test_a_link_in_the_place_of_the_results_is_refused(checkouts: Path) -> None:
     done = script(checkouts)
     assert done.returncode == 2
     assert "is a link" in done.stderr
+
+
+def digests(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    words = ["bash", str(FOLDER / "digests.sh"), name]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True)
+
+
+@pytest.fixture
+def submitted(tmp_path: Path) -> Path:
+    """The folder of a submission in a checkout."""
+    folder = tmp_path / "results" / "submissions" / "ours"
+    (folder / "images").mkdir(parents=True)
+    (folder / "submission.toml").write_text("title")
+    (folder / "images" / "a--b.npz").write_bytes(b"values")
+    return folder
+
+
+def test_the_list_that_is_signed_holds_every_file_and_tells_a_changed_one(
+    submitted: Path, tmp_path: Path
+) -> None:
+    done = digests(tmp_path, "ours")
+    assert done.returncode == 0
+    names = [line.split("  ")[1] for line in done.stdout.splitlines()]
+    assert names == ["images/a--b.npz", "submission.toml"]
+    listed = tmp_path / "submission.sha256"
+    listed.write_text(done.stdout)
+    check = ["sha256sum", "--check", "--strict", str(listed)]
+    assert subprocess.run(check, cwd=submitted, capture_output=True).returncode == 0
+    (submitted / "submission.toml").write_text("another")
+    assert subprocess.run(check, cwd=submitted, capture_output=True).returncode == 1
+
+
+@pytest.mark.parametrize("name", ["", "../ours", "-rf", "$(touch pwned)", "ours x", "theirs"])
+def test_only_a_submission_is_signed(submitted: Path, tmp_path: Path, name: str) -> None:
+    done = digests(tmp_path, name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_a_link_is_not_signed(submitted: Path, tmp_path: Path) -> None:
+    (submitted / "cells.csv").symlink_to("/etc/hostname")
+    done = digests(tmp_path, "ours")
+    assert (done.returncode, done.stdout) == (2, "")
