@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import emsym
 
@@ -78,3 +80,47 @@ def test_nothing_is_red_that_has_no_written_reason() -> None:
     assert not {
         name: check["err_msg"] for name, check in checks.items() if check["result"] is False
     }
+
+
+def locked() -> dict[str, list[tuple[Requirement, int]]]:
+    """The requirements of the lock by name, each with the number of its hashes."""
+    found: dict[str, list[tuple[Requirement, int]]] = {}
+    for entry in re.split(r"\n(?! )", (ROOT / "requirements.lock").read_text().strip()):
+        line, *hashes = entry.replace(" \\\n", "\n").split("\n")
+        assert all(re.fullmatch(r" +--hash=sha256:[0-9a-f]{64}", each) for each in hashes), entry
+        requirement = Requirement(line)
+        found.setdefault(canonicalize_name(requirement.name), []).append((requirement, len(hashes)))
+    return found
+
+
+def wanted(extra: str) -> list[Requirement]:
+    """The requirements of the project and of an extra, with the extras that it names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked, extras = [], [extra]
+    for each in extras:
+        for text in project["optional-dependencies"][each]:
+            requirement = Requirement(text)
+            if requirement.name == project["name"]:
+                extras += sorted(requirement.extras)
+            else:
+                asked.append(requirement)
+    return [*map(Requirement, project["dependencies"]), *asked]
+
+
+def test_the_lock_pins_all_that_the_tests_need_within_the_projects_bounds() -> None:
+    lock = locked()
+    for requirement in wanted("test"):
+        pinned = lock.get(canonicalize_name(requirement.name), [])
+        assert pinned, f"{requirement}: `CONTRIBUTING.md` says how the lock is made again"
+        for each, _ in pinned:
+            (version,) = [one.version for one in each.specifier]
+            assert requirement.specifier.contains(version), f"{each} is not {requirement}"
+
+
+def test_the_lock_holds_one_version_with_hashes_of_each_and_no_address() -> None:
+    assert "://" not in (ROOT / "requirements.lock").read_text()
+    for pinned in locked().values():
+        for requirement, hashes in pinned:
+            assert [one.operator for one in requirement.specifier] == ["=="]
+            assert requirement.url is None
+            assert hashes
