@@ -47,10 +47,15 @@ def pack(store: Path, protocol: Protocol, folder: Path, plugins: Sequence[Path] 
     `plugins` are copied; of a cell that was run with several versions of one, the record that was
     made with these counts. A plug-in that is not packed is a warning.
 
-    Raises `UserError` where the store has no done cell of the protocol or a cell twice, and for a
-    plug-in that no cell was run with.
+    Raises `UserError` where the store has no done cell of the protocol or a cell twice, for a
+    plug-in that no cell was run with, and for a folder with a submission of another protocol.
     """
     layout.check_name(folder.name)
+    if (other := _protocol_of(folder)) not in (None, protocol.name):
+        raise UserError(
+            f"{folder} holds cells of the protocol '{other}', which those of '{protocol.name}' "
+            "would replace: give these another --name."
+        )
     packing = _Packing(protocol, {_sha256(path.read_bytes()) for path in plugins})
     output = OutputFolder(store)
     for record in Store(output.records).records():
@@ -80,6 +85,14 @@ def pack(store: Path, protocol: Protocol, folder: Path, plugins: Sequence[Path] 
     contents[layout.SHEET] = sheet.read_bytes() if sheet.is_file() else SHEET.encode()
     _replace(folder, contents)
     return packing.manifest
+
+
+def _protocol_of(folder: Path) -> str | None:
+    """Return the protocol of the submission that is there; None where none is that can be read."""
+    try:
+        return Manifest.model_validate_json((folder / layout.MANIFEST).read_bytes()).protocol.name
+    except (OSError, ValueError):
+        return None
 
 
 class _Packing:

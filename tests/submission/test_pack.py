@@ -113,6 +113,16 @@ def test_a_folder_of_something_else_is_never_replaced(
     assert (mine / "thesis.tex").read_text() == "years of work"
 
 
+def test_a_submission_of_another_protocol_is_never_replaced(
+    store: Path, protocol: Protocol, submission: Path
+) -> None:
+    before = contents(submission)
+    other = protocol.model_copy(update={"name": "other"})
+    with pytest.raises(UserError, match=r"holds cells of the protocol 'tiny'.*another --name"):
+        pack(store, other, submission)
+    assert contents(submission) == before
+
+
 def test_failed_and_missing_cells_are_told(
     tiny: Path, store: Path, protocol: Protocol, fill_in: Callable
 ) -> None:
