@@ -49,10 +49,10 @@ def data_caveats(chosen: Chosen) -> list[str]:
             else "."
         )
     )
-    if chosen.marked is not None:
+    if chosen.data.foreground_label is not None:
         notes.append(
             f"The labels hold more than two values, and the network has several classes: labelled "
-            f"foreground is what is {chosen.marked} in the labels."
+            f"foreground is what is {chosen.data.foreground_label} in the labels."
         )
     elif chosen.data.labels and chosen.labels is not None:
         values = np.unique(chosen.labels)

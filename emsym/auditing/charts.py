@@ -6,13 +6,21 @@ from itertools import pairwise
 
 import numpy as np
 
-from emsym.auditing.result import Interval
+from emsym.auditing.result import Interval, SectionExample
 from emsym.wording import significant_interval, slice_names
 
 ROW = 960
 """Pixels of the S pictures of a row together, and of the prediction and what stands beside it."""
 
 _WIDEST = 288
+_LEAST_WHITE = 0.1
+"""The difference of probabilities that is drawn white is at least this: rounding stays black."""
+
+
+def difference_white(examples: Iterable[SectionExample]) -> float:
+    """Return the difference of probabilities that is drawn white, the same in all examples."""
+    apart = (float(np.percentile(each.flip_error, 99.9)) for each in examples)
+    return max([_LEAST_WHITE, *apart])
 
 
 def longest_side(slices: int) -> int:

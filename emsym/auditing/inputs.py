@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     NetworkSource = nn.Module | Callable[[Tensor], Tensor] | str | Path
-    VolumeSource = np.ndarray | str | Path
+    from emsym.data.reading.registry import Array
+
+    VolumeSource = np.ndarray | Array | str | Path
 
 P = ParamSpec("P")
 I = TypeVar("I")  # noqa: E741
@@ -51,7 +53,8 @@ class NetworkOnVolume:
     ]
     volume: Annotated[
         "VolumeSource",
-        "An array (Z, Y, X), image files, or a dataset card, of which the test split is looked at.",
+        "An array (Z, Y, X), in memory or read as it is sliced, as one of Dask or Zarr; image "
+        "files; or a dataset card, of which the test split is looked at.",
     ]
     labels: Annotated[
         "VolumeSource | None", "Images as the volume may be, not 0 where there is foreground."

@@ -1,6 +1,5 @@
 """The audit's report: one HTML file that needs nothing else, to read, print and hand on."""
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,14 @@ import numpy as np
 
 from emsym import wording
 from emsym.auditing.caveats import FEW, TARGETS
-from emsym.auditing.charts import bars, curve, longest_side, outlines, slice_side
+from emsym.auditing.charts import (
+    bars,
+    curve,
+    difference_white,
+    longest_side,
+    outlines,
+    slice_side,
+)
 from emsym.auditing.effect import FLIP_DICE, FLIP_ERROR
 from emsym.auditing.in_units import decoder_effect
 from emsym.auditing.result import (
@@ -45,8 +51,6 @@ _ABOUT = {
 """The meanings of the scores in units."""
 
 NO_VALUES = "No Shapley values: the target is empty in all sections, or they were not asked for."
-_LEAST_WHITE = 0.1
-"""The difference of probabilities that is drawn white is at least this: rounding stays black."""
 
 
 def html(audit: Audit, pictures: Pictures) -> str:
@@ -74,7 +78,7 @@ def html(audit: Audit, pictures: Pictures) -> str:
     stem = [Interval(value=value) for value in audit.stem.share] if audit.stem else []
     share = shown.share or []
     bands, filters = outlines(audit.stem.filters) if audit.stem else ([], 0)
-    mean_map = pictures.mean_map
+    mean_map, white = pictures.mean_map, difference_white(pictures.examples)
     return environment.get_template("report.html").render(
         audit=audit,
         names=names,
@@ -98,8 +102,8 @@ def html(audit: Audit, pictures: Pictures) -> str:
         flip_error=FLIP_ERROR,
         flip_dice=FLIP_DICE,
         few=len(audit.data.sections) - shown.missing < FEW,
-        white=_white(pictures.examples),
-        examples=[_example(each, _white(pictures.examples)) for each in pictures.examples],
+        white=white,
+        examples=[_example(each, white) for each in pictures.examples],
         mean_map=_mean_map(mean_map) if np.isfinite(mean_map).all() and mean_map.any() else [],
         MISSING=wording.MISSING,
     )
@@ -149,19 +153,13 @@ def _leans(shown: SymmetryResult) -> tuple[str, str, Interval] | None:
     return "after", "before", Interval(value=1 / ratio.value, low=low, high=high)
 
 
-def _white(examples: Sequence[SectionExample]) -> float:
-    """The difference that is drawn white, the same in all examples."""
-    apart = [np.percentile(np.abs(each.probability - each.mirrored), 99.9) for each in examples]
-    return max([_LEAST_WHITE, *apart])
-
-
 def _example(example: SectionExample, white: float) -> dict[str, Any]:
     longest = longest_side(len(example.stack))
     stack = np.stack([shrink(each, longest) for each in example.stack])
     maps = np.stack([shrink(each, longest) for each in np.abs(example.attribution)])
     beside = {
         "probability": example.probability,
-        "difference": np.abs(example.probability - example.mirrored) / white,
+        "difference": example.flip_error / white,
         "truth": example.truth,
     }
     return {
@@ -169,7 +167,7 @@ def _example(example: SectionExample, white: float) -> dict[str, Any]:
         "share": slice_share(example.attribution[None])[0].tolist(),
         "slices": [data_uri(each) for each in stretch(stack)],
         "maps": [data_uri(each) for each in equalise(maps)],
-        "flip_error": float(np.abs(example.probability - example.mirrored).mean()),
+        "flip_error": float(example.flip_error.mean()),
     } | {
         name: None if each is None else data_uri(shrink(each, longest_side(3)))
         for name, each in beside.items()

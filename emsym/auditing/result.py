@@ -8,6 +8,7 @@ import numpy as np
 
 from emsym.errors import UserError
 from emsym.protocol import Strict
+from emsym.scores.symmetry import flip_error_map
 from emsym.scores.targets import Target
 
 Finding = Literal["biased", "symmetric", "unclear", "unmeasurable"]
@@ -93,6 +94,10 @@ class DataResult(Strict):
     """The audited ones, by their number in the volume."""
     voxel_size_nm: tuple[float, float, float] | None = None
     """Along z, y and x; None where nobody says."""
+    foreground_label: int | None = None
+    """The value of labels that is foreground; None where it is whatever is not 0."""
+    unlabelled_values: list[float] = []
+    """The values of labels, of those of a user, that mean no label."""
     crop: tuple[int, int, int, int]
     """Rows [y0, y1) and columns [x0, x1) that were looked at."""
 
@@ -216,6 +221,11 @@ class SectionExample:
     """(H, W) in 0..1, of the reversed stack."""
     truth: np.ndarray | None
     """(H, W) bool."""
+
+    @property
+    def flip_error(self) -> np.ndarray:
+        """How far reversing the stack moves the probability of every pixel, (H, W) in 0..1."""
+        return flip_error_map(self.probability, self.mirrored)
 
 
 @dataclass(frozen=True)

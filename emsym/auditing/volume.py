@@ -2,9 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,23 +12,12 @@ from emsym.auditing.grey_levels import note_on_constant_sections, note_on_units
 from emsym.auditing.inputs import MOST, NetworkOnVolume
 from emsym.auditing.result import DataResult
 from emsym.auditing.unlabelled import find_unlabelled
-from emsym.data.cards import list_cards, load_card, told_files
-from emsym.data.reading.file_key import split_file_key
-from emsym.data.reading.lazy_array import (
-    LazyArray,
-    in_memory_array,
-    open_lazy_array,
-    require_same_gaps,
-)
-from emsym.data.reading.readers import find_files
+from emsym.auditing.volume_source import open_audited_volume
+from emsym.data.reading.lazy_array import LazyArray
 from emsym.data.reading.section_order import centres_of_whole_stacks
 from emsym.data.stacks import ROUNDING, Normalisation, evenly_spaced
-from emsym.data.volume import Volume, open_volume
+from emsym.data.volume import Volume
 from emsym.errors import UserError
-from emsym.protocol import split_task
-
-if TYPE_CHECKING:
-    from emsym.auditing.inputs import VolumeSource
 
 
 @dataclass(frozen=True)
@@ -44,8 +31,6 @@ class Chosen:
     scale: Normalisation
     slices: int
     data: DataResult
-    marked: int | None = None
-    """The label of the foreground; None where it is whatever is not 0."""
     slice_labels: np.ndarray | None = None
     """(N, S, H, W) bool, of every slice; None where it is not sure that all are labelled."""
     unlabelled: np.ndarray | None = None
@@ -69,7 +54,8 @@ class Chosen:
         if self.labels is None:
             return self.scale(grey), None
         labels = self.labels[part]
-        truth = labels != 0 if self.marked is None else labels == self.marked
+        marked = self.data.foreground_label
+        truth = labels != 0 if marked is None else labels == marked
         return self.scale(grey), torch.from_numpy(truth)
 
     def labelled(self, part: slice) -> Tensor | None:
@@ -102,24 +88,10 @@ class Chosen:
         the classes, so that `channel` is foreground; of others whatever is not 0.
         """
         several = classes > 2 and self.labels is not None and len(np.unique(self.labels)) > 2
-        return replace(self, marked=channel) if several else self
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The volume that a user means, of which nothing is read yet."""
-
-    name: str
-    source: str
-    image: LazyArray
-    labels: LazyArray | Volume | None
-    """Not 0 is foreground; or a card's, which tells."""
-    within: tuple[int, int]
-    """The sections that may be looked at."""
-    train: tuple[int, int] | None
-    """The sections that grey levels are normalised by, where a card says."""
-    voxel_size_nm: tuple[float, float, float] | None = None
-    """Along z, y and x, where a card says."""
+        if not several:
+            return self
+        data = self.data.model_copy(update={"foreground_label": channel})
+        return replace(self, data=data)
 
 
 def choose_sections(
@@ -144,7 +116,7 @@ def choose_sections(
     for name, value in (("sections", most), ("size", min(size))):
         if value < 1:
             raise UserError(f"--{name} must be 1 or more.")
-    source = _source(inputs, seed)
+    source = open_audited_volume(inputs, seed)
     half, (start, stop) = slices // 2, source.within
     breaks = [place - start for place in source.image.breaks]
     centres = [start + z for z in centres_of_whole_stacks(stop - start, slices, breaks)]
@@ -177,11 +149,13 @@ def choose_sections(
     if mean is not None:
         cautions += note_on_units(scale, own)
     marks = None if source.labels is None else _labels(source.labels, chosen, crop)
-    unlabelled = None
+    unlabelled, left_out = None, list[float]()
     if isinstance(source.labels, LazyArray) and marks is not None:
         unlabelled, unlabelled_notes = find_unlabelled(marks, inputs.ignore)
         notes += [note for note in source.labels.notes if note not in notes] + unlabelled_notes
-        marks = marks if unlabelled is None else np.where(unlabelled, 0, marks)
+        if unlabelled is not None:
+            left_out = np.unique(marks[unlabelled]).tolist()
+            marks = np.where(unlabelled, 0, marks)
     if isinstance(source.labels, Volume):
         unlabelled, unlabelled_notes = _unlabelled_of_card(source.labels, chosen, crop)
         notes += unlabelled_notes
@@ -202,6 +176,7 @@ def choose_sections(
         sections=chosen,
         crop=crop,
         voxel_size_nm=source.voxel_size_nm,
+        unlabelled_values=left_out,
     )
     return Chosen(
         image,
@@ -214,76 +189,6 @@ def choose_sections(
         notes=tuple(notes),
         cautions=tuple(cautions),
     )
-
-
-# --- what is meant --------------------------------------------------------------------------------
-
-
-def _source(inputs: NetworkOnVolume, seed: int) -> _Source:
-    volume, labels, axes = inputs.volume, inputs.labels, inputs.axes
-    if inputs.ignore is not None and labels is None:
-        raise UserError("--ignore is a value of labels: give them with --labels.")
-    if isinstance(volume, str | Path) and _is_card(str(volume)):
-        if labels is not None:
-            raise UserError("A dataset card has its own labels: leave --labels out.")
-        if axes is not None:
-            raise UserError("A dataset card tells its own axes: leave --axes out.")
-        family = load_card(str(volume))
-        card = family.of_seed(seed)
-        opened = open_volume(card)
-        which = "" if card is family else f", the volume of seed {seed}"
-        source = f"test split of the dataset {card.name}{which}"
-        train, test = card.split.train, card.split.test
-        size = card.known_voxel_size
-        return _Source(card.name, source, opened.image, opened, test, train, size)
-    image = _lazy_array("image", volume, axes)
-    marks = None if labels is None else _lazy_array("labels", labels, axes)
-    if marks is not None and marks.shape != image.shape:
-        raise UserError(
-            f"The image has the shape {image.shape}, its labels {marks.shape}: they must be the "
-            "same (Z, Y, X)."
-        )
-    if marks is not None:
-        require_same_gaps(image, marks)
-    in_memory = isinstance(volume, np.ndarray)
-    name = "array" if in_memory else Path(str(volume)).name
-    source = "in memory" if in_memory else str(volume)
-    return _Source(name, source, image, marks, (0, image.shape[0]), None)
-
-
-def _is_card(path: str) -> bool:
-    name = split_task(path)[0]
-    return name.endswith(".toml") or (name in list_cards() and not Path(path).exists())
-
-
-def _lazy_array(name: str, given: "VolumeSource", axes: str | None) -> LazyArray:
-    """Open an image or labels, of which nothing is read yet."""
-    if isinstance(given, np.ndarray):
-        if 0 in given.shape or given.dtype.kind not in "uifb":
-            raise UserError(
-                f"The {name} is an array of the shape {given.shape} and type {given.dtype}, and "
-                "must be one of numbers, (Z, Y, X)."
-            )
-        if np.ma.is_masked(given):
-            raise UserError(
-                f"The {name} is a masked array, and its mask would be lost: give array.filled(…) "
-                "with a value of your choice, which --ignore leaves out of labels."
-            )
-        return in_memory_array(name, np.asarray(given), axes)
-    if not isinstance(given, str | Path):
-        raise UserError(
-            f"The {name} is a file, a pattern, a folder or a NumPy array (Z, Y, X), and not a "
-            f"{type(given).__name__}."
-        )
-    path, key = split_file_key(str(given))
-    if not find_files(Path(), path):
-        near = get_close_matches(path, list_cards(), n=1, cutoff=0.6)
-        hint = f"did you mean the dataset '{near[0]}'?" if near else "check the path."
-        raise UserError(f"There is no file, folder or dataset {path}; {hint}")
-    return open_lazy_array(name, Path(), told_files(path, key, axes))
-
-
-# --- reading --------------------------------------------------------------------------------------
 
 
 def _middle(shape: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -15,6 +15,21 @@ EXAMPLES = 3
 """Sections that a report shows, at most."""
 
 
+def example_of(
+    group: Measurement, index: int, section: int, headline: tuple[str, Target]
+) -> SectionExample:
+    """Copy one section of a group out of it: its stack, its map by `headline`, its answers."""
+    truth = None if group.truth is None else group.truth[index].numpy(force=True).copy()
+    return SectionExample(
+        section=section,
+        stack=group.x[index].numpy(force=True).copy(),
+        attribution=group.maps[headline][index].numpy(force=True).copy(),
+        probability=group.probability[index].copy(),
+        mirrored=group.mirrored[index].copy(),
+        truth=truth,
+    )
+
+
 class Walk:
     """The numbers, maps and examples that are kept of each group of sections."""
 
@@ -61,16 +76,8 @@ class Walk:
             self._maps.append((int(there.sum()), np.abs(maps[there]).sum(0, dtype=np.float64)))
         for index in range(len(maps)):
             if group.part.start + index in self._shown:
-                self.examples.append(
-                    SectionExample(
-                        section=self.sections[group.part.start + index],
-                        stack=group.x[index].numpy(force=True).copy(),
-                        attribution=maps[index].copy(),
-                        probability=group.probability[index].copy(),
-                        mirrored=group.mirrored[index].copy(),
-                        truth=None if truth is None else truth[index].copy(),
-                    )
-                )
+                section = self.sections[group.part.start + index]
+                self.examples.append(example_of(group, index, section, self.headline))
 
     def joined(self) -> dict[str, np.ndarray]:
         """Return each score of the sections that were added so far, (n,), in their order."""

@@ -111,9 +111,15 @@ def by_slice(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
     return {f"{name}[{index - centre:+d}]": column for index, column in enumerate(values.T)}
 
 
+def flip_error_map(probability: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
+    """|p(x) − p(mirror x)| of every pixel: two arrays in 0..1 → one of the same shape in 0..1."""
+    apart: np.ndarray = np.abs(probability - mirrored)
+    return apart
+
+
 def flip_error(probability: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
     """Mean over pixels of |p(x) − p(mirror x)|: two (N, H, W) in 0..1 → (N,) in 0..1."""
-    return np.abs(probability - mirrored).mean((1, 2), dtype=np.float64)
+    return flip_error_map(probability, mirrored).mean((1, 2), dtype=np.float64)
 
 
 def flip_dice(predicted: np.ndarray, mirrored: np.ndarray) -> np.ndarray:
