@@ -44,6 +44,18 @@ def test_nothing_imports_the_face_of_the_package() -> None:
     assert not [name for name, tree in MODULES.items() if "emsym" in imports(tree)]
 
 
+def test_the_plug_in_for_napari_alone_imports_it() -> None:
+    graphics = {"napari", "npe2", "magicgui", "qtpy", "superqt"}
+    for name, tree in MODULES.items():
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {
+            getattr(node, "module", None) or alias.name for node in nodes for alias in node.names
+        }
+        if {each.partition(".")[0] for each in names} & graphics:
+            assert name == "emsym.napari.widget"
+        assert name.startswith("emsym.napari") or not [n for n in names if "emsym.napari" in n]
+
+
 LIGHT_HALVES = {
     "run_cell": {"emsym.run.workers.tasks", "emsym.run.cell"},
     "mirror_untie": {"emsym.models.stem.symmetrize", "emsym.models.interventions.mirror_tied"},

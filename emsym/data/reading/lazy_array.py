@@ -262,8 +262,8 @@ def _sized(name: str, part: Part, z: int) -> Part:
     return part._replace(shape=shape)
 
 
-def in_memory_array(name: str, array: np.ndarray, axes: str | None = None) -> LazyArray:
-    """Return a lazy array of one that is in memory: (Z, Y, X), unless `axes` says otherwise.
+def in_memory_array(name: str, array: np.ndarray | Array, axes: str | None = None) -> LazyArray:
+    """Return a lazy array of one that can be sliced: (Z, Y, X), unless `axes` says otherwise.
 
     Raises `UserError` where the axes do not fit, and where none are said and the sections seem to
     come last.
@@ -281,7 +281,7 @@ def in_memory_array(name: str, array: np.ndarray, axes: str | None = None) -> La
     return LazyArray(name, (part,), array.dtype, layout.axes, notes)
 
 
-def _part_in_memory(name: str, array: np.ndarray, picks: tuple[int | None, ...]) -> Part:
+def _part_in_memory(name: str, array: np.ndarray | Array, picks: tuple[int | None, ...]) -> Part:
     def opened() -> AbstractContextManager[Array]:
         return open_view(nullcontext(array), picks)
 
