@@ -11,13 +11,13 @@ from emsym.scores.symmetry import slice_share
 from emsym.wording import MISSING, significant, slice_names
 
 _COLOURS = {
-    "before": (0.42, 0.68, 1.0),
-    "centre": (0.85, 0.85, 0.85),
-    "after": (1.0, 0.58, 0.22),
+    "before": (0.0, 0.4, 1.0),
+    "centre": (0.3, 0.7, 0.3),
+    "after": (1.0, 0.5, 0.0),
     "flip error": (1.0, 0.25, 0.55),
     "probability": (0.35, 0.9, 0.55),
 }
-"""Colours of the maps: those of the report's sides, and two more, on the greys of a section."""
+"""Colours of the maps: those of the report's sides, as strong as the greys of a section need."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class MapLayer:
     name: str
     contrast_limits: tuple[float, float]
     colour: tuple[float, float, float]
+    blending: str
     visible: bool
 
     @property
@@ -39,7 +40,7 @@ class MapLayer:
         clear, full = (*self.colour, 0.0), (*self.colour, 1.0)
         return {
             "colormap": np.array([clear, full]),
-            "blending": "translucent",
+            "blending": self.blending,
             "interpolation2d": "nearest",
             "visible": self.visible,
         }
@@ -50,7 +51,9 @@ def map_layers(example: SectionExample, audited: Audit) -> list[MapLayer]:
 
     All slices have the same contrast limits, so that a map that is brighter counts more; their
     names tell their shares. They lie in the section that they explain, whichever slice they are of,
-    one over the other. In the order in which they are added, the last on top.
+    and add up, so that none hides another: blue is what counts before the centre, orange what
+    counts after it, and where both count alike it is nearly white. In the order in which they are
+    added, the last on top.
     """
     maps = np.abs(example.attribution)
     share = slice_share(example.attribution[None])[0]
@@ -103,4 +106,5 @@ def _layer(
     visible: bool = False,
 ) -> MapLayer:
     data = np.asarray(values, np.float32)[None]
-    return MapLayer(key, data, name, (0.0, white), _COLOURS[side or key], visible)
+    blending = "additive" if side else "translucent"
+    return MapLayer(key, data, name, (0.0, white), _COLOURS[side or key], blending, visible)

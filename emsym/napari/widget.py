@@ -73,8 +73,6 @@ class AuditWidget(QWidget):
         """What is done with the result of the worker that runs."""
         self._shown: dict[str, Any] = {}
         """The layers that hold maps, by their keys."""
-        self._notes = ("", "")
-        """Where the voxel size of the audit is from, and what the layers show."""
         self._options = audit_options()
         self._fields = {option.name: _field(option) for option in self._options}
         self._build()
@@ -294,8 +292,7 @@ class AuditWidget(QWidget):
 
     def _finish_audit(self, finished: Any) -> None:
         self._inputs, self._layer, self.report, note = finished
-        self._notes = note, ""
-        self.verdict.setHtml(_verdict_html(self.report, self._notes))
+        self.verdict.setHtml(_verdict_html(self.report, note))
         self.message.setText("Explains the section shown …")
 
     def _finish_maps(self, result: Any) -> None:
@@ -304,9 +301,7 @@ class AuditWidget(QWidget):
         if example is not None:
             self._show_maps(example)
             problem = map_sentence(example, self.report.audit, section)
-        self._notes = self._notes[0], problem
-        self.message.setText("")
-        self.verdict.setHtml(_verdict_html(self.report, self._notes))
+        self.message.setText(problem)
 
     def _show_maps(self, example: "SectionExample") -> None:
         """Put the maps of a section into the layers of those of the last one, or into new ones."""
@@ -362,10 +357,10 @@ def _maps(
         return None, f"Section {near} is not explained: {error}"
 
 
-def _verdict_html(report: "AuditReport", notes: tuple[str, ...]) -> str:
-    """Return what was found, as a notebook shows it, and what only the viewer has to say."""
+def _verdict_html(report: "AuditReport", note: str) -> str:
+    """Return what was found, as a notebook shows it, and where the voxel size is from."""
     head = f"<h3>{escape(report.audit.finding.capitalize())}</h3>"
-    return head + report._repr_html_() + "".join(f"<p>{escape(n)}</p>" for n in notes if n)
+    return head + report._repr_html_() + f"<p>{escape(note)}</p>"
 
 
 def _button(text: str, do: Any) -> QPushButton:

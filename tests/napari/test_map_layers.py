@@ -73,7 +73,7 @@ def test_what_is_shown_is_said() -> None:
     assert map_origin(audited((2, 6, 1, 5)), 7) == (7, 2, 1)
 
 
-def test_the_more_it_counts_the_more_opaque_it_is() -> None:
-    look = map_layers(example(), audited())[-1].look
-    assert look["colormap"][:, 3].tolist() == [0, 1]
-    assert look["blending"] == "translucent"
+def test_the_more_it_counts_the_more_opaque_it_is_and_no_slice_hides_another() -> None:
+    _, flip, *slices = map_layers(example(), audited())
+    assert flip.look["colormap"][:, 3].tolist() == [0, 1]
+    assert {each.look["blending"] for each in slices} == {"additive"}  # in any order the same
