@@ -70,7 +70,7 @@ class AuditWidget(QWidget):
         self._layer: Any = None
         self._worker: Any = None
         self._finish: Callable[[Any], None]
-        """What is done with the result of the worker that runs."""
+        """The method that is given the result of the worker that runs."""
         self._shown: dict[str, Any] = {}
         """The layers that hold maps, by their keys."""
         self._options = audit_options()
