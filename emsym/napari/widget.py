@@ -280,8 +280,8 @@ class AuditWidget(QWidget):
             self.message.setText(str(error))
         else:
             self.message.setText(
-                f"It ended by an error that is not yours ({error_with_type(error)}): please report "
-                "it with the network's format and the volume's shape."
+                f"It was ended by an error that was not foreseen ({error_with_type(error)}): where "
+                "neither the network nor the volume explains it, please report it."
             )
 
     def closeEvent(self, event: Any) -> None:  # noqa: D102

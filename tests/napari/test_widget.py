@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("napari", reason="pip install 'emsym[napari]' 'napari[pyqt6]' pytest-qt")
+pytest.importorskip("napari", reason="pip install 'emsym[napari]' 'napari[pyside6]' pytest-qt")
 pytest.importorskip("pytestqt", reason="pip install pytest-qt")
 
 import torch
@@ -208,6 +208,30 @@ def test_what_a_user_can_do_wrong_is_a_sentence(
     assert words in widget.message.text()
     assert "Traceback" not in widget.message.text()
     assert widget.report is None
+    assert widget.audit_button.isEnabled()
+
+
+def test_what_nobody_foresaw_is_a_sentence_too(
+    docked: tuple[Any, AuditWidget], weights: Path, qtbot: Any
+) -> None:
+    """Such as of a volume whose file is gone when it is read."""
+    import dask.array
+
+    viewer, widget = docked
+    gone = threading.Event()
+
+    def block(part: np.ndarray) -> np.ndarray:
+        if gone.is_set():
+            raise OSError("the disk is gone")
+        return part
+
+    viewer.add_image(dask.array.from_array(PHANTOM.image, (1, 64, 64)).map_blocks(block))
+    fill(widget, weights)
+    gone.set()
+    widget.start_audit()
+    wait(qtbot, widget)
+    gone.clear()
+    assert "not foreseen (OSError: the disk is gone)" in widget.message.text()
     assert widget.audit_button.isEnabled()
 
 
