@@ -107,7 +107,7 @@ def test_what_is_submitted_runs_in_processes_of_the_workers(cluster: Cluster, po
 
     assert isinstance(pool.executor, Executor)
     assert pool.places >= 1
-    pids = {pool.executor.submit(os.getpid).result(30) for _ in range(6)}
+    pids = {pool.executor.submit(os.getpid).result(120) for _ in range(6)}
     workers = {worker.pid for worker in cluster.workers}
     for pid in pids:  # forked from what a worker has started
         assert workers & {parent.pid for parent in psutil.Process(pid).parents()}
