@@ -23,8 +23,8 @@ from emsym.leaderboard.verdicts import Judged, judge_claims, load_claims
 from emsym.paths import protocols_folder
 from emsym.protocol import load_protocol
 
-CELLS = 2_000
-"""The page tells of so many cells how each came about; the tables beside it tell it of all."""
+CELLS = 10
+"""Of so many cells the page tells how each came about; cells.csv beside it tells it of all."""
 
 
 def board_view(board: Board) -> dict[str, Any]:
@@ -73,6 +73,7 @@ def board_view(board: Board) -> dict[str, Any]:
         "protocol": _protocol_text(board),
         "data": sentences.data_sets(board).to_dict("records"),
         "cells": _cells(board),
+        "more_cells": max(0, len(board.cells) - CELLS),
         "bibtex": sentences.bibtex(board),
         "comparisons": _comparisons(board, names),
     }

@@ -21,8 +21,8 @@ FindExample = Callable[[str], Arrays | None]
 _PICTURE = re.compile(r"^!\[[^\]]*\]\(([\w.+-]+-[0-9a-f]{8}\.png)\)$", re.MULTILINE)
 
 
-EXAMPLES = 3
-"""The most sections that a page shows."""
+EXAMPLES = 1
+"""The most sections that a page shows: each is 63 kB, of the 1.5 MB that a page may have."""
 
 DOCUMENTS = ("docs/index.html", "../docs/index.md")
 """Where the documents may be as seen from an output folder: on the site, and in a clone."""

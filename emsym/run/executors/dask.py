@@ -102,7 +102,8 @@ def _client(address: str | None) -> "Iterator[Client]":
 
     def ask() -> None:
         try:
-            connected.set_result(Client(address, timeout=PATIENCE))
+            # no default: arrays of Dask that are read here are none of the cluster's work
+            connected.set_result(Client(address, timeout=PATIENCE, set_as_default=False))
         except BaseException as error:  # whatever answers there may say anything
             connected.set_exception(error)
 
