@@ -24,7 +24,7 @@ from emsym.paths import protocols_folder
 from emsym.protocol import load_protocol
 
 CELLS = 10
-"""Of so many cells the page tells how each came about; cells.csv beside it tells it of all."""
+"""The page tells of so many cells how each came about; cells.csv beside it tells it of all."""
 
 
 def board_view(board: Board) -> dict[str, Any]:
