@@ -143,7 +143,8 @@ def _operations_text(counted: dict[str, float], tflops: float) -> str:
     return (
         f"{training / 1e15:,.3f} PFLOP of training and {scoring / 1e15:,.3f} of scoring: on one "
         f"device that sustains {tflops:g} TFLOP/s about "
-        f"{duration((training + scoring) / tflops / 1e12)}, and longer where it does not."
+        f"{duration((training + scoring) / tflops / 1e12)}, and longer where it does not, or where "
+        "strategies take second passes."
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from emsym.data.cards import load_card
 from emsym.data.stacks import centres_of_whole_stacks
+from emsym.errors import UserError
 from emsym.protocol import Faithfulness, Protocol
 from emsym.run.cell import load_splits
 from emsym.run.job import Job
@@ -15,7 +16,7 @@ from emsym.run.scoring import score_model
 SIDE = 64
 """Pixels square of what is counted on: operations grow with the pixels."""
 SMALL = "unet-tu-test_resnet"
-"""The network on which the passes of scores are counted; no score asks for more of another."""
+"""The network on which the passes of scores are counted."""
 STEP = 3
 """The operations of a step of training beside those of an answer: two gradients cost two more."""
 PHANTOM = "phantom-neurites-2"
@@ -28,7 +29,7 @@ def operations(jobs: Iterable[Job]) -> tuple[float, float]:
     One addition and one multiplication are two. Strategies are taken for plain ones: a second pass
     that an intervention asks for is left out. Scoring is counted in passes of a small network, of
     which each is as many operations as one pass of the cell's own. Raises `UserError` as
-    `create_model` does for an architecture that cannot be built.
+    `create_model` does for an architecture that cannot be built, and for a card without a shape.
     """
     training = scoring = 0.0
     passes: dict[str, tuple[float, float]] = {}
@@ -46,16 +47,21 @@ def operations(jobs: Iterable[Job]) -> tuple[float, float]:
 def _scored_pixels(job: Job, passes: float, faithful: float) -> float:
     """Return the pixels of test sections, each times the passes that its scores take."""
     scoring, shape = job.protocol.scoring, job.card.extent
+    if shape is None:
+        raise UserError(
+            f"The card of '{job.card.name}' does not say how large the volume is, so what scoring "
+            "takes cannot be reckoned: add `shape = [Z, Y, X]` to it, or take `plan --calibrate`."
+        )
     start, stop = job.card.split.test
     stacks = stop - start
     if job.protocol.border == "skip":
         stacks = len(centres_of_whole_stacks(stacks, job.protocol.slices, ()))
     stacks = min(stacks, scoring.sections or stacks)
-    side = [min(length, scoring.size or length) for length in shape[1:]] if shape else [0, 0]
+    height, width = (min(length, scoring.size or length) for length in shape[1:])
     over = scoring.over_training
     looked = len(over.steps) * min(over.sections, stacks) if over else 0
     tested = min(scoring.faithfulness.sections, stacks)
-    return side[0] * side[1] * ((stacks + looked) * passes + tested * faithful)
+    return height * width * ((stacks + looked) * passes + tested * faithful)
 
 
 @cache

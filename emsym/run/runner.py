@@ -56,10 +56,9 @@ def run_jobs(
     """Run all jobs and store each record as it comes.
 
     `wrong` is what `emsym.run.preflight.check_jobs` told: the keys of those that cannot be run,
-    which fail at once, and why. The trained networks and the logs of their
-    training are kept where `keep_networks` and `training_logs` say so, and
-    what each makes of one test section always. A cell that takes longer than `timeout` seconds is
-    ended; `cost` is about how long one takes.
+    which fail at once, and why. The trained networks and the logs of their training are kept where
+    `keep_networks` and `training_logs` say so, and what each makes of one test section always. A
+    cell that takes longer than `timeout` seconds is ended; `cost` is about how long one takes.
 
     Ctrl-C lets the cells that run be finished and stored, a second one does not: then
     `KeyboardInterrupt` is raised. Raises `UserError` where the store cannot be written, or the

@@ -1,7 +1,10 @@
 """The operations of cells: what was measured, and what they grow with."""
 
+from dataclasses import replace
+
 import pytest
 
+from emsym.errors import UserError
 from emsym.protocol import Protocol
 from emsym.run import operations as counting
 from emsym.run.job import jobs
@@ -37,3 +40,10 @@ def test_scoring_grows_with_sections_and_their_passes(protocol: Protocol) -> Non
     assert scored(sections=1, size=24) == pytest.approx(few / 4)  # of 48
     assert scored(sections=1, attributions=("saliency", "slice-shapley")) > 2 * few
     assert scored(sections=1, faithfulness=protocol.scoring.faithfulness) > 2 * few
+
+
+def test_a_card_without_a_shape_is_a_sentence(protocol: Protocol) -> None:
+    job = jobs(protocol)[0]
+    unsized = replace(job, card=job.card.model_copy(update={"shape": None, "phantom": None}))
+    with pytest.raises(UserError, match=r"does not say how large the volume is.*--calibrate"):
+        operations([unsized])

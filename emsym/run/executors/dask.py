@@ -89,7 +89,10 @@ def dask(setup: Setup, scheduler: str | None = None, cluster: Path | None = None
     else:
         from emsym.run.workers.job_queue import queue_cluster
 
-        with queue_cluster(cluster) as queued, distributed.Client(queued) as client:
+        with (
+            queue_cluster(cluster) as queued,
+            distributed.Client(queued, set_as_default=False) as client,
+        ):
             queued.scale(jobs=setup.workers)
             yield from _pool(client, setup, QUEUE)
 

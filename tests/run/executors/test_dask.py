@@ -104,9 +104,12 @@ def pool(cluster: Cluster, heard: list[Note]) -> Iterator[Pool]:
 @pytest.mark.slow
 def test_what_is_submitted_runs_in_processes_of_the_workers(cluster: Cluster, pool: Pool) -> None:
     import psutil
+    from distributed import default_client
 
     assert isinstance(pool.executor, Executor)
     assert pool.places >= 1
+    with pytest.raises(ValueError, match="No clients found"):
+        default_client()  # else arrays of Dask that are read here would be the cluster's work
     pids = {pool.executor.submit(os.getpid).result(120) for _ in range(6)}
     workers = {worker.pid for worker in cluster.workers}
     for pid in pids:  # forked from what a worker has started
