@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from emsym.cuda_graph import NotCaptured
 from emsym.data.cards import Card
 from emsym.data.fetching.availability import locate_data
 from emsym.data.fetching.data_digest import data_digest
@@ -95,8 +96,9 @@ def run_cell(
     # A GPU has no deterministic form of some operations: the record names those that were used.
     torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
     chance: set[str] = set()
+    uncaptured: set[str] = set()
     try:
-        with _noting_chance(chance):
+        with _noting(chance, uncaptured):
             results = _measure(
                 job, output, keep_network, training_log, torch.device(device), seconds
             )
@@ -119,6 +121,7 @@ def run_cell(
             "device": _name(torch.device(device)),
             "threads": job.protocol.recipe.threads,
             "nondeterministic": ", ".join(sorted(chance)) or None,
+            "uncaptured": "; ".join(sorted(uncaptured)) or None,
         },
     )
 
@@ -169,14 +172,16 @@ def _name(device: torch.device) -> str:
 
 
 @contextmanager
-def _noting_chance(operations: set[str]) -> Iterator[None]:
-    """Note the operations that torch warns of as having no deterministic form."""
+def _noting(chance: set[str], uncaptured: set[str]) -> Iterator[None]:
+    """Note operations that have no deterministic form, and why a CUDA graph could not be made."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     for each in caught:
         if match := re.search(r"(\S+) does not have a deterministic impl", str(each.message)):
-            operations.add(match[1])
+            chance.add(match[1])
+        elif issubclass(each.category, NotCaptured):
+            uncaptured.add(str(each.message))
 
 
 def _measure(
