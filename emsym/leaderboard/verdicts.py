@@ -33,6 +33,19 @@ MOST = 1000
 """More seeds than so many are not told apart."""
 HALF = 50.0
 """The part of the baseline's flip error, in %, that must be gone for the answer to follow."""
+_MORE, _LESS = (
+    f"an asymmetry {how} {EVEN:.3f}, as of sides a tenth apart" for how in ("above", "below")
+)
+ASKED: dict[Test, str] = {
+    "biased": _MORE,
+    "persists": _MORE,
+    "symmetric": _LESS,
+    "no-loss": f"no loss of {MARGIN} or more",
+    "more-dice": "a gain above 0",
+    "equal-dice": f"a difference within ±{MARGIN}, and less bias",
+    "answers": f"by exact values {_LESS}, and at least {HALF:.0f} % less flip error",
+}
+"""What the whole interval has to be for a claim to hold, by its test."""
 
 
 class Claim(Strict):

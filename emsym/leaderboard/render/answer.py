@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from emsym.leaderboard.board import Board, Column
+from emsym.leaderboard.costs import cost_table
 from emsym.leaderboard.recommendation import SEEDS, bias_columns, enough_seeds, recommend
 from emsym.leaderboard.render.sentences import listed, measures
 from emsym.leaderboard.tiers import column_tiers
 from emsym.leaderboard.verdicts import EVEN
 from emsym.scores.catalogue import MARGIN
-from emsym.wording import bounds, number, sides
+from emsym.scores.score import ALIKE
+from emsym.wording import bounds, interval, number, sides
 
 Code = Callable[[str], str]
 
@@ -97,6 +99,8 @@ def _fix(board: Board, chosen: str, code: Code) -> str:
             within = bounds(row["cut_low"], row["cut_high"], 0)
             of_this = " of this" * (not cuts)
             value = f"{number(row['cut'], 0)} %" + f" ({within})" * bool(within)
+            if within == "100–100":
+                value = "all"
             cuts.append(f"{value}{of_this} {how}")
     text = f"{code(chosen)} takes away {listed(cuts)}" if cuts else f"{code(chosen)} has less of it"
     verdict = board.verdict.get(chosen)
@@ -105,7 +109,17 @@ def _fix(board: Board, chosen: str, code: Code) -> str:
         "inferior": f", at a loss of Dice of more than {MARGIN}",
         "inconclusive": f", and whether it costs more than {MARGIN} of Dice is not settled",
     }
-    return text + cost.get(str(verdict), "")
+    return text + cost.get(str(verdict), "") + _time(board, chosen)
+
+
+def _time(board: Board, chosen: str) -> str:
+    """Say what a strategy costs in time, where that is shown to be more than a tenth."""
+    table, parts = cost_table(board), []
+    for key, does in {"step_ms": "train", "answer_ms": "answer"}.items():
+        if chosen in table.index and table.loc[chosen, f"{key}_low"] > ALIKE:
+            mean, low, high = table.loc[chosen, [key, f"{key}_low", f"{key}_high"]]
+            parts.append(f"{interval(mean, low, high, 2)} times as long to {does}")
+    return f", but takes {listed(parts)}" if parts else ""
 
 
 def _counts(board: Board, code: Code) -> str:

@@ -19,9 +19,9 @@ from emsym.leaderboard.render.questions import questions
 from emsym.leaderboard.render.row_texts import Head, table_heads, table_rows
 from emsym.leaderboard.render.strategy_texts import strategy_texts
 from emsym.leaderboard.tiers import in_tiers
-from emsym.leaderboard.verdicts import Judged, judge_claims, load_claims
+from emsym.leaderboard.verdicts import ASKED, Judged, judge_claims, load_claims
 from emsym.paths import protocols_folder
-from emsym.protocol import load_protocol
+from emsym.protocol import Protocol, load_protocol
 
 CELLS = 10
 """The page tells of so many cells how each came about; cells.csv beside it tells it of all."""
@@ -46,6 +46,8 @@ def board_view(board: Board) -> dict[str, Any]:
         "baseline": board.baseline,
         "conclusions": sentences.conclusions(board, lambda name: f"“{name}”"),
         "measured_on": sentences.measured_on(board),
+        "about": _about(board),
+        "by": next(iter(sentences.measures(board)), ""),
         "columns": [column.score for column in board.columns.values()],
         "heads": heads,
         "groups": _groups(heads, board.baseline),
@@ -151,6 +153,7 @@ def _claim(each: Judged) -> dict[str, Any]:
         "id": each.claim.id,
         "sentence": each.claim.sentence,
         "source": each.claim.source,
+        "asked": ASKED[each.claim.test],
         "verdict": each.verdict,
         "tone": tones[each.verdict],
         "numbers": [f"{what} {f.text}".strip() for what, f in each.findings.items()],
@@ -241,12 +244,22 @@ def _cells(board: Board) -> list[dict[str, Any]]:
     )
 
 
+def _about(board: Board) -> str:
+    """Return what a protocol that ships says of itself, else what was measured."""
+    protocol = _shipped(board)
+    return (protocol.description if protocol else "") or sentences.measured_on(board)
+
+
 def _protocol_text(board: Board) -> str:
     """Return the file of a protocol that ships, where it is the one that was run; else nothing."""
-    name = str(board.first["protocol"])
-    path = protocols_folder() / f"{name}.toml"
+    path = protocols_folder() / f"{board.first['protocol']}.toml"
+    return path.read_text(encoding="utf-8") if _shipped(board) and path.is_file() else ""
+
+
+def _shipped(board: Board) -> Protocol | None:
+    """Return the protocol that ships by the board's name, where it is the one that was run."""
     try:
-        same = load_protocol(name).digest == board.first["digest"]
+        protocol = load_protocol(str(board.first["protocol"]))
     except UserError:
-        return ""
-    return path.read_text(encoding="utf-8") if same and path.is_file() else ""
+        return None
+    return protocol if protocol.digest == board.first["digest"] else None

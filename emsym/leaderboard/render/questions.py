@@ -50,7 +50,7 @@ def _method(board: Board, best: str, code: Code) -> str:
         ends = rank_correlation_interval(rank, independent)
         text += (
             f" The rank correlation of {method} with exact values over cells is "
-            f"{interval(rank, *ends, 2)}, were the strategies of a seed one."
+            f"{interval(rank, *ends, 2)}, its interval counting all strategies of a seed as one."
         )
     return text
 
@@ -96,9 +96,10 @@ def _sections(board: Board, best: str) -> str:
     wider = max(1.0, (1 + mean) / (1 - mean)) ** 0.5 if mean < 1 else float("inf")
     blocks = sum(len(each) for each in moves)
     return (
-        f"What neighbouring blocks of sections do to this difference correlates by "
-        f"{interval(mean, low, high, 2)}, of {blocks} blocks; were it so of all, what sections add "
-        f"to intervals would be {number(wider, 2)} times as wide."
+        f"Intervals take blocks of sections to be independent. This difference correlates by "
+        f"{interval(mean, low, high, 2)} between neighbours of {blocks} blocks; were it so of all, "
+        f"the part of an interval that is due to sections would be {number(wider, 2)} times as "
+        "wide."
     )
 
 

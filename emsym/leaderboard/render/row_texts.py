@@ -42,8 +42,8 @@ HOLDS = "data sets where shown"
 MEANINGS = {
     "shown": "by a test against the baseline at 5 %, corrected for all strategies (Holm): a tier "
     "is by the primary score, and a green or red mark by the score of its column.",
-    HOLDS: "on how many data sets, each by itself, it is shown to be less biased than the "
-    "baseline, and on how many it is so on average.",
+    HOLDS: "on how many data sets, each by itself, a test shows it to be less biased than the "
+    "baseline, and on how many its mean alone is.",
 }
 """The meanings of what the page alone has, by its words."""
 
@@ -109,13 +109,15 @@ def _score_head(
 
 
 def tier_words(board: Board) -> dict[str, str]:
-    """Return what a tier is called in a row."""
+    """Return what a tier is called in a row, with the measure it is by, as others may disagree."""
+    hows = {column.key: how for how, column in measures(board).items()}
     is_bias = board.lead.score.name == "model_asymmetry"
     good, bad = ("less biased", "more biased") if is_bias else ("better", "worse")
+    by = hows.get(board.lead.key, f"by {board.lead.score.term}")
     return {
-        "better": f"{good}, shown",
+        "better": f"{good} {by}",
         "open": "not told apart",
-        "worse": f"{bad}, shown",
+        "worse": f"{bad} {by}",
         "baseline": "the reference",
         "unranked": "not ranked",
     }
@@ -219,7 +221,7 @@ class _Numbers:
         shown = sum(each.get(name) == "better" for each in self.by_set.values())
         apart = self.means.loc[name] - self.means.loc[self.board.baseline]
         ahead = int(((apart > 0) if self.board.lead.score.better == "high" else (apart < 0)).sum())
-        return _plain(f"{shown} of {len(self.by_set)}", f"on average {ahead} of {len(self.by_set)}")
+        return _plain(f"{shown} of {len(self.by_set)}", f"by mean alone {ahead}")
 
     def _rank(self, name: str) -> dict[str, Any]:
         lead = self.board.lead.summary

@@ -72,7 +72,9 @@ def conclusions(board: Board, code: Callable[[str], str]) -> list[str]:
     lines.append(f"Ranked over the {where} that {both}.")
     apart, neighbours = board.told_apart
     if neighbours > 1 and least > 1:
-        lines.append(f"Told apart are {apart} of {neighbours} neighbours in this order.")
+        lines.append(
+            f"Of the {neighbours} pairs of neighbours in this order, ranks tell {apart} apart."
+        )
     if least in few:
         lines.append(few[least])
     return lines
@@ -157,15 +159,13 @@ def _ahead(board: Board, table: pd.DataFrame, code: Callable[[str], str]) -> str
     if first.better is None or len(table) < 2:
         return f"{len(table)} strategy is ranked." if len(table) == 1 else "Nothing is ranked."
     what = "Least biased" if first.name == "model_asymmetry" else f"Best {first.title}"
-    best = next(name for name in board.order if name in table.index)
+    best, term = next(n for n in board.order if n in table.index), score_term(board, board.lead)
     mean, low, high = table.loc[best, ["mean", "low", "high"]]
     value = interval(mean, low, high, first.digits)
     if table.loc[best, "last"] == 1:
-        return f"{what}: {code(best)}, {first.title} {value}, beyond doubt."
+        return f"{what}: {code(best)}, {term} {value}, beyond doubt."
     ranks = rank_range(table.loc[best, "first"], table.loc[best, "last"])
-    return (
-        f"{what} on average: {code(best)}, {first.title} {value}; its rank may be any of {ranks}."
-    )
+    return f"{what} on average: {code(best)}, {term} {value}; its rank may be any of {ranks}."
 
 
 def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
@@ -199,7 +199,7 @@ def _what_it_costs(board: Board, code: Callable[[str], str]) -> list[str]:
         lines.append(
             f"Shown to be less biased than {code(base)}, at p < .05 corrected for all strategies: "
             f"{named}."
-            + (" Ranks claim more, of all pairs of rows at once, and leave this open." * open_)
+            + (" Ranks, which take tests of all pairs of rows, leave some of this open." * open_)
         )
     return lines
 
@@ -211,11 +211,14 @@ def _reductions(board: Board, best: str) -> str:
         row = column.summary.loc[best]
         if pd.isna(row.get("cut", math.nan)):
             continue
-        cut = interval(row["cut"], row["cut_low"], row["cut_high"], 0)
+        if row["cut"] < 0:
+            cut = f"{interval(-row['cut'], -row['cut_high'], -row['cut_low'], 0)} % more"
+        else:
+            cut = f"{interval(row['cut'], row['cut_low'], row['cut_high'], 0)} % less"
         is_asymmetry, what = column.score.name == EXACT.name, measured(column, how)
         known = not pd.isna(row["p_holm"])
         p = f" (p {_p_equals(row['p_holm'])})" if known else ""
-        parts.append(f"{cut} % less {what}{p}")
+        parts.append(f"{cut} {what}{p}")
         tested |= known
         if is_asymmetry:
             ends.append((row["cut_low"], row["cut_high"]))
@@ -228,7 +231,7 @@ def _reductions(board: Board, best: str) -> str:
 
 
 def _weights(board: Board, digests: bool = True) -> str:
-    random = "; random uses none" if (board.done["init"] == "random").any() else ""
+    random = "; the strategy random has none" if (board.done["init"] == "random").any() else ""
     return f"{board.first['weights']}: {_weights_origin(board, digests)}{random}"
 
 

@@ -31,7 +31,8 @@ class StrategyText:
 
     name: str
     line: str
-    """The first line of its docstring; empty where it is not registered here."""
+    """The first line of its docstring, or its name where the line is told before it; empty where
+    it is not registered here."""
     more: list[tuple[str, str, str]]
     """Its interventions: (name, when it acts, what it does)."""
     squares: list[Square]
@@ -56,7 +57,7 @@ def strategy_texts(names: Sequence[str], slices: int) -> list[StrategyText]:
         made.append(
             StrategyText(
                 name,
-                _summary(strategy),
+                f"As “{strategy}”, and more." if more and strategy in names else _summary(strategy),
                 more,
                 _squares(pattern),
                 slices,

@@ -128,15 +128,17 @@ def curves(table: pd.DataFrame, order: Sequence[str]) -> tuple[list[Curve], Axis
     return lines, x, y
 
 
-def labels(marks: dict[str, tuple[float, float]]) -> dict[str, float]:
+def labels(marks: dict[str, tuple[float, float]]) -> dict[str, float | None]:
     """Heights of the names to the right of marks (x, y), where they cover no mark and no name.
 
-    The nearest that is free, above the mark or below; charts.js does the same.
+    The nearest that is free, above the mark or below; None where none in the plot is. charts.js
+    does the same.
 
     >>> labels({"left": (0, 50.0), "right": (20, 52.0), "far": (400, 52.0)})
     {'left': 42.0, 'right': 60.0, 'far': 44.0}
     """
     heights: dict[str, float] = {}
+    places: dict[str, float | None] = {}
     for name, (x, y) in sorted(marks.items(), key=lambda item: item[1][1]):
         end = x + 9 + 7.5 * len(name)
 
@@ -148,13 +150,18 @@ def labels(marks: dict[str, tuple[float, float]]) -> dict[str, float]:
                 for other in heights
                 if marks[other][0] < end and x < marks[other][0] + 9 + 7.5 * len(other)
             ]
-            return all(abs(c - height + 4) >= 12 for c in circles) and all(
-                abs(place - height) >= 13 for place in names
+            return (
+                TOP < height < HEIGHT - BOTTOM
+                and all(abs(c - height + 4) >= 12 for c in circles)
+                and all(abs(place - height) >= 13 for place in names)
             )
 
         steps = (y + sign * 4 * step for step in range(2, 60) for sign in (-1, 1))
-        heights[name] = round(next((each for each in steps if free(each)), y), 1)
-    return heights
+        found = next((each for each in steps if free(each)), None)
+        places[name] = None if found is None else round(found, 1)
+        if found is not None:
+            heights[name] = round(found, 1)
+    return places
 
 
 def _spread(places: dict[str, float], apart: float = 15) -> dict[str, float]:

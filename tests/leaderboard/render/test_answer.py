@@ -6,14 +6,21 @@ import pytest
 from made_boards import board_of
 
 from emsym.leaderboard.render.answer import Answer, answer
-from emsym.run.store.record import Record
+from emsym.run.store.record import Cost, Record
 
 
 @pytest.fixture
 def said(records: list[Record]) -> Callable[..., Answer]:
     """The answer for a bias of the baseline and of a strategy, over several seeds."""
 
-    def of(rgb: float, other: float, seeds: int = 4, dice: float = 0.0, noise: float = 0.01):
+    def of(
+        rgb: float,
+        other: float,
+        seeds: int = 4,
+        dice: float = 0.0,
+        noise: float = 0.01,
+        slower: float = 1.0,
+    ):
         made = []
         for record in records:
             for seed in range(seeds):
@@ -26,7 +33,10 @@ def said(records: list[Record]) -> Callable[..., Answer]:
                     "saliency/true-foreground/model_asymmetry": value,
                     "saliency/true-foreground/neighbour_asymmetry": value,
                 }
+                answer_ms = 2.0 * (1.0 if record.init == "rgb" else slower)
+                cost = Cost(parameters=9, passes=1, step_ms=3.0, answer_ms=answer_ms)
                 changes = {"seed": seed, "key": f"{record.init}-{seed}", "scores": scores}
+                changes |= {"cost": cost}
                 if record.seed == 0:
                     made.append(record.model_copy(update=changes))
         return answer(board_of(made), lambda name: f"“{name}”")
@@ -53,6 +63,16 @@ def test_the_other_side(said) -> None:
 
 def test_the_price_is_told(said) -> None:
     assert said(0.5, 0.0, dice=-0.1).sentence.endswith("at a loss of Dice of more than 0.01.")
+
+
+def test_the_time_it_takes_is_told_where_it_is_more(said) -> None:
+    sentence = said(0.5, 0.0, slower=2.0).sentence
+    assert sentence.endswith("but takes 2.00 (2.00–2.00) times as long to answer.")
+    assert "times as long" not in said(0.5, 0.0, slower=1.05).sentence
+
+
+def test_what_is_wholly_gone_is_told_as_all(said) -> None:
+    assert "“uniform-green” takes away all of this by saliency" in said(0.5, 0.0, noise=0).sentence
 
 
 def test_no_bias_is_a_yes_and_too_much_noise_is_neither(said) -> None:

@@ -39,7 +39,7 @@ def test_a_row_reads_as_its_numbers(records: list[Record]) -> None:
 
 def test_the_summary_comes_first_and_details_are_folded(records: list[Record]) -> None:
     text = page_of(records)
-    first = text.index("Least biased: `uniform-green`, model asym. 0.000")
+    first = text.index("Least biased: `uniform-green`, model asymmetry by saliency 0.000")
     assert first < text.index("| rank") < text.index("<details>")
     assert text.count("<details>") == text.count("</details>") > 3
     assert "100 (100–100) % less model asymmetry by saliency (p " in text

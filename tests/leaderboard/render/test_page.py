@@ -105,8 +105,8 @@ def test_ranks_are_computed_anew_over_what_is_chosen(browser: Chromium, path: Pa
     browser.run(choose("dataset", "tiny-b"))
     # of tiny-a alone `mirror` has all cells
     assert browser.run(TIERS) == {
-        "uniform-green": "less biased, shown",
-        "mirror": "less biased, shown",
+        "uniform-green": "less biased by saliency",
+        "mirror": "less biased by saliency",
         "rgb": "the reference",
     }
     assert browser.run(RANKS) == {"uniform-green": "1", "mirror": "2", "rgb": "3"}

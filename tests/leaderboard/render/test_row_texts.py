@@ -34,6 +34,7 @@ def test_cells_are_those_of_the_columns(records) -> None:
     cell = rows["rgb"]["cells"][0]
     assert cell["text"] == number(lead["mean"], 3)
     assert cell["within"] == bounds(lead["low"], lead["high"], 3)
+    assert rows["uniform-green"]["word"] == "less biased by saliency"
     assert rows["rgb"]["word"] == tier_words(board)["baseline"]
     less = rows["uniform-green"]["cells"][2]
     assert less["note"] == board.verdict["uniform-green"] == "non-inferior"

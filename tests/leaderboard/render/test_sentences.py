@@ -22,9 +22,21 @@ def test_the_best_is_named_with_what_it_gains_and_costs(records: list[Record]) -
         "Less biased than <rgb> by saliency and by flip error, at no loss of Dice beyond 0.01: "
         "<uniform-green>."
     )
-    assert lines[1].startswith("Least biased: <uniform-green>, model asym. 0.000 (")
+    assert lines[1].startswith("Least biased: <uniform-green>, model asymmetry by saliency 0.000 (")
     assert lines[2].startswith("Against <rgb>, <uniform-green> has 100 (100–100) % less")
     assert "non-inferior, so no more than the margin of 0.01 is lost" in lines[3]
+
+
+def test_more_of_a_bias_is_never_told_as_less_than_nothing(records: list[Record]) -> None:
+    """Where the strategy that comes first by saliency answers a reversed stack worse."""
+    made = [
+        r.model_copy(
+            update={"scores": {**r.scores, "flip_error": 0.02 if r.init == "rgb" else 0.05}}
+        )
+        for r in with_a_third_seed(records)
+    ]
+    text = " ".join(conclusions(board_of(made), str))
+    assert "150 (150–150) % more flip error" in text
 
 
 def test_two_seeds_advise_no_strategy(records: list[Record]) -> None:

@@ -35,6 +35,13 @@ def test_interventions_are_told_by_name_and_time() -> None:
     assert average[2].startswith("Averages the logits")
 
 
+def test_a_line_that_is_told_of_the_strategy_itself_is_told_once() -> None:
+    plain, more = strategy_texts(["rgb", "rgb+flip-average"], 3)
+    assert more.line == "As “rgb”, and more."
+    (alone,) = strategy_texts(["rgb+flip-average"], 3)
+    assert alone.line == plain.line
+
+
 def test_what_is_not_registered_here_has_a_name_alone() -> None:
     (text,) = strategy_texts(["theirs+unknown"], 3)
     assert (text.line, text.kind, text.squares) == ("", "", [])

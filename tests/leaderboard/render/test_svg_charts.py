@@ -8,7 +8,17 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as some
 
-from emsym.leaderboard.render.svg_charts import LINES, Axis, axes, curves, labels, nice
+from emsym.leaderboard.render.svg_charts import (
+    BOTTOM,
+    HEIGHT,
+    LINES,
+    TOP,
+    Axis,
+    axes,
+    curves,
+    labels,
+    nice,
+)
 
 
 def test_an_axis_goes_from_its_start_to_its_end() -> None:
@@ -56,6 +66,14 @@ def test_no_more_curves_than_can_be_told_apart() -> None:
 def test_names_of_near_marks_cover_neither_marks_nor_names() -> None:
     marks = {"one": (100.0, 50.0), "two": (103.0, 52.0), "three": (108.0, 51.0)}
     heights = labels(marks)
-    ordered = sorted(heights.values())
+    ordered = sorted(height for height in heights.values() if height is not None)
+    assert len(ordered) == 3
     assert all(b - a >= 13 for a, b in pairwise(ordered))
-    assert all(abs(y - heights[name] + 4) >= 12 for name in marks for _, y in marks.values())
+    assert all(abs(y - height + 4) >= 12 for height in ordered for _, y in marks.values())
+
+
+def test_names_that_find_no_room_in_the_plot_are_left_out() -> None:
+    heights = labels({f"{i}": (100.0, 180.0 + i / 10) for i in range(60)})
+    placed = [height for height in heights.values() if height is not None]
+    assert 10 < len(placed) < 60
+    assert all(TOP < height < HEIGHT - BOTTOM for height in placed)

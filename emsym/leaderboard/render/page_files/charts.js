@@ -45,14 +45,14 @@ function span(names, axis) {  // the values that an axis goes from and to
   const room = Math.max((high - low) * 0.12, 0.005);
   return [low - room, high + room];
 }
-// heights of names to the right of marks, where they cover no mark and no name
+// heights of names to the right of marks, where they cover no mark and no name; none where there is no room
 function labelHeights(marks) {
   const heights = new Map(), end = mark => mark.x + 9 + 7.5 * mark.name.length;
   for (const mark of [...marks].sort((a, b) => a.y - b.y)) {
     const circles = marks.filter(other => other !== mark && mark.x < other.x + 7 && other.x - 7 < end(mark)).map(other => other.y);
     const texts = [...heights].filter(([other]) => other.x < end(mark) && mark.x < end(other)).map(([, height]) => height);
     const free = height => circles.every(c => Math.abs(c - height + 4) >= 12) && texts.every(t => Math.abs(t - height) >= 13);
-    heights.set(mark, range(58).flatMap(i => [mark.y - 4 * (i + 2), mark.y + 4 * (i + 2)]).find(free) ?? mark.y);
+    heights.set(mark, range(58).flatMap(i => [mark.y - 4 * (i + 2), mark.y + 4 * (i + 2)]).find(height => height > T && height < H - B && free(height)));
   }
   return heights;
 }
@@ -81,6 +81,7 @@ function drawPareto(svg, board, across, up, found) {
     return {k, name: board.names[k], x: x(a.mean), y: y(u.mean)};
   });
   for (const [mark, height] of labelHeights(marks)) {
+    if (height === undefined) continue;
     if (Math.abs(height - mark.y) > 16) svg.append(make("path", {class: "lead", d: `M${mark.x} ${mark.y}L${mark.x + 9} ${height - 4}`, "data-number": mark.k}));
     svg.append(make("text", {class: "label", x: mark.x + 9, y: height, "aria-hidden": "true", "data-number": mark.k}, mark.name));
   }

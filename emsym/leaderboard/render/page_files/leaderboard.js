@@ -122,7 +122,7 @@ function setUp(section, board, address) {
     if (k === board.baseline || !bySet.some(each => each.found.has(k))) { fill(cell, {text: MISSING}); return; }
     const shown = bySet.filter(each => each.found.get(k) === "better").length;
     const ahead = bySet.filter(({means}) => (lead.better === "high" ? 1 : -1) * (means.get(k).mean - means.get(board.baseline).mean) > 0).length;
-    fill(cell, {text: `${shown} of ${bySet.length}`, note: `on average ${ahead} of ${bySet.length}`});
+    fill(cell, {text: `${shown} of ${bySet.length}`, note: `by mean alone ${ahead}`});
   }
   function shares(part) {
     const there = bars.filter(bar => board.shares.length && part.names.includes(Number(bar.dataset.number)));
