@@ -6,15 +6,16 @@ import click
 import cloup
 
 from emsym.cli.examples import examples
-from emsym.cli.options import OUTPUT
+from emsym.cli.options import BOARDS_OF, OUTPUT
 
 
 @cloup.command(
     epilog=examples(
-        "emsym-bench claims",
+        "emsym-bench claims --protocol micrographs",
         "emsym-bench claims --output results --file claims.toml",
     )
 )
+@BOARDS_OF
 @OUTPUT
 @click.option(
     "--file",
@@ -22,7 +23,7 @@ from emsym.cli.options import OUTPUT
     type=click.Path(dir_okay=False, path_type=Path),
     help="A TOML file of claims; those that ship with emsym by default.",
 )
-def claims(output: Path, path: Path | None) -> None:
+def claims(output: Path, path: Path | None, protocol_name: str | None) -> None:
     """Say of each claim whether it holds, by the stored cells.
 
     It held, failed or is undecided. Of what is undecided it says about how many seeds would decide
@@ -30,7 +31,7 @@ def claims(output: Path, path: Path | None) -> None:
     """
     from emsym.leaderboard import claims
 
-    for title, verdicts in claims.claims(output, path).items():
+    for title, verdicts in claims.claims(output, path, protocol=protocol_name).items():
         click.echo(f"{title}:")
         for judged in verdicts:
             click.echo(f"({judged.claim.id}) {judged.claim.sentence} {judged.verdict.upper()}.")

@@ -41,6 +41,10 @@ OUTPUT = click.option(
     help="Folder of the leaderboard and, in records/, of the records.",
 )
 
+BOARDS_OF = click.option(
+    "--protocol", "protocol_name", help="Only what is stored of this protocol, by its name."
+)
+
 SUBMISSION_PATH = click.argument("path", type=click.Path(file_okay=False, path_type=Path))
 SUBMISSION_PROTOCOL = click.option(
     "--protocol", "protocol_name", help="TOML file of a protocol that does not ship with emsym."

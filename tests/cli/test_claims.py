@@ -17,6 +17,11 @@ def test_each_claim_has_a_verdict(store: Path) -> None:
     assert any(line.endswith("NOT TRIED.") for line in lines)
 
 
+def test_a_protocol_that_is_not_stored_is_a_sentence(store: Path) -> None:
+    done = CliRunner().invoke(claims, ["--output", str(store), "--protocol", "tinny"])
+    assert isinstance(done.exception, UserError)
+
+
 def test_a_file_that_is_not_there_is_a_sentence(store: Path) -> None:
     done = CliRunner().invoke(claims, ["--output", str(store), "--file", "none.toml"])
     assert isinstance(done.exception, UserError)
