@@ -190,6 +190,11 @@ def audit(inputs: AuditInputs) -> AuditReport:
     rows = [summary.symmetry(name, each) for name in methods for each in targets]
     looked = looks.result(stop, chosen.data.available)
     notes += interval_caveats(sections, summary.blocks, measured.valued, looked)
+    if measured.exact and reads > 1:
+        notes.append(
+            "Where the shares of the two sides differ still, the image is why: sections differ. "
+            "The verdict is of the network alone, from each stack and its mirror image."
+        )
     shapley = summary.shapley(headline[1]) if SHAPLEY in methods else None
     if SHAPLEY in methods and shapley is None and summary.symmetry(SHAPLEY, headline[1]).share:
         notes.append(

@@ -75,7 +75,8 @@ def _prefix(given: Mapping[str, Tensor], model: nn.Module, path: Path, architect
     prefixes = network_prefixes(model.state_dict(), given, first)
     if not prefixes:
         raise UserError(
-            f"{path} does not hold the weights of {architecture}: there is no '{first}'."
+            f"{path} does not hold the weights of {architecture}: there is no '{first}'. Without "
+            "--architecture and --model, it is told whose they may be."
         )
     if len(prefixes) > 1:
         raise UserError(

@@ -124,7 +124,10 @@ def failures(output: Path, as_json: bool) -> None:
         where = "" if ships(protocol) else ", with the path of its file"
         words = ["emsym-bench", "run", "--all", "--retry-failed"]
         words += ["--output", str(output), "--protocol", file]
-        click.echo(f"Those of {protocol} again, and what is missing{where}: {shlex.join(words)}")
+        click.echo(
+            f"Those of {protocol} again, and what is missing{where} (give each --plugin that it "
+            f"had, too): {shlex.join(words)}"
+        )
 
 
 def grouped(records: Iterable[Record]) -> list[FailureGroup]:

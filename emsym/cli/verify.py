@@ -58,7 +58,12 @@ def verify(path: Path, sample: int, protocol_name: str | None, plugins: tuple[Pa
     )
     if wrong:
         level = Assurance.RECOMPUTED
-        click.echo(f"assurance: {level}, and not {Assurance.REPRODUCED}: {level.meaning}.")
+        click.echo(
+            f"assurance: {level}, and not {Assurance.REPRODUCED}: scores that were run again here "
+            "are further from the claimed ones than the protocol allows. If it is by little, "
+            "another kind of processor may be why: run on the kind that the submission's note "
+            "names, or more cells, with --sample."
+        )
     else:
         level = Assurance.REPRODUCED
         click.echo(f"assurance: {level}: {level.meaning}.")

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -57,10 +58,11 @@ def compare(results: Results, one: str, other: str) -> Comparison:
     names = dict.fromkeys(name for board in leaderboards for name in board.names)
     for name in (one, other):
         if name not in names:
-            known = ", ".join(map(str, names))
+            near = get_close_matches(name, map(str, names), cutoff=0.5)
+            hint = f"; did you mean {' or '.join(near)}? There" if near else ": there"
             raise UserError(
                 f"There is no strategy with results called '{name}', nor two submissions of these "
-                f"names: there are {known}."
+                f"names{hint} are {', '.join(map(str, names))}."
             )
     board = max(leaderboards, key=lambda board: len(_shared(board, one, other)))
     cells = _shared(board, one, other)

@@ -102,6 +102,7 @@ def test_a_mirror_symmetric_network() -> None:
     found = audited(model, attribution=("saliency", SHAPLEY))
     assert found.finding == "symmetric"
     assert "exactly alike" in found.verdict
+    assert any(note.startswith("Where the shares of the two sides differ") for note in found.notes)
     assert found.flip_error.value < 1e-6
     for row in found.symmetry:
         assert abs(row.model_asymmetry.value) < 1e-4

@@ -48,7 +48,8 @@ def test_cells_are_grouped_by_reason_with_what_to_do(store: Path, protocol: Prot
     assert f"    {first.dataset} · {first.architecture} · {first.init} · {first.seed}\n" in text
     again = f"emsym-bench run --all --retry-failed --output {store} --protocol tiny.toml"
     assert text.endswith(
-        f"Those of tiny again, and what is missing, with the path of its file: {again}\n"
+        "Those of tiny again, and what is missing, with the path of its file (give each --plugin "
+        f"that it had, too): {again}\n"
     )
     told = json.loads(call("--output", store, "--json"))
     assert [(each["kind"], each["count"]) for each in told["groups"]] == [

@@ -34,4 +34,5 @@ def test_each_score_beyond_is_told_with_both_numbers(monkeypatch: pytest.MonkeyP
     assert done.return_value == 1
     assert "seed 0: arand_3d is 0.4 here, and 0.01 is claimed: 0.39 apart, 0.02 all" in done.output
     assert "1 of 2 cells that were run again are as claimed." in done.output
-    assert "\nassurance: recomputed, and not reproduced: " in done.output
+    assert "\nassurance: recomputed, and not reproduced: scores that were run" in done.output
+    assert "another kind of processor may be why" in done.output

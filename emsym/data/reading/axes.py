@@ -137,7 +137,10 @@ def find_layout(
     kept = [axis for axis, pick in enumerate(picks) if pick is None]
     names, sizes = [letters[axis] for axis in kept], tuple(shape[axis] for axis in kept)
     if len(names) < 2 or (len(names) == 2 and not sections):
-        raise ValueError(f"is {len(shape)}-dimensional, {shape}; it must be (Z, Y, X)")
+        raise ValueError(
+            f"is {len(shape)}-dimensional, {shape}; it must be (Z, Y, X): "
+            "give a stack of sections, or a folder with a file for each"
+        )
     missing = [axis for axis in "zyx"[-len(names) :] if axis not in names]
     if len(names) > 3 or len(missing) != names.count(UNKNOWN):
         time = " (or z in the place of t, where the steps are sections)" if "t" in names else ""
