@@ -134,7 +134,8 @@ def examples(board: Board, find_example: Callable[[str], Arrays | None]) -> list
             if all(_same_section(arrays, each) for each in kept.values()):
                 kept[name] = arrays
         if kept:
-            shown.append(_example(f"{dataset}, {architecture}", kept))
+            modality = cells["modality"].iloc[0]
+            shown.append(_example(f"{dataset} ({modality}), {architecture}", kept))
     return shown
 
 

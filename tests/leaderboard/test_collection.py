@@ -55,6 +55,7 @@ def test_examples_come_from_either_and_reach_the_page(output: Path, store: Path)
     (board,) = boards(stored.results)
     shown = examples(board, stored.example)
     (section,) = shown
+    assert "synthetic" in section.caption, "lest it be taken for a micrograph"
     assert list(section.pictures) == ["z−1", "z", "z+1", "label"]
     assert list(section.answers) == ["rgb", "uniform-green"]
     answer = section.answers["rgb"]

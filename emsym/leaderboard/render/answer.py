@@ -94,6 +94,8 @@ def _strategy(board: Board) -> str | None:
 def _fix(board: Board, chosen: str, code: Code) -> str:
     cuts: list[str] = []
     for how, column in measures(board).items():
+        if column_tiers(board, column).get(chosen) != "better":
+            continue  # what no test shows is not claimed
         row = column.summary.loc[chosen]
         if column.score.name == "model_asymmetry" and row.notna().get("cut", False):
             within = bounds(row["cut_low"], row["cut_high"], 0)
