@@ -45,7 +45,7 @@ ASKED: dict[Test, str] = {
     "equal-dice": f"a difference within ±{MARGIN}, and less bias",
     "answers": f"by exact values {_LESS}, and at least {HALF:.0f} % less flip error",
 }
-"""What the whole interval has to be for a claim to hold, by its test."""
+"""The side that a whole interval has to be on for a claim to hold, by its test."""
 
 
 class Claim(Strict):
