@@ -158,7 +158,7 @@ def _ahead(board: Board, table: pd.DataFrame, code: Callable[[str], str]) -> str
     table = table.dropna(subset=["mean"])
     if first.better is None or len(table) < 2:
         return f"{len(table)} strategy is ranked." if len(table) == 1 else "Nothing is ranked."
-    what = "Least biased" if first.name == "model_asymmetry" else f"Best {first.title}"
+    what = "Least biased" if first.name == "model_asymmetry" else f"Best by {first.term}"
     best, term = next(n for n in board.order if n in table.index), score_term(board, board.lead)
     mean, low, high = table.loc[best, ["mean", "low", "high"]]
     value = interval(mean, low, high, first.digits)
