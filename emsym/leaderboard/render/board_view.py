@@ -21,7 +21,7 @@ from emsym.leaderboard.render.strategy_texts import strategy_texts
 from emsym.leaderboard.tiers import in_tiers
 from emsym.leaderboard.verdicts import ASKED, Judged, judge_claims, load_claims
 from emsym.paths import protocols_folder
-from emsym.protocol import Protocol, load_protocol
+from emsym.protocol import Protocol, list_protocols, load_protocol
 
 CELLS = 10
 """The page tells of so many cells how each came about; cells.csv beside it tells it of all."""
@@ -247,7 +247,10 @@ def _cells(board: Board) -> list[dict[str, Any]]:
 def _about(board: Board) -> str:
     """Return what a protocol that ships says of itself, else what was measured."""
     protocol = _shipped(board)
-    return (protocol.description if protocol else "") or sentences.measured_on(board)
+    if protocol is None or not protocol.description:
+        return sentences.measured_on(board)
+    one = f" The table is of the variant {protocol.name} alone."
+    return protocol.description + one * (protocol.name not in list_protocols())
 
 
 def _protocol_text(board: Board) -> str:

@@ -3,6 +3,7 @@
 from made_boards import board_of
 
 from emsym.leaderboard.render.board_view import board_view
+from emsym.protocol import load_protocol
 
 
 def test_synthetic_data_are_called_a_demonstration(records) -> None:
@@ -24,3 +25,17 @@ def test_it_says_how_much_was_trained(records) -> None:
 
 def test_the_file_of_another_protocol_is_not_shown(records) -> None:
     assert board_view(board_of(records))["protocol"] == ""
+
+
+def test_a_board_says_what_its_protocol_is_about(records) -> None:
+    """A protocol that does not ship is known by what was measured."""
+    assert board_view(board_of(records))["about"].startswith("Measured on tiny-a")
+    for name, end in {"quick": "ImageNet).", "slices-9": "of the variant slices-9 alone."}.items():
+        protocol = load_protocol(name)
+        stamp = {"name": name, "version": protocol.version, "digest": protocol.digest}
+        made = [
+            r.model_copy(update={"protocol": r.protocol.model_copy(update=stamp)}) for r in records
+        ]
+        about = board_view(board_of(made))["about"]
+        assert about.startswith(protocol.description)
+        assert about.endswith(end)
