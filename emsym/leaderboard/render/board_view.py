@@ -23,7 +23,7 @@ from emsym.leaderboard.verdicts import ASKED, Judged, judge_claims, load_claims
 from emsym.paths import protocols_folder
 from emsym.protocol import Protocol, list_protocols, load_protocol
 
-CELLS = 10
+CELLS = 5
 """The page tells of so many cells how each came about; cells.csv beside it tells it of all."""
 
 

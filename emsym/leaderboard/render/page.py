@@ -88,7 +88,20 @@ def page(
         method=[*MEANINGS.items(), *sentences.METHOD.items(), *sentences.plugin_meanings(boards)],
         charts=svg_charts,
         MISSING=wording.MISSING,
+        drawings=_Drawings(),
     )
+
+
+class _Drawings:
+    """The drawings of strategies, each of which many rows of a page refer to."""
+
+    def __init__(self) -> None:
+        self.ids: dict[str, str] = {}
+        """The markup of each, and what it is referred to by."""
+
+    def id_of(self, shapes: str) -> str:
+        """Return what a drawing is referred to by, and keep it."""
+        return self.ids.setdefault(shapes, f"drawing-{len(self.ids)}")
 
 
 def _named(sentence: str) -> Any:
