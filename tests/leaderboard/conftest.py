@@ -1,12 +1,13 @@
 """Cells and sections whose truth is known, and records of two strategies."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from chromium import CHROMIUM, Chromium
 
 from emsym.leaderboard.estimates import UNIT
 from emsym.protocol import load_protocol
@@ -112,3 +113,12 @@ def easy(records: list[Record]) -> list[Record]:
         for record in records
         if record.init == "rgb"
     ]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    found = Chromium(tmp_path_factory.mktemp("profile"))
+    yield found
+    found.close()

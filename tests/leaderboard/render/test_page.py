@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium import CHROMIUM, Chromium, wait_until_loaded
+from chromium import Chromium, wait_until_loaded
 from made_experiments import boards_of, six_orders
 from made_page_records import crossed_records, few_records
 
@@ -22,15 +21,6 @@ HOSTILE = "</script><script>window.hacked=1</script><img src=x onerror=window.ha
 
 def html_of(records: list[Record], examples: tuple[CellExample, ...] = ()) -> str:
     return page(boards(of_records(records)), examples)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: apt-get install chromium")
-    found = Chromium(tmp_path_factory.mktemp("profile"))
-    yield found
-    found.close()
 
 
 @pytest.fixture
@@ -67,6 +57,25 @@ def test_it_works_without_a_script(browser: Chromium, path: Path) -> None:
     assert browser.run("getComputedStyle(document.querySelector('.filters')).display") == "none"
     assert browser.run("document.querySelectorAll('.pareto circle').length") == 2
     assert browser.run("document.querySelectorAll('.line').length") == 2
+
+
+@pytest.mark.parametrize(("script", "printed"), [(True, [1]), (False, [0, 1, 2])])
+def test_the_board_on_the_screen_is_printed(
+    browser: Chromium, tiny: Path, tmp_path: Path, script: bool, printed: list[int]
+) -> None:
+    path = tmp_path / "index.html"
+    path.write_text(page(3 * boards(of_records(few_records(tiny)))), encoding="utf-8")
+    browser.open(path, script)
+    browser.run("document.querySelectorAll('.board')[1].scrollIntoView()")
+    at = browser.run("scrollY")
+    browser.call("Page.printToPDF")
+    assert browser.run("scrollY") == at
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    shown = "[...document.querySelectorAll('main > section')].map(e => e.offsetHeight > 0)"
+    sections = browser.run(shown)
+    browser.call("Emulation.setEmulatedMedia", media="")
+    assert [index for index, is_shown in enumerate(sections[:3]) if is_shown] == printed
+    assert any(sections[3:]) is not script
 
 
 COMMITTED = Path(__file__).parents[3] / "results" / "index.html"

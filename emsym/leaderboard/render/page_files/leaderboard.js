@@ -253,5 +253,13 @@ const address = {
 const boards = JSON.parse(document.getElementById("data").textContent).map(unpack);
 document.querySelectorAll("[data-board]").forEach(section => setUp(section, boards[Number(section.dataset.board)], address));
 tips();
-addEventListener("beforeprint", () => document.querySelectorAll("main details").forEach(each => { if (!each.closest("form")) each.open = true; }));
+// what is printed is the board on the screen: the last that begins above its middle
+addEventListener("beforeprint", () => {
+  const all = [...document.querySelectorAll(".board")];
+  const seen = all.findLast(each => each.getBoundingClientRect().top < innerHeight / 2) ?? all[0];
+  for (const each of seen.parentElement.children) each.classList.toggle("unseen", each !== seen);
+  const at = scrollY;  // which does not last where the page gets so much shorter
+  addEventListener("afterprint", () => scrollTo(0, at), {once: true});
+  seen.querySelectorAll("details").forEach(each => { if (!each.closest("form")) each.open = true; });
+});
 document.documentElement.dataset.ready = String(Math.round(performance.now()));
