@@ -6,7 +6,8 @@ A program is code all the same: it runs, and may use time and memory as it likes
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +24,8 @@ from emsym.auditing.exported_program import is_exported, members, read_exported
 from emsym.auditing.inputs import NetworkOnVolume
 from emsym.auditing.onnx_network import OnnxNetwork
 from emsym.auditing.result import Kind
+from emsym.data.reading.file_key import split_file_key
+from emsym.data.reading.readers import READERS
 from emsym.errors import UserError, first_line, first_names
 from emsym.models.architectures import ARCHITECTURES, architecture_name
 from emsym.models.copying import copy_network
@@ -34,6 +37,8 @@ from emsym.models.pretrained.likely_architecture import architecture_option
 from emsym.models.pretrained.weights_index import weights_files
 from emsym.plugins import load_factory
 from emsym.run.store.record import Record
+
+ORDER = "The network comes first, and then the volume."
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,12 @@ def load_network(inputs: NetworkOnVolume) -> Loaded:
         name = getattr(network, "__name__", type(network).__name__)
         return Loaded(Called(network), name, "callable", architecture=architecture)
     path = Path(network)
+    if not path.exists() and Path(split_file_key(str(path))[0]).exists():
+        raise UserError(f"{path} is no file of a network. {ORDER}")
     if not path.exists() and path.suffix not in (*SUFFIXES, ".pt2", ".ts", ".onnx", ".ckpt"):
         return _registered(str(network), architecture)
-    with open_package(path, own=architecture is not None or inputs.factory is not None) as package:
+    own = architecture is not None or inputs.factory is not None
+    with _order_told(path), open_package(path, own=own) as package:
         return replace(
             loaded := _from_file(package, inputs),
             name=loaded.name if package.file == path else path.name,
@@ -115,6 +123,17 @@ def load_network(inputs: NetworkOnVolume) -> Loaded:
             notes=(*package.notes, *loaded.notes),
             options=(*loaded.options, *package.options),
         )
+
+
+@contextmanager
+def _order_told(path: Path) -> Iterator[None]:
+    """Say in a `UserError`, too, what comes first, where the network is an image file."""
+    try:
+        yield
+    except UserError as error:
+        if path.name.lower().endswith(tuple(READERS.names())):
+            raise UserError(f"{error} {ORDER}") from error
+        raise
 
 
 def _from_file(package: Package, inputs: NetworkOnVolume) -> Loaded:

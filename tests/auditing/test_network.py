@@ -4,7 +4,10 @@ import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
+import tifffile
 import torch
 from audited_networks import (  # noqa: F401 - fixtures
     NAME,
@@ -245,6 +248,18 @@ def test_torchscript_runs_no_pickle(member: str, tmp_path: Path) -> None:
         loaded(bad)
     assert "\n" not in str(error.value)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("given", ["v.tif", "v.tif:0", "v.h5", "v.h5:raw"])
+def test_an_image_file_is_told_that_the_network_comes_first(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("v.tif", np.zeros((5, 8, 8), np.uint8), photometric="minisblack")
+    with h5py.File("v.h5", "w") as file:
+        file["raw"] = np.zeros((3, 8, 8), np.uint8)
+    with pytest.raises(UserError, match=rf"^{given} is .*The network comes first, and then the v"):
+        loaded(given)  # type: ignore[arg-type]
 
 
 def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
