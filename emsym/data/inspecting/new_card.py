@@ -54,7 +54,10 @@ def write_card(path: Path, image: str, labels: str, axes: str | None = None) -> 
     folder = path.parent.resolve()
     if not folder.is_dir():
         raise UserError(f"There is no folder {path.parent}: make it first.")
-    image_files, labels_files = (_files(given, folder, axes) for given in (image, labels))
+    image_files, labels_files = (
+        _files(option, given, folder, axes)
+        for option, given in (("--image", image), ("--labels", labels))
+    )
     volume = open_lazy_array("image", folder, image_files)
     layer = open_lazy_array("labels", folder, labels_files)
     if volume.shape != layer.shape:
@@ -115,14 +118,20 @@ instances = "foreground"
 """
 
 
-def _files(argument: str, folder: Path, axes: str | None) -> Files:
-    """Return a path of the command line, made relative to the card's folder."""
+def _files(option: str, argument: str, folder: Path, axes: str | None) -> Files:
+    """Return a path of the command line, made relative to the card's folder.
+
+    Raises `UserError`, which names the option, where nothing is there.
+    """
     path, key = split_file_key(argument)
     try:
         relative = os.path.relpath(Path(path).absolute(), folder)
     except ValueError:  # another drive
         relative = str(Path(path).absolute())
-    return told_files(Path(relative).as_posix(), key, axes)
+    files = told_files(Path(relative).as_posix(), key, axes)
+    if not all(find_files(folder, each) for each in files.paths):
+        raise UserError(f"There is no file {path}, which {option} names: check the path.")
+    return files
 
 
 def _toml(files: Files) -> str:

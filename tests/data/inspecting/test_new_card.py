@@ -66,6 +66,23 @@ def test_a_card_is_a_new_file_in_a_folder(folder: Path, path: str, message: str)
     assert sorted(each.name for each in folder.glob("my*")) == []
 
 
+@pytest.mark.parametrize(
+    ("image", "labels", "message"),
+    [
+        ("image.npy", "no.tif", r"no file no\.tif, which --labels names: check the path"),
+        ("no.h5:raw", "image.npy", r"no file no\.h5, which --image names: check the path"),
+        ("no/*.png", "image.npy", r"no file no/\*\.png, which --image names"),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_by_its_option(
+    folder: Path, image: str, labels: str, message: str
+) -> None:
+    (folder / "cards").mkdir()
+    with pytest.raises(UserError, match=message):
+        write_card(Path("cards/my.toml"), image, labels)
+    assert not list((folder / "cards").iterdir())
+
+
 def test_folders_of_sections_are_taken_as_an_audit_takes_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
