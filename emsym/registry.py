@@ -66,15 +66,16 @@ class Registry(Generic[T]):
     imported when its name is asked for; and by plug-in files (`emsym.plugins.load_plugin`).
 
     A name taken twice is an error that shows both places; an unknown name gets the nearest right
-    ones; an extension that cannot be imported is reported as a `PluginWarning` and skipped.
+    ones, and the way to give one of one's own where none was; an extension that cannot be imported
+    is reported as a `PluginWarning` and skipped.
 
     `resolve` is a function that may make a thing for a name that follows a pattern, or return None.
 
     >>> fruit = Registry[str]("fruit")
     >>> fruit.add("apple", "red")
-    >>> fruit.get("aple")
+    >>> fruit.get("aple")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    emsym.errors.UserError: There is no fruit 'aple'; did you mean 'apple'?
+    emsym.errors.UserError: There is no fruit 'aple'; did you mean 'apple'? One of your own ...
     """
 
     def __init__(
@@ -137,6 +138,8 @@ class Registry(Generic[T]):
             if near
             else f"`emsym-bench list {self.kind}s` shows them."
         )
+        if all(entry.own for entry in self.registered().values()):  # --plugin is forgotten
+            hint += " One of your own is given with --plugin FILE."
         raise UserError(f"There is no {self.kind} '{name}'; {hint}")
 
     def registered(self) -> dict[str, Entry[T]]:

@@ -39,6 +39,15 @@ def test_a_far_name_is_told_where_to_look(fruit: Registry[str]) -> None:
         fruit.get("zzzz")
 
 
+def test_one_of_your_own_is_given_with_a_plugin(fruit: Registry[str]) -> None:
+    """It is said where none of the kind was given."""
+    with pytest.raises(UserError, match=r"them\. One of your own is given with --plugin FILE\."):
+        Registry[str]("nut").get("pecan")
+    with pytest.raises(UserError) as caught:
+        fruit.get("appel")
+    assert "--plugin" not in str(caught.value)
+
+
 def test_a_collision_names_both_places(fruit: Registry[str]) -> None:
     with pytest.raises(UserError) as caught:
         fruit.add("apple", "green")

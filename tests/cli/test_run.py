@@ -44,6 +44,8 @@ def test_help_imports_nothing_slow(tmp_path: Path) -> None:
         (("run", "--all", "--init", "rgb"), "--all is every cell, or with --seed"),
         (("run", "--all", "--timeout", "nan"), "no number to wait for"),
         (("run", "--init", "uniform-gren"), "did you mean 'uniform-green'"),
+        (("run", "--init", "mine"), "One of your own is given with --plugin FILE."),
+        (("plan", "--architecture", "unet-mine"), "One of your own is given with --plugin FILE."),
         (("run", "--dataset", "phantom-fibre"), "did you mean 'phantom-fibres'"),
         (("run", "--architecture", "unett-resnet34"), "There is no architecture"),
         (
