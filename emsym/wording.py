@@ -21,6 +21,15 @@ def duration(seconds: float, digits: int = 0) -> str:
     return f"{seconds:.{digits}f} s"
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Say how many there are, in the singular where it is one; the plural has an s by default.
+
+    >>> counted(1, "cell"), counted(0, "cell"), counted(2, "strategy", "strategies")
+    ('1 cell', '0 cells', '2 strategies')
+    """
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
 MISSING = "–"
 
 

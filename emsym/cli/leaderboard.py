@@ -90,6 +90,7 @@ def _export(stored: StoredResults, folder: Path, as_json: bool) -> None:
     import time
 
     from emsym.leaderboard.every_eval_ever import write_records
+    from emsym.wording import counted
 
     files = write_records(stored, folder, time.time())
     if as_json:
@@ -97,8 +98,12 @@ def _export(stored: StoredResults, folder: Path, as_json: bool) -> None:
         return
     left = len(stored.results.cells) - len(files)
     click.echo(
-        f"Wrote {len(files)} records of Every Eval Ever into {folder}"
-        + (f"; {left} failed cells have none." if left else ".")
+        f"Wrote {counted(len(files), 'record')} of Every Eval Ever into {folder}"
+        + (
+            f"; {counted(left, 'failed cell')} {'has' if left == 1 else 'have'} none."
+            if left
+            else "."
+        )
     )
 
 

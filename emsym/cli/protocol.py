@@ -57,9 +57,11 @@ def new(name: str, output: Path | None, plugins: tuple[Path, ...], **given: Any)
     nothing is written where it is wrong.
     """
     from emsym.new_protocol import write_protocol
+    from emsym.wording import counted
 
     path = output or Path(f"{name}.toml")
     written = write_protocol(path, name, **given)
-    click.echo(f"Wrote {path}: {len(written.cells())} cells. Look at what is a default, and why.")
+    cells = counted(len(written.cells()), "cell")
+    click.echo(f"Wrote {path}: {cells}. Look at what is a default, and why.")
     with_plugins = "".join(f" --plugin {shlex.quote(str(plugin))}" for plugin in plugins)
     click.echo(f"Then: emsym-bench plan --protocol {shlex.quote(str(path))}{with_plugins}")

@@ -30,10 +30,12 @@ def recommend(output: Path, protocol_name: str | None) -> None:
     from emsym.leaderboard.board_choice import chosen_boards
     from emsym.leaderboard.collection import StoredResults
     from emsym.leaderboard.recommendation import recommend as recommended
+    from emsym.wording import counted
 
     none: dict[str, list[str]] = {}  # boards of which no strategy is named, by the reason
     for board in chosen_boards(StoredResults(output).results, protocol_name):
-        title, made = f"{board.title}, {len(board.done)} cells", recommended(board)
+        title = f"{board.title}, {counted(len(board.done), 'cell')}"
+        made = recommended(board)
         if not any(each.names for each in made):
             for reason in dict.fromkeys(each.reason for each in made) or [BASELINE_ALONE]:
                 none.setdefault(reason, []).append(title)

@@ -103,6 +103,7 @@ def gc(
     from emsym.run.job import jobs
     from emsym.run.store.maintenance import leftovers
     from emsym.run.store.store import Store
+    from emsym.wording import counted
 
     keys = None
     if protocols and not (yes or dry_run):
@@ -119,7 +120,7 @@ def gc(
         click.echo(f"{'would remove' if dry_run else 'removed'} {path}")
         if not dry_run:
             path.unlink(missing_ok=True)
-    click.echo(f"{len(files)} files, {size / 1e6:.1f} MB.")
+    click.echo(f"{counted(len(files), 'file')}, {size / 1e6:.1f} MB.")
 
 
 def existing_records(output: Path) -> Path:

@@ -30,6 +30,7 @@ def verify(path: Path, sample: int, protocol_name: str | None, plugins: tuple[Pa
     from emsym.run.display import RunDisplay
     from emsym.submission.assurance import Assurance
     from emsym.submission.verify import verify_submission
+    from emsym.wording import counted
 
     console = Console()
     with RunDisplay(console) as watch:
@@ -54,7 +55,8 @@ def verify(path: Path, sample: int, protocol_name: str | None, plugins: tuple[Pa
             )
     wrong = sum(bool(each.beyond) for each in verified)
     click.echo(
-        f"{len(verified) - wrong} of {len(verified)} cells that were run again are as claimed."
+        f"{len(verified) - wrong} of {counted(len(verified), 'cell')} that "
+        f"{'was run again is' if len(verified) == 1 else 'were run again are'} as claimed."
     )
     if wrong:
         level = Assurance.RECOMPUTED

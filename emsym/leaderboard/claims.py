@@ -5,6 +5,7 @@ from pathlib import Path
 from emsym.leaderboard.board_choice import chosen_boards
 from emsym.leaderboard.collection import StoredResults
 from emsym.leaderboard.verdicts import Judged, judge_claims, load_claims
+from emsym.wording import counted
 
 
 def claims(
@@ -19,6 +20,6 @@ def claims(
     chosen = load_claims(Path(file) if file else None)
     results = StoredResults(Path(output)).results
     return {
-        f"{board.title}, {len(board.done)} cells": judge_claims(board, chosen)
+        f"{board.title}, {counted(len(board.done), 'cell')}": judge_claims(board, chosen)
         for board in chosen_boards(results, protocol)
     }

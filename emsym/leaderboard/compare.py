@@ -15,6 +15,7 @@ from emsym.leaderboard.intervals import intervals, pair_difference_intervals
 from emsym.leaderboard.results import Results
 from emsym.leaderboard.statistics import against
 from emsym.scores.score import Score
+from emsym.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ def compare(results: Results, one: str, other: str) -> Comparison:
     cells = _shared(board, one, other)
     if not len(cells):
         raise UserError(f"'{one}' and '{other}' share no cell, so that nothing compares them.")
-    where = f"{board.title}: {_count(len(cells) // 2)} of each{_origins(cells)}"
+    where = f"{board.title}: {counted(len(cells) // 2, 'cell')} of each{_origins(cells)}"
     differences = []
     for key, score in board.scores.items():
         sections = board.sections(cells, key) if board.by_sections else None
@@ -108,7 +109,8 @@ def _submissions(results: Results, one: str, other: str) -> Comparison:
         if both[key].notna().any():
             wide = both.pivot(index=UNIT, columns="submission", values=key)[[one, other]]
             differences.append(_difference(key, score, wide, None, 1))
-    where = f"{first['protocol']}, version {first['version']}: {_count(len(both) // 2)} of each"
+    cells = counted(len(both) // 2, "cell")
+    where = f"{first['protocol']}, version {first['version']}: {cells} of each"
     return Comparison(one, other, f"{where}, of {first_names(strategies)}", differences)
 
 
@@ -119,10 +121,6 @@ def _origins(cells: pd.DataFrame) -> str:
         return ""
     parts = [f"{init}: {n} of {submission}" for (init, submission), n in counts.items()]
     return f" ({'; '.join(parts)})"
-
-
-def _count(cells: int) -> str:
-    return f"{cells} {'cell' if cells == 1 else 'cells'}"
 
 
 def _difference(

@@ -24,7 +24,7 @@ from emsym.run.job import Job
 from emsym.run.listener import RunListener
 from emsym.run.plan import Plan
 from emsym.run.time_left import time_left
-from emsym.wording import duration
+from emsym.wording import counted, duration
 
 EVERY = 15.0
 """Seconds between two lines where there is no terminal."""
@@ -201,7 +201,8 @@ class RunDisplay(RunListener):
                 cells = (note.worker, note.task or "", note.phase, duration(now - since), memory)
                 table.add_row(*map(Text, cells))
             more = len(self._workers) - SHOWN
-            return Group(head, table, *([Text(f"and {more} more workers")] if more > 0 else []))
+            rest = [Text(f"and {counted(more, 'more worker')}")] if more > 0 else []
+            return Group(head, table, *rest)
 
     def _print(self, text: str) -> None:
         text = escape_unseen(text)
@@ -220,7 +221,7 @@ class RunCommandDisplay(RunDisplay):
         """Print how many cells are stored and are run, and what the protocol is about."""
         super().planned(protocol, plan, chosen)
         count = len(plan.stored) + len(plan.missing) + len(plan.failed)
-        text = f"{count} cells, {len(plan.stored)} stored, {len(chosen)} to run"
+        text = f"{counted(count, 'cell')}, {len(plan.stored)} stored, {len(chosen)} to run"
         if len(chosen) < len(plan.missing) + len(plan.failed):
             text += f", {len(plan.failed)} failed earlier (--retry-failed runs them again)"
         self._print(f"Protocol {protocol.name}, version {protocol.version}: {text}.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from emsym.run.job import Job
 from emsym.run.store.store import Store
 from emsym.run.time_left import makespan
-from emsym.wording import duration
+from emsym.wording import counted, duration
 
 SAMPLE = 12
 """Records that are read of each pair of data set and architecture."""
@@ -147,7 +147,7 @@ def estimate_text(estimated: Estimate | None, workers: int) -> str:
     text = (
         f"About {duration(middle)} with {estimated.at_once(workers)} at once (95 %: "
         f"{duration(low)} to {duration(high)}) and {decimal(round(estimated.bytes))} of records, "
-        f"by what {estimated.seen} {'cell' if estimated.seen == 1 else 'cells'} took."
+        f"by what {counted(estimated.seen, 'cell')} took."
     )
     if estimated.unseen:
         names = sorted(" · ".join(which) for which in estimated.unseen)

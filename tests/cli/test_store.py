@@ -47,7 +47,7 @@ def test_gc_removes_leftovers_and_where_told_other_protocols_records(
     left.write_text("{")
     assert f"would remove {left}" in call("gc", "--dry-run", "--output", store).output
     assert left.exists()
-    assert f"removed {left}\n1 files" in call("gc", "--output", store).output
+    assert f"removed {left}\n1 file," in call("gc", "--output", store).output
     assert not left.exists()
     with pytest.raises(UserError, match="--dry-run"):
         call("gc", "--protocol", tiny, "--output", store)

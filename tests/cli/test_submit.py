@@ -81,7 +81,7 @@ def test_an_author_submits_and_a_maintainer_verifies(ours: Path) -> None:
     assert not (ours / "plugin-was-run").exists(), "nothing of theirs is run unasked"
     words = ("--sample", 1, *protocol, "--plugin", path / "plugins" / "blue.py")
     said = bench("verify", path, *words, cwd=ours)
-    assert "1 of 1 cells that were run again are as claimed." in said
+    assert "1 of 1 cell that was run again is as claimed." in said
     assert "every score is exactly as claimed" in said
 
 
@@ -101,7 +101,7 @@ def test_claims_that_are_made_up_are_found_out_by_running_again(ours: Path) -> N
     words = ("--sample", 1, "--protocol", "tiny.toml", "--plugin", "blue.py")
     said = bench("verify", path, *words, cwd=ours, code=1)
     assert "arand_3d is 0." in said
-    assert "0 of 1 cells that were run again are as claimed." in said
+    assert "0 of 1 cell that was run again is as claimed." in said
 
 
 def test_each_variant_of_a_protocol_becomes_a_submission(

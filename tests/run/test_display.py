@@ -10,8 +10,10 @@ from rich.console import Console
 from emsym.errors import UserError
 from emsym.protocol import load_protocol
 from emsym.run import display
-from emsym.run.display import RunDisplay, _is_copied
+from emsym.run.display import RunCommandDisplay, RunDisplay, _is_copied
 from emsym.run.executors.base import Note
+from emsym.run.job import jobs
+from emsym.run.plan import Plan
 
 
 def test_without_a_terminal_there_are_plain_lines_now_and_then(
@@ -113,6 +115,14 @@ def test_time_left_knows_how_many_run_side_by_side(monkeypatch: pytest.MonkeyPat
     told.note(Note("0", None))
     told.advance("cell 0", 1.0)
     assert told._summary() == "1 of 101 after 1 min, about 10 min left"
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, ": 1 cell, 1 stored, 0"), (2, ": 2 cells, 2 st")])
+def test_one_cell_is_told_in_the_singular(count: int, told: str) -> None:
+    protocol, out = load_protocol("quick"), io.StringIO()
+    stored = jobs(protocol)[:count]
+    RunCommandDisplay(Console(file=out), None).planned(protocol, Plan(stored, [], [], []), [])
+    assert told in out.getvalue()
 
 
 def test_a_description_that_was_copied_is_not_shown() -> None:

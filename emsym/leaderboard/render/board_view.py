@@ -96,15 +96,12 @@ def _synthetic(board: Board) -> str:
 
 
 def _size(board: Board) -> str:
-    def count(number: int, word: str) -> str:
-        return f"{number} {word}" + "s" * (number != 1)
-
     sets = len({dataset for dataset, _ in board.shared})
     kinds = len({name for _, name in board.shared})
-    parts = [count(sets, "data set"), count(kinds, "architecture")]
-    parts.append(count(int(board.seeds.max()), "seed"))
-    parts.append(f"{len(board.ranked)} strategies")
-    return f"{count(len(board.done), 'trained network')}: {' × '.join(parts)}"
+    parts = [wording.counted(sets, "data set"), wording.counted(kinds, "architecture")]
+    parts.append(wording.counted(int(board.seeds.max()), "seed"))
+    parts.append(wording.counted(len(board.ranked), "strategy", "strategies"))
+    return f"{wording.counted(len(board.done), 'trained network')}: {' × '.join(parts)}"
 
 
 def _hero(board: Board, named: str | None, names: list[str]) -> list[dict[str, Any]]:

@@ -39,8 +39,8 @@ def _board(board: Board, experiments: Sequence[Report]) -> list[str]:
     data = [_data_set(row) for row in sentences.data_sets(board).itertuples()]
     gaps = [f"- {_text(gap)}" for gap in sentences.gaps(board)]
     apart = [
-        f"- {_code(row.init)} of {_text(row.submission)}, {row.cells} "
-        f"{'cell' if row.cells == 1 else 'cells'}: {_text(row.reason)}"
+        f"- {_code(row.init)} of {_text(row.submission)}, {wording.counted(row.cells, 'cell')}: "
+        f"{_text(row.reason)}"
         for row in board.apart.itertuples()
     ]
     parts = [

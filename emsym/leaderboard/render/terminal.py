@@ -29,7 +29,8 @@ def print_boards(boards: list[Board], console: Console) -> None:
         for line in sentences.gaps(board)[:10]:
             console.print(escape(line), highlight=False)
         for row in board.apart.head(10).itertuples():
-            line = f"apart: {row.init} of {row.submission}, {row.cells} cells: {row.reason}"
+            cells = wording.counted(row.cells, "cell")
+            line = f"apart: {row.init} of {row.submission}, {cells}: {row.reason}"
             console.print(escape(line), highlight=False)
         for line in (
             sentences.measured_on(board),
