@@ -91,6 +91,17 @@ def test_the_committed_page_is_small_and_soon_ready_and_fetches_nothing(browser:
     assert not [url for url in browser.requests if not url.startswith(("file:", "data:"))]
 
 
+def test_each_strategy_is_drawn_once_and_seen_in_every_row(browser: Chromium, path: Path) -> None:
+    browser.open(path)
+    drawn = browser.run("[...document.querySelectorAll('.drawings g')].map(g => g.innerHTML)")
+    assert len(drawn) == len(set(drawn)) > 1
+    seen = browser.run(
+        "[...document.querySelectorAll('.main tbody .glyph use')].map(u => u.getBBox().width)"
+    )
+    assert len(seen) == 3
+    assert min(seen) > 20
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
