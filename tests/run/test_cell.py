@@ -340,13 +340,15 @@ def test_a_loss_that_is_not_finite_fails_the_cell_with_its_step(tiny: Path) -> N
     assert "is nan at step" in (record.error or "") or "is inf at step" in (record.error or "")
 
 
-def test_operations_without_a_deterministic_form_are_noted() -> None:
+def test_what_a_gpu_could_not_do_is_noted() -> None:
     import warnings
 
-    from emsym.run.cell import _noting_chance
+    from emsym.cuda_graph import NotCaptured
+    from emsym.run.cell import _noting
 
     found: set[str] = set()
-    with _noting_chance(found):
+    uncaptured: set[str] = set()
+    with _noting(found, uncaptured):
         for name in ("grid_sampler_2d_backward_cuda", "upsample_bilinear2d_backward_out_cuda"):
             warnings.warn(  # as torch does
                 f"{name} does not have a deterministic implementation, but you set "
@@ -354,7 +356,9 @@ def test_operations_without_a_deterministic_form_are_noted() -> None:
                 stacklevel=1,
             )
         warnings.warn("something else", stacklevel=1)
+        warnings.warn(NotCaptured("it waits"), stacklevel=1)
     assert found == {"grid_sampler_2d_backward_cuda", "upsample_bilinear2d_backward_out_cuda"}
+    assert uncaptured == {"it waits"}
 
 
 def test_a_cell_fetches_what_its_machine_lacks_and_refuses_other_data(job: Job) -> None:

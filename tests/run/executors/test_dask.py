@@ -159,7 +159,7 @@ def test_a_scheduler_without_workers_is_a_sentence(
     lonely.start(0)
     try:
         lonely.wait_for_scheduler()
-        monkeypatch.setattr("emsym.run.executors.dask.PATIENCE", 3)
+        monkeypatch.setattr("emsym.run.executors.dask.PATIENCE", 10)
         with (
             pytest.raises(UserError, match="has no workers: start some with `dask worker tcp://"),
             dask(Setup(1), scheduler=lonely.address),
