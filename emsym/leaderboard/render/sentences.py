@@ -8,12 +8,7 @@ import pandas as pd
 from emsym.leaderboard.board import Board, Column
 from emsym.leaderboard.costs import cost_table
 from emsym.leaderboard.eligibility import EXACT
-from emsym.leaderboard.recommendation import (
-    SURE,
-    bias_columns,
-    enough_seeds,
-    less_biased,
-)
+from emsym.leaderboard.recommendation import SURE, bias_columns, enough_seeds, less_biased
 from emsym.leaderboard.statistics import non_inferiority
 from emsym.models.pretrained.chosen_weights import has_file_per_encoder
 from emsym.models.pretrained.weights import ORIGINS
