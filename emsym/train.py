@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from emsym.cuda_graph import captured
 from emsym.errors import UserError
+from emsym.models.upsampling import with_merged_upsampling
 from emsym.protocol import Recipe
 
 Batch = tuple[Tensor, Tensor]
@@ -52,8 +53,10 @@ def train(
     give one logit per pixel.
     """
     device = next(model.parameters()).device
-    if device.type == "cpu":  # where convolutions are a sixth faster so; it decides roundings
+    answer: Callable[[Tensor], Tensor] = model
+    if device.type == "cpu":  # where both make convolutions faster; they decide roundings
         _lay_out(model, torch.channels_last)
+        answer = with_merged_upsampling(model)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
@@ -67,7 +70,6 @@ def train(
         model.double()
     scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "float16")
     curve = LossCurve(1 if device.type == "cpu" else READ_EVERY)
-    answer: Callable[[Tensor], Tensor] = model
     model.train()
     for step in range(recipe.steps):
         if step in visits:

@@ -59,8 +59,10 @@ def audit(
     from rich.console import Console
 
     from emsym.auditing.audit import audit as run_audit
+    from emsym.freed_memory import keep_freed_memory
     from emsym.run.display import RunDisplay
 
+    keep_freed_memory()
     with RunDisplay(Console(stderr=True)) as watch:
         phase = "Sections" if options["sections"] else "Sections, at most"
         progress = partial(following(watch), phase)

@@ -1,17 +1,17 @@
 """A network run in chunks: as many stacks at once as memory and caches hold, on all threads."""
 
 import copy
-import ctypes
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from emsym.errors import UserError
+from emsym.freed_memory import give_back_freed_memory
 from emsym.models.copying import kept_tensors
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class ChunkedNetwork(nn.Module):
         """
         start = 0
         if pixels > self.chunk and self.device.type == "cpu":
-            _trim()
+            give_back_freed_memory()  # after a large pass, 0.4 GB
         while start < count:
             size, threads = max(1, self.chunk // pixels), self._threads(pixels)
             parts = [slice(at, min(at + size, count)) for at in range(start, count, size)]
@@ -145,12 +145,6 @@ def _float32(device: torch.device) -> AbstractContextManager:
         return nullcontext()
     flags = torch.backends.cudnn
     return flags.flags(flags.enabled, flags.benchmark, None, flags.deterministic, allow_tf32=False)
-
-
-def _trim() -> None:
-    """Give back to the system what glibc keeps of freed memory: after a large pass, 0.4 GB."""
-    with suppress(AttributeError, OSError, TypeError):  # there are other C libraries
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -1,11 +1,13 @@
 """A segmentation network as the scores see it: one logit per pixel, sections of any size."""
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from emsym.errors import UserError
+from emsym.models.upsampling import with_merged_upsampling
 from emsym.scores.chunks import ChunkedNetwork, is_out_of_memory
 
 STRIDE = 32
@@ -68,7 +70,9 @@ class DenseLogits(ChunkedNetwork):
         return logits[..., :height, :width]
 
     def _answer(self, x: Tensor) -> object:
-        model = self.thread_model
+        model: Callable[[Tensor], object] = self.thread_model
+        if not torch.is_grad_enabled():  # rounding moves gradients more than answers
+            model = with_merged_upsampling(self.thread_model)
         if self.channels_last:
             try:
                 return model(x.contiguous(memory_format=torch.channels_last))

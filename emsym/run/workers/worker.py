@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from emsym.freed_memory import keep_freed_memory
 from emsym.plugins import load_plugin
 from emsym.run.workers import notes
 
@@ -21,6 +22,7 @@ from emsym.run.workers import notes
 def serve() -> None:
     """Serve the parent until it says that it is done."""
     faulthandler.enable()
+    keep_freed_memory()
     answers, stream = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)  # what a library prints is no answer
     sys.stdin.close()  # as Python's own `exit` does
