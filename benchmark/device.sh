@@ -6,9 +6,10 @@
 # on a machine with a GPU, Python and PyTorch. What else emsym needs is installed beside that: from
 # the folder WHEELS without a network, where that is given (`pip download -d FOLDER '.[test]'` fills
 # one elsewhere), else from the package index. It runs the GPU tests, then the GPU speed tables, then
-# as many cells of the protocol (`quick` by default) as fit. OUTPUT then holds gpu-tests.txt,
-# speed.txt, run.txt, machine.txt and run/ with the records. It may be cut off at any second: what is
-# finished is kept, and the same command goes on from there.
+# as many cells of the protocol (`quick-1` by default) as fit, CELLS at once on each GPU (by default
+# half as many as there are cores: beside its passes, a quick cell is a second's work of a core).
+# OUTPUT then holds gpu-tests.txt, speed.txt, run.txt, machine.txt and run/ with the records. It may be
+# cut off at any second: what is finished is kept, and the same command goes on from there.
 #
 # DEVICE=cpu tries the script without a GPU, and PYTHON names an interpreter that has all of it.
 set -uo pipefail
@@ -16,8 +17,9 @@ cd "$(dirname "$0")/.."
 
 output=${1:?the folder to write}
 seconds=${2:?how many seconds it may take}
-protocol=${3:-quick}
+protocol=${3:-quick-1}
 device=${DEVICE:-cuda}
+cells=${CELLS:-$((($(nproc) + 1) / 2))}
 end=$((SECONDS + seconds))
 mkdir -p "$output"
 export PYTHONUNBUFFERED=1 EMSYM_SPEED_DEVICE=$device
@@ -38,6 +40,6 @@ timeout -s INT $(($(left) / 4 + 1)) "$PYTHON" -m pytest -q -n 0 -m gpu >"$output
 timeout -s INT $(($(left) / 3 + 1)) "$PYTHON" -m pytest -q -n 0 -s benchmark/speed/test_gpu.py \
   >"$output/speed.txt" 2>&1
 timeout -s INT -k 20 "$(left)" "$PYTHON" -m emsym run --all --protocol "$protocol" \
-  --device "$device" --output "$output/run" >"$output/run.txt" 2>&1
+  --device "$device" --cells-per-gpu "$cells" --output "$output/run" >"$output/run.txt" 2>&1
 
 tail -n 3 "$output/gpu-tests.txt" "$output/speed.txt" "$output/run.txt"

@@ -17,17 +17,20 @@ from emsym.protocol import Protocol, load_protocol
 from emsym.run.cell import load_splits
 
 
-@pytest.fixture(scope="session")
-def quick() -> Protocol:
+def load_quick() -> Protocol:
+    """The quick protocol, in a process of one thread."""
     torch.set_num_threads(1)
     return load_protocol("quick")
 
 
-@pytest.fixture(scope="session")
-def neurites(quick: Protocol) -> tuple:
+def load_neurites(quick: Protocol) -> tuple:
     """The splits of a phantom, and its true test instances."""
     card = load_card("phantom-neurites")
     return load_splits(card, quick.slices, quick.recipe.patch, quick.border)
+
+
+quick = pytest.fixture(load_quick, scope="session", name="quick")
+neurites = pytest.fixture(load_neurites, scope="session", name="neurites")
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,10 @@ CHUNK = 2**16
 """Pixels of one pass on a CPU: four sections of 128². The feature maps of larger passes leave its
 caches, and are as large as what the C library takes from the system anew each time."""
 
+GPU_CHUNK = 2**20
+"""Pixels of one pass on a GPU, at most: 64 sections of 128², which keep it busy for longer than it
+takes to start a pass, and leave memory to other cells. A cell of `quick` then takes 35 passes."""
+
 BYTES_PER_PIXEL = 2**14
 """GPU memory that a pixel of a pass is reckoned to take; where that is too little, chunks are
 halved."""
@@ -158,4 +162,4 @@ def _chunk(device: torch.device) -> int:
     if device.type != "cuda":
         return CHUNK
     free, _ = torch.cuda.mem_get_info(device)
-    return max(CHUNK, min(2**24, free // BYTES_PER_PIXEL))
+    return max(CHUNK, min(GPU_CHUNK, free // BYTES_PER_PIXEL))
