@@ -10,7 +10,7 @@ import cloup
 
 from emsym.cli.examples import examples
 from emsym.cli.json_document import JSON, print_json
-from emsym.cli.options import OUTPUT
+from emsym.cli.options import BOARDS_OF, OUTPUT
 from emsym.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @cloup.command(
     epilog=examples(
         "emsym-bench compare rgb uniform-green",
+        "emsym-bench compare rgb uniform-green --protocol quick",
         "emsym-bench compare my-group emsym --plot differences.pdf",
     )
 )
@@ -30,10 +31,23 @@ if TYPE_CHECKING:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where to draw the differences; by default compare-ONE-OTHER.png in the output.",
 )
+@BOARDS_OF
 @OUTPUT
 @JSON
-def compare(one: str, other: str, plot: Path | None, output: Path, as_json: bool) -> None:
-    """Two strategies, or submissions, and by how much they differ."""
+def compare(
+    one: str,
+    other: str,
+    plot: Path | None,
+    protocol_name: str | None,
+    output: Path,
+    as_json: bool,
+) -> None:
+    """Two strategies, or submissions, and by how much they differ.
+
+    The cells are those of one protocol, which the first line names. Of several, it is the one with
+    the most cells of both strategies, or the first that both submissions have, unless --protocol
+    says which.
+    """
     import re
 
     from emsym.files import write_atomically
@@ -45,7 +59,7 @@ def compare(one: str, other: str, plot: Path | None, output: Path, as_json: bool
     kind = plot.suffix[1:].lower() if plot else "png"
     if kind not in ("png", "svg", "pdf"):
         raise UserError(f"--plot {plot}: name a file that ends in .png, .svg or .pdf.")
-    comparison = compared(StoredResults(output).results, one, other)
+    comparison = compared(StoredResults(output).results, one, other, protocol_name)
     if not as_json:
         _print_table(comparison)
     plain = [re.sub(r"[^\w.+-]", "_", name)[:60] for name in (one, other)]

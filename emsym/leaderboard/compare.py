@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from emsym.errors import UserError, first_names
-from emsym.leaderboard.board import Board, boards
+from emsym.leaderboard.board import Board
+from emsym.leaderboard.board_choice import chosen_boards
 from emsym.leaderboard.eligibility import BOARD, CELL, VERSION, shared_identity, shown_scores
 from emsym.leaderboard.estimates import UNIT, estimate_means
 from emsym.leaderboard.intervals import intervals, pair_difference_intervals
@@ -45,30 +46,35 @@ class Comparison:
     differences: list[StrategyDifference]
 
 
-def compare(results: Results, one: str, other: str) -> Comparison:
+def compare(results: Results, one: str, other: str, protocol: str | None = None) -> Comparison:
     """Compare two strategies or two submissions over the cells that both have.
 
-    Raises `UserError` for a name that is neither, and where they share no cell.
+    Strategies are compared on one board, that with the most cells of both, and submissions by one
+    protocol. `protocol` is the name of that which is meant. Raises `UserError` for a name that is
+    neither, where they share no cell, and where there are no cells of the protocol.
     """
     if one == other:
         raise UserError(f"'{one}' is compared with itself: name two.")
+    leaderboards = chosen_boards(results, protocol)
     submissions = set(results.cells["submission"])
     if one in submissions and other in submissions:
-        return _submissions(results, one, other)
-    leaderboards = boards(results)
+        return _submissions(results, one, other, protocol)
+    of_protocol = f" of the protocol '{protocol}'" if protocol else ""
     names = dict.fromkeys(name for board in leaderboards for name in board.names)
     for name in (one, other):
         if name not in names:
             near = get_close_matches(name, map(str, names), cutoff=0.5)
             hint = f"; did you mean {' or '.join(near)}? There" if near else ": there"
             raise UserError(
-                f"There is no strategy with results called '{name}', nor two submissions of these "
-                f"names{hint} are {', '.join(map(str, names))}."
+                f"There is no strategy with results{of_protocol} called '{name}', nor two "
+                f"submissions of these names{hint} are {', '.join(map(str, names))}."
             )
     board = max(leaderboards, key=lambda board: len(_shared(board, one, other)))
     cells = _shared(board, one, other)
     if not len(cells):
-        raise UserError(f"'{one}' and '{other}' share no cell, so that nothing compares them.")
+        raise UserError(
+            f"'{one}' and '{other}' share no cell{of_protocol}, so that nothing compares them."
+        )
     where = f"{board.title}: {counted(len(cells) // 2, 'cell')} of each{_origins(cells)}"
     differences = []
     for key, score in board.scores.items():
@@ -86,17 +92,20 @@ def _shared(board: Board, one: str, other: str) -> pd.DataFrame:
     return cells[both]
 
 
-def _submissions(results: Results, one: str, other: str) -> Comparison:
+def _submissions(results: Results, one: str, other: str, protocol: str | None) -> Comparison:
     """The same cells as two have run them. What a pair is holds the strategy, too."""
     cells = results.cells[results.cells["status"] == "done"].fillna({"scoring_plugins": ""})
     cells = cells.assign(shared=shared_identity(cells))
     of_board = [*BOARD, "shared", *VERSION]
     same = [*of_board, "identity", *CELL, "data"]
     both = cells[cells["submission"].isin([one, other])]
+    if protocol is not None:
+        both = both[both["protocol"] == protocol]
     counts = both.groupby(same)["submission"].transform("nunique")
     both = both[counts == 2].drop_duplicates([*same, "submission"])
     if not len(both):
-        raise UserError(f"The submissions '{one}' and '{other}' share no cell of one version.")
+        where = f"one version of '{protocol}'" if protocol else "one version"
+        raise UserError(f"The submissions '{one}' and '{other}' share no cell of {where}.")
     first = both.iloc[0]
     both = both[(both[of_board] == first[of_board]).all(axis=1)].drop(columns="shared")
     strategies = dict.fromkeys(both["init"])

@@ -37,6 +37,14 @@ def test_json_has_the_numbers_of_the_table(store: Path) -> None:
     ]
 
 
+def test_a_protocol_is_chosen_by_its_name(store: Path) -> None:
+    words = ["rgb", "uniform-green", "--output", str(store), "--protocol"]
+    done = CliRunner().invoke(compare, [*words, "tiny"], catch_exceptions=False)
+    assert done.output.startswith("tiny, version 1: ")
+    with pytest.raises(UserError, match="of a protocol 'tinny': there are some of tiny"):
+        CliRunner().invoke(compare, [*words, "tinny"], catch_exceptions=False)
+
+
 def test_a_strategy_that_nobody_ran_is_a_sentence(store: Path) -> None:
     with pytest.raises(UserError, match="mirror"):
         CliRunner().invoke(

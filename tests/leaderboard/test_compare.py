@@ -52,6 +52,60 @@ def test_two_submissions_of_the_same_cells_compared(records: list[Record]) -> No
     assert rows["flip error"]["mean"] == 0
 
 
+@pytest.fixture
+def of_two_protocols(records: list[Record]) -> list[Record]:
+    """Two cells of each strategy of `tiny`, and one of each of `smaller`, of .05 less Dice."""
+    stamp = records[0].protocol.model_copy(update={"name": "smaller"})
+    return records + [
+        record.model_copy(
+            update={
+                "protocol": stamp,
+                "key": record.key[::-1],
+                "scores": record.scores | {"dice@0.5": record.scores["dice@0.5"] - 0.05},
+            }
+        )
+        for record in records
+        if record.seed == 0
+    ]
+
+
+def test_of_two_protocols_the_one_with_more_cells_unless_one_is_named(
+    of_two_protocols: list[Record],
+) -> None:
+    results = of_records(of_two_protocols)
+    chosen = {
+        name: compare(results, "rgb", "uniform-green", name).where
+        for name in (None, "tiny", "smaller")
+    }
+    assert chosen == {
+        None: "tiny, version 1: 2 cells of each",
+        "tiny": "tiny, version 1: 2 cells of each",
+        "smaller": "smaller, version 1: 1 cell of each",
+    }
+
+
+def test_submissions_are_compared_by_the_named_protocol(of_two_protocols: list[Record]) -> None:
+    ours, theirs = of_records(of_two_protocols), of_records(of_two_protocols)
+    ours.cells["submission"], theirs.cells["submission"] = "ours", "theirs"
+    both = Joined([ours, theirs])
+    for name, cells in (("tiny", 4), ("smaller", 2)):
+        found = compare(both, "ours", "theirs", name)
+        assert found.where == f"{name}, version 1: {cells} cells of each, of rgb, uniform-green"
+    rows = {each.score.title: each.row for each in found.differences}
+    assert rows["Dice"]["one"] == pytest.approx(0.85, abs=1e-3)
+    theirs.cells.loc[theirs.cells["protocol"] == "smaller", "status"] = "failed"
+    with pytest.raises(UserError, match="share no cell of one version of 'smaller'"):
+        compare(Joined([ours, theirs]), "ours", "theirs", "smaller")
+
+
+def test_what_a_protocol_does_not_hold_is_a_sentence(of_two_protocols: list[Record]) -> None:
+    alone = [r for r in of_two_protocols if (r.init, r.protocol.name) != ("rgb", "smaller")]
+    with pytest.raises(UserError, match="of a protocol 'smalller': there are some of"):
+        compare(of_records(alone), "rgb", "uniform-green", "smalller")
+    with pytest.raises(UserError, match="with results of the protocol 'smaller' called 'rgb'"):
+        compare(of_records(alone), "rgb", "uniform-green", "smaller")
+
+
 def test_what_cannot_be_compared_is_a_sentence(records: list[Record]) -> None:
     results = of_records(records)
     with pytest.raises(UserError, match="'rgb' is compared with itself"):
