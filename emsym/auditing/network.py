@@ -30,7 +30,7 @@ from emsym.errors import UserError, first_line, first_names
 from emsym.models.architectures import ARCHITECTURES, architecture_name
 from emsym.models.copying import copy_network
 from emsym.models.interventions.shipped import FLIP_AVERAGE
-from emsym.models.packaged.open_package import open_package
+from emsym.models.packaged.open_package import UnknownFolderError, open_package
 from emsym.models.packaged.package import DescribedOption, Package
 from emsym.models.pretrained.checkpoint import SUFFIXES, Checkpoint, read_checkpoint
 from emsym.models.pretrained.likely_architecture import architecture_option
@@ -127,13 +127,31 @@ def load_network(inputs: NetworkOnVolume) -> Loaded:
 
 @contextmanager
 def _order_told(path: Path) -> Iterator[None]:
-    """Say in a `UserError`, too, what comes first, where the network is an image file."""
+    """Say in a `UserError`, too, what comes first, where the network is an image file.
+
+    Or a folder that holds images for the most part, and is none of a network's.
+    """
     try:
         yield
     except UserError as error:
-        if path.name.lower().endswith(tuple(READERS.names())):
+        if _is_image(path):
             raise UserError(f"{error} {ORDER}") from error
+        if isinstance(error, UnknownFolderError) and _holds_images(path):
+            raise UserError(
+                f"{path} is a folder of images, and no network: give the network first, and then "
+                "the volume."
+            ) from error
         raise
+
+
+def _is_image(path: Path) -> bool:
+    return path.name.lower().endswith(tuple(READERS.names()))
+
+
+def _holds_images(folder: Path) -> bool:
+    """Return whether more than half of a folder are images: a picture may lie beside weights."""
+    files = [each for each in folder.iterdir() if not each.name.startswith(".")]
+    return 2 * sum(map(_is_image, files)) > len(files)
 
 
 def _from_file(package: Package, inputs: NetworkOnVolume) -> Loaded:

@@ -262,6 +262,35 @@ def test_an_image_file_is_told_that_the_network_comes_first(
         loaded(given)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_a_folder_of_sections_is_told_that_the_network_comes_first(
+    ending: str, tmp_path: Path
+) -> None:
+    for z in range(3):
+        (tmp_path / f"z{z}.{ending}").touch()
+    for name in ("Thumbs.db", ".hidden", ".too", ".three"):
+        (tmp_path / name).touch()
+    for architecture in (None, NAME):
+        with pytest.raises(UserError) as error:
+            loaded(tmp_path, architecture)
+        assert str(error.value) == (
+            f"{tmp_path} is a folder of images, and no network: give the network first, and then "
+            "the volume."
+        )
+
+
+def test_pictures_beside_weights_are_no_volume(tmp_path: Path) -> None:
+    for name in ("loss.png", "epoch-1.weights", "epoch-2.weights"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match="give the file of the network or its weights"):
+        loaded(tmp_path)
+    for name in ("a.png", "b.png", "c.png", "model.safetensors"):
+        (tmp_path / name).touch()
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config\.json is no JSON"):
+        loaded(tmp_path)
+
+
 def test_what_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "folder.pt").mkdir()
     with pytest.raises(UserError, match=r"folder\.pt is a folder of nothing, and none that"):

@@ -22,13 +22,17 @@ _WEIGHTS = (
 _KERAS = ("saved_model.pb", "keras_metadata.pb")
 
 
+class UnknownFolderError(UserError):
+    """A folder is nothing that a network is saved as."""
+
+
 @contextmanager
 def open_package(path: Path, own: bool = False) -> Iterator[Package]:
     """Yield the network that is meant by a path; what is unpacked for it is gone afterwards.
 
     `own` says that the user tells how to build the network, so that weights alone are wanted. A
-    file that nothing describes is a package of itself. Raises `UserError` for a folder that is none
-    of those known, and for a package that is damaged or cannot be read.
+    file that nothing describes is a package of itself. Raises `UnknownFolderError` for a folder
+    that is none of those known, and `UserError` for a package that is damaged or cannot be read.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as aside:
         yield bioimage_package(path, own, Path(aside)) or _from_place(path, own)
@@ -48,7 +52,7 @@ def _from_place(path: Path, own: bool) -> Package:
     described = bool(weights) and (path / CONFIG).is_file()
     if described and (package := _from_config(path / CONFIG, weights[0])):
         return package
-    raise UserError(_unknown(path))
+    raise UnknownFolderError(_unknown(path))
 
 
 def _from_config(description: Path, weights: Path) -> Package | None:
