@@ -100,10 +100,11 @@ def parse_init(name: str) -> Init:
     strategy = INITS.get(chosen)
     for intervention in interventions:
         INTERVENTIONS.get(intervention)  # or it says that there is none of that name
-    if interventions != (ordered := order_of_action([*dict.fromkeys(interventions)])):
+    ordered = order_of_action([*dict.fromkeys(interventions)])
+    check_together(name, ordered)
+    if interventions != ordered:
         # one name for one thing, lest a leaderboard list it twice
         raise UserError(f"Write the init '{name}' as '{'+'.join([chosen, *ordered])}'.")
-    check_together(name, interventions)
     if chosen in (BASELINE, "timm", "smp") and interventions == [shipped.DISTIL]:
         raise UserError(
             f"The init '{name}' would teach a network what it is itself, as the teacher is "

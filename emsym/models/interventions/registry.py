@@ -195,11 +195,17 @@ def order_of_action(names: list[str]) -> list[str]:
 
 
 def check_together(init: str, names: list[str]) -> None:
-    """Raise `UserError` where interventions of one name undo each other."""
+    """Raise `UserError` where interventions of one name undo or repeat each other."""
     averages = [name for name in names if name.startswith("flip-average")]
     if len(averages) > 1:
         raise UserError(
             f"The init '{init}' averages twice, {' and '.join(map(repr, averages))}: leave one out."
+        )
+    if {"zflip-augment", "side-shuffle"} <= set(names):
+        # a shuffle of both sides is as random after a reversal as without one
+        raise UserError(
+            f"The init '{init}' shows the same stacks as 'side-shuffle' does alone, which reverses "
+            "them at random, too: leave 'zflip-augment' out."
         )
     on_stem = [name for name in names if INTERVENTIONS.get(name).acts_on == "stem"]
     if len(on_stem) > 1:

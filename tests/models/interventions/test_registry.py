@@ -50,6 +50,8 @@ def test_they_are_named_in_the_order_in_which_they_act() -> None:
         ("rgb+flip-average-1.5", "a number between 0 and 1, as in 'flip-average-0.25'"),
         ("rgb+flip-average-0.5", "one half is 'flip-average'"),
         ("rgb+flip-average+flip-average-0.25", "averages twice"),
+        ("rgb+zflip-augment+side-shuffle", r"same stacks .* alone.*: leave 'zflip-augment' out"),
+        ("rgb+side-shuffle+zflip-augment", r"same stacks .* alone.*: leave 'zflip-augment' out"),
         ("timm+distil", "teach a network what it is itself"),
     ],
 )

@@ -74,6 +74,15 @@ def test_a_shuffle_of_three_slices_reverses_them_and_of_five_leaves_each_distanc
     assert (counts - 1000).abs().max() < 120  # 4 standard deviations
 
 
+def test_a_stack_that_is_reversed_and_then_shuffled_is_shuffled_and_no_more():
+    x = torch.arange(5.0).view(1, 5, 1, 1).expand(4000, 5, 1, 1)
+    generator = torch.Generator().manual_seed(0)
+    y = side_shuffle(zflip(x, generator), generator)[:, :2, 0, 0]
+    kinds, counts = torch.unique(y, dim=0, return_counts=True)
+    assert kinds.tolist() == [[0, 1], [0, 3], [4, 1], [4, 3]]
+    assert (counts - 1000).abs().max() < 120  # 4 standard deviations
+
+
 def test_neighbours_are_dropped_as_often_as_is_said_and_the_centre_never():
     x = torch.ones(4000, 5, 1, 2)
     y = slice_dropout(x, torch.Generator().manual_seed(0))
