@@ -58,7 +58,11 @@ class Column:
     shared: Estimates
     """Those of the shared pairs and the ranked strategies."""
     values: pd.DataFrame
-    """The cells that these come from: index `UNIT`, a column per ranked strategy."""
+    """The shared cells that these come from: index `UNIT`, a column per ranked strategy."""
+    cells: pd.DataFrame
+    """All cells that count, as `Board.cell_values` has them."""
+    sections: pd.DataFrame | None
+    """Their sections, as `Board.sections` has them; None where unknown."""
 
     def of_pair(
         self, pair: tuple[str, str], names: Sequence[str]
@@ -155,8 +159,7 @@ class Board:
         has = has.reindex(self.names).notna()
         parts = []
         for _, part in has.T.groupby(level=PAIR, sort=False):
-            whole = largest_complete(part.T)
-            parts.append(whole.reindex(self.names, fill_value=False))
+            parts.append(largest_complete(part.T).reindex(self.names, fill_value=False))
         return pd.concat(parts, axis=1)
 
     @cached_property
@@ -165,7 +168,7 @@ class Board:
         has = self.present.reindex(index=self.pairs).T
         return has.clip(upper=self.seeds.reindex(self.pairs), axis=1).sum(axis=1)
 
-    @property
+    @cached_property
     def needed(self) -> int:
         """How many cells count, of the strategies that have the most."""
         return int(self.seeds.sum())
@@ -177,8 +180,7 @@ class Board:
 
     @cached_property
     def _shared(self) -> pd.DataFrame:
-        pairs = self.entered.T.groupby(level=PAIR, sort=False).any().T
-        return largest_complete(pairs)
+        return largest_complete(self.entered.T.groupby(level=PAIR, sort=False).any().T)
 
     @cached_property
     def ranked(self) -> list[str]:
@@ -219,8 +221,10 @@ class Board:
         """The column of a score, by the name in the catalogue; None where no cell has it."""
         return next((c for c in self.columns.values() if c.score.name == name), None)
 
-    def column_of(self, key: str) -> Column | None:
-        """The column of any score that cells have, shown or not; None where no cell has it."""
+    @cached_property
+    def data_asymmetry(self) -> Column | None:
+        """The column of what the images themselves bring; None where no cell has it."""
+        key = f"{self.headline}/data_asymmetry"
         return self._column(key, score_of(key)) if key in self.done else None
 
     @cached_property
@@ -291,21 +295,17 @@ class Board:
     def _share_means(self) -> pd.DataFrame:
         """A row per pair, columns (share, strategy)."""
         names = [name for name in self.shares if name in self.done]
-        rows = (
-            self.entered_cells()[[*PAIR, "init", *names]]
-            .groupby([*PAIR, "init"], sort=False)
-            .mean()
-        )
-        return rows.unstack("init")
+        rows = self.entered_cells()[[*PAIR, "init", *names]].groupby([*PAIR, "init"], sort=False)
+        return rows.mean().unstack("init")
 
+    @cached_property
     def over_training(self) -> pd.DataFrame:
         """The model asymmetry's size while networks were trained: index step, a column per init."""
         named = (key for key, score in self.scores.items() if score.name == "model_asymmetry")
         key = next(named, None)
         if key is None or not self.by_sections:
             return pd.DataFrame()
-        looks = self.looks()
-        looks = looks[looks["score"] == key]
+        looks = self.looks[self.looks["score"] == key]
         looks = looks[pd.MultiIndex.from_frame(looks[PAIR]).isin(self.shared)]
         if not len(looks):
             return pd.DataFrame()
@@ -313,8 +313,9 @@ class Board:
         means = sizes.groupby(["step", *PAIR, "init"])["value"].mean()
         return means.groupby(["step", "init"]).mean().unstack().reindex(columns=self.ranked)
 
+    @cached_property
     def looks(self) -> pd.DataFrame:
-        """Return the scores while the cells that count were trained, a line each.
+        """The scores while the cells that count were trained, a line each.
 
         Columns: `key`, `step`, `score`, `value`, a mean of sections, *`UNIT` and `init`.
         """
@@ -324,7 +325,13 @@ class Board:
 
     def entered_cells(self) -> pd.DataFrame:
         """Return the rows of the cells that count."""
-        return self.done[self._enters(self.done)]
+        return self.done[self._enters]
+
+    @cached_property
+    def _enters(self) -> np.ndarray:
+        rows = self.entered.index.get_indexer(self.done["init"])
+        columns = self.entered.columns.get_indexer(pd.MultiIndex.from_frame(self.done[UNIT]))
+        return self.entered.to_numpy()[rows, columns] & (columns >= 0)
 
     def cell_values(self, key: str) -> pd.DataFrame:
         """Return a score of the cells that count, with its sign: `UNIT`, a column per strategy."""
@@ -337,27 +344,19 @@ class Board:
         cells = self.entered_cells()
         return self._wide_sections(self._results.per_image(list(cells["key"]), key), cells)
 
-    def _enters(self, cells: pd.DataFrame) -> np.ndarray:
-        rows = self.entered.index.get_indexer(cells["init"])
-        columns = self.entered.columns.get_indexer(pd.MultiIndex.from_frame(cells[UNIT]))
-        return self.entered.to_numpy()[rows, columns] & (columns >= 0)
-
     def _column(self, key: str, score: Score) -> Column:
         cells, wide = self.entered_cells(), self.cell_values(key)
         sections = self.sections(cells, key) if self.by_sections else None
+        block = int(self.first["slices"])
         estimates = estimate_means(
-            wide,
-            sections,
-            squared=score.absolute,
-            block=int(self.first["slices"]),
-            floor=score.floor,
+            wide, sections, squared=score.absolute, block=block, floor=score.floor
         )
         shared = estimates.take(self.shared, self.ranked)
         values = (wide.abs() if score.absolute else wide)[self.ranked]
         values = values[values.index.droplevel("seed").isin(self.shared)]
         summary = self._summary(key, score, shared, values)
         pairs = pair_intervals(estimates, score.compared_bounds)
-        return Column(key, score, summary, pairs, estimates, shared, values)
+        return Column(key, score, summary, pairs, estimates, shared, values, wide, sections)
 
     def sections(self, cells: pd.DataFrame, key: str) -> pd.DataFrame | None:
         """A score of each section as `estimate_means` wants it; None where unknown."""

@@ -1,5 +1,7 @@
 """The cost of each strategy beside the baseline's: time of training and of answers, parameters."""
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -38,6 +40,7 @@ def cost_ratios(board: Board) -> pd.DataFrame:
     return both.sort_values("init", key=lambda names: names.map(order), kind="stable")[columns]
 
 
+@lru_cache(maxsize=1)  # a page asks for the same one several times
 def cost_table(board: Board) -> pd.DataFrame:
     """Return a row per strategy: `passes`, and of each of `RATIOS` `NAME`, `NAME_low`, `NAME_high`.
 

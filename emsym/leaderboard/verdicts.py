@@ -210,7 +210,7 @@ def _symmetric(board: Board, claim: Claim, pairs: Pairs) -> Asked:
 
 def _persists(board: Board, claim: Claim, pairs: Pairs) -> Asked:
     yield from _sizes(board, claim, pairs, high=True)
-    looks = board.over_training()
+    looks = board.over_training
     if len(looks) and claim.strategy in looks:
         values = looks[claim.strategy]
         text = (

@@ -62,9 +62,13 @@ class Submission:
             if f"{IMAGES}{score}" in group.names:
                 values = group.get(f"{IMAGES}{score}", "<f4", None, None)
                 section = group.get("section", "<i4", values.shape[1])
-                for key, at in rows:
-                    columns = {"key": key, "section": section, "value": values[at].astype(float)}
-                    parts.append(pd.DataFrame(columns))
+                theirs, places = zip(*rows, strict=True)
+                columns = {
+                    "key": np.repeat(np.array(theirs, object), len(section)),
+                    "section": np.tile(section, len(rows)),
+                    "value": values[list(places)].astype(float).ravel(),
+                }
+                parts.append(pd.DataFrame(columns))
         empty = {"key": [], "section": np.array([], int), "value": np.array([], float)}
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(empty)
 

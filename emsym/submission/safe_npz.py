@@ -55,7 +55,7 @@ def packed(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 class Arrays:
-    """The arrays of an npz file, each read when it is asked for."""
+    """The arrays of an npz file, each read when it is asked for; the file stays open meanwhile."""
 
     def __init__(self, path: Path) -> None:
         """Read the directory alone. Raises `UserError` where it is not that of a plain npz."""
@@ -69,9 +69,9 @@ class Arrays:
                 raise ValueError("it does not begin as one")
             if signature != b"PK\5\6" or comment or size > MAX_DIRECTORY:
                 raise ValueError("its directory is none of an npz, or too large")
-            with zipfile.ZipFile(path) as archive:
-                self._members = {entry.filename: entry for entry in archive.infolist()}
-                entries = archive.infolist()
+            self._archive = zipfile.ZipFile(path)  # closes itself when nothing refers to it
+            entries = self._archive.infolist()
+            self._members = {entry.filename: entry for entry in entries}
         except _DAMAGE as error:
             raise self._wrong(first_line(error)) from error
         if len(self._members) < len(entries):
@@ -93,7 +93,7 @@ class Arrays:
         """
         try:
             entry = self._members[f"{name}.npy"]
-            with zipfile.ZipFile(self.path) as archive, archive.open(entry) as member:
+            with self._archive.open(entry) as member:
                 content = member.read(entry.file_size)
         except KeyError as error:
             raise self._wrong(f"it has no array '{name}'") from error

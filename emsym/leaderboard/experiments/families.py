@@ -35,16 +35,17 @@ class Family:
 
 def families(boards: Sequence[Board]) -> list[Family]:
     """Return the families of which there are two leaderboards at least."""
+    weights_of = {board: _weights(board) for board in boards}
     made = []
     for protocol in (load_protocol(name) for name in list_protocols()):
         for key, values in protocol.vary.items():
             digests = [variant.digest for variant in protocol.variants()]
-            for weights in dict.fromkeys(map(_weights, boards)):
+            for weights in dict.fromkeys(weights_of.values()):
                 members = {
                     str(value): board
                     for value, digest in zip(values, digests, strict=True)
                     for board in boards
-                    if (board.first["digest"], _weights(board)) == (digest, weights)
+                    if (board.first["digest"], weights_of[board]) == (digest, weights)
                 }
                 if len(members) > 1:
                     base = own_value(protocol, key)
@@ -68,7 +69,7 @@ def last_variants(boards: Sequence[Board]) -> list[Board]:
 
 
 def _weights(board: Board) -> str:
-    return str(shared_identity(board.cells).iloc[0])
+    return str(shared_identity(board.cells[:1]).iloc[0])
 
 
 def own_value(protocol: Protocol, key: str) -> str:

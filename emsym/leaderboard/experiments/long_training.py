@@ -23,7 +23,7 @@ def long_training(board: Board) -> Report | None:
     """
     if not board.by_sections or not board.shared:
         return None
-    looks = board.looks()
+    looks = board.looks
     steps = sorted(step for step in looks["step"].unique() if step > 0)
     if not steps or steps[-1] < LONG * steps[0]:
         return None

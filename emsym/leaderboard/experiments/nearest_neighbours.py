@@ -78,7 +78,7 @@ def _rows(board: Board, how: str, prefix: str, predict: Prediction) -> list[dict
 
 def _start(board: Board, keys: list[str]) -> dict[str, str]:
     """Return the texts of what networks lean to before the first step, where it was looked at."""
-    looks = board.looks()
+    looks = board.looks
     looks = looks[looks["step"] == 0]
     looks = looks[pd.MultiIndex.from_frame(looks[UNIT[:2]]).isin(board.shared)]
     tables = [

@@ -20,12 +20,16 @@ def methods(board: Board) -> dict[str, str]:
 
 def shared_cells(board: Board, key: str) -> pd.DataFrame:
     """Return a score of the shared cells: index `UNIT`, a column per ranked strategy."""
-    return _shared(board, board.cell_values(key))
+    column = board.columns.get(key)
+    return _shared(board, board.cell_values(key) if column is None else column.cells)
 
 
 def shared_sections(board: Board, key: str) -> pd.DataFrame | None:
     """Return by how much sections move it, as `estimate_means` takes it; None where unknown."""
-    sections = board.sections(board.entered_cells(), key) if board.by_sections else None
+    if (column := board.columns.get(key)) is not None:
+        sections = column.sections
+    else:
+        sections = board.sections(board.entered_cells(), key) if board.by_sections else None
     return None if sections is None else _shared(board, sections)
 
 

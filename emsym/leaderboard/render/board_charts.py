@@ -96,7 +96,7 @@ def _interval(column: Column, name: str) -> str:
 
 def training_chart(board: Board, names: list[str]) -> dict[str, Any] | None:
     """Return the curves of the bias while networks were trained; None where there are none."""
-    drawn = svg_charts.curves(board.over_training(), [n for n in names if n in board.ranked])
+    drawn = svg_charts.curves(board.over_training, [n for n in names if n in board.ranked])
     if drawn is None:
         return None
     found = column_tiers(board, board.lead)

@@ -58,19 +58,30 @@ def write_leaderboard(
     before = _pictures(folder)
     for board in leaderboards:
         write_atomically(folder / f"{board.stem}.png", draw_figure(board))
+    if documents is None:
+        documents = next((each for each in DOCUMENTS if (folder / each).is_file()), "")
+    _write_texts(results, folder, leaderboards, find_example, credits, documents)
+    for name in before - _pictures(folder):
+        (folder / name).unlink(missing_ok=True)
+    return list(OutputFolder(folder).texts)
+
+
+def _write_texts(
+    results: Results,
+    folder: Path,
+    leaderboards: list[Board],
+    find_example: FindExample,
+    credits: Sequence[tuple[str, str]],
+    documents: str,
+) -> None:
     every = (each for board in leaderboards for each in examples(board, find_example))
     shown = list(islice(every, EXAMPLES))  # lest pictures outweigh the page
     output = OutputFolder(folder)
     write_atomically(output.markdown, markdown(leaderboards, credits))
-    if documents is None:
-        documents = next((each for each in DOCUMENTS if (folder / each).is_file()), "")
     links = [("Markdown", output.markdown.name)] + [("Documents", documents)] * bool(documents)
     write_atomically(output.page, page(leaderboards, shown, credits, links))
     _stream(output.scores_table, tidy(results.cells))
     _stream(output.cells_table, wide(results.cells))
-    for name in before - _pictures(folder):
-        (folder / name).unlink(missing_ok=True)
-    return list(output.texts)
 
 
 def outdated(
@@ -87,7 +98,7 @@ def outdated(
     page = there.read_text(encoding="utf-8", errors="replace") if there.is_file() else ""
     documents = next((each for each in DOCUMENTS if f'href="{each}"' in page), "")
     with tempfile.TemporaryDirectory() as fresh:
-        write_leaderboard(results, Path(fresh), find_example, credits, documents)
+        _write_texts(results, Path(fresh), boards(results), find_example, credits, documents)
         texts = zip(OutputFolder(folder).texts, OutputFolder(Path(fresh)).texts, strict=True)
         return [
             ours.name

@@ -65,8 +65,7 @@ def _volume(board: Board, best: str, code: Code) -> str:
         row = _difference(lead.shared.take(pairs, names), best)
         parts.append(f"{interval(*row, lead.score.digits)} on {dataset}")
     text = f"The {lead.score.term} of {code(best)} less that of {code(BASELINE)} is {listed(parts)}"
-    brought = board.column_of(f"{board.headline}/data_asymmetry")
-    if brought is not None:
+    if (brought := board.data_asymmetry) is not None:
         text += f"; the images themselves bring {code(BASELINE)} {_value(brought, BASELINE)}"
     return f"{text}."
 

@@ -8,6 +8,7 @@ import pandas as pd
 from emsym.leaderboard.board import Board, Column
 from emsym.leaderboard.costs import cost_table
 from emsym.leaderboard.eligibility import EXACT
+from emsym.leaderboard.estimates import UNIT
 from emsym.leaderboard.recommendation import SURE, bias_columns, enough_seeds, less_biased
 from emsym.leaderboard.statistics import non_inferiority
 from emsym.models.pretrained.chosen_weights import has_file_per_encoder
@@ -313,7 +314,8 @@ def gaps(board: Board) -> list[str]:
         if board.has[name] < board.needed:
             ranked = "ranked over the others" if name in board.ranked else "not ranked"
             lines.append(f"{name}: {board.has[name]} of {board.needed} cells, {ranked}")
-    failed = board.cells[board.cells["status"] != "done"]
+    facts = [*UNIT, "init", "error"]  # a named tuple of all scores takes long to make
+    failed = board.cells.loc[board.cells["status"] != "done", facts]
     for row in failed.head(20).itertuples():
         where = f"{row.dataset} · {row.architecture} · {row.init} · seed {row.seed}"
         lines.append(f"failed: {where}: {str(row.error)[:300]}")

@@ -40,7 +40,7 @@ def test_a_bias_that_heals_and_one_that_stays_small_are_told(records: list[Recor
 
 def test_values_of_a_step_keep_their_sign(records: list[Record]) -> None:
     board = board_of(made(records[0]))
-    values = by_step(board, board.looks(), KEY)
+    values = by_step(board, board.looks, KEY)
     assert list(values) == list(STEPS)
     assert values[0]["rgb"].tolist() == pytest.approx([-0.4] * 4, abs=0.02)
     assert set(np.sign(values[1000]["uniform-green"])) == {-1, 1}
