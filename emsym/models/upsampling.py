@@ -31,8 +31,8 @@ def with_merged_upsampling(model: nn.Module) -> Callable[[Tensor], Any]:
         try:
             return model(images)
         finally:
-            for block in blocks:
-                del block.forward
+            for block in blocks:  # another thread may have been here first
+                vars(block).pop("forward", None)
 
     return answer
 
