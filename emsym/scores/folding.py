@@ -16,6 +16,9 @@ CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, Conv2dSame)
 NORMS = (nn.BatchNorm2d, BatchNormAct2d)
 """Types whose meaning is known; what is derived from them may do anything."""
 
+CHECKED = 4
+"""How many stacks an answer is checked on: a network may take another way for another stack."""
+
 TOLERANCE = 1e-5
 """How far, as a part of the answer's range, an answer may move for a network to be taken."""
 
@@ -25,10 +28,10 @@ def folded(dense: DenseLogits, x: Tensor) -> DenseLogits:
 
     A norm in eval mode scales and shifts each channel, which the convolution before it can do by
     itself: a pass then reads and writes less. `x`, (N, S, H, W) float32 on the network's device,
-    are stacks, of which the first is used to see which norm follows which convolution, and to check
-    the answer. `dense` itself is returned where there is no such pair, where the network cannot be
-    copied, and where the answer changes by more than `TOLERANCE` of its range: where something
-    else, too, takes what a convolution gives, for example.
+    are stacks, of which the first is used to see which norm follows which convolution, and the
+    first `CHECKED` to check the answer. `dense` itself is returned where there is no such pair,
+    where the network cannot be copied, and where an answer changes by more than `TOLERANCE` of its
+    range: where something else, too, takes what a convolution gives, for example.
     """
     try:
         model = shared(dense.model)
@@ -37,18 +40,25 @@ def folded(dense: DenseLogits, x: Tensor) -> DenseLogits:
         return dense
     for name in ("chunk", "reversed", "channels_last"):
         setattr(other, name, getattr(dense, name))
+    stacks = x[:CHECKED].split(1)  # one at a time, as they may be large
     try:
         with torch.no_grad():
             with _followers(model) as pairs:
-                expected = other(x[:1])
+                expected = [other(stacks[0])]
             if not _fold(model, pairs):
                 return dense
+            expected += [dense(stack) for stack in stacks[1:]]
             if dense.channels_last:  # as it would bring them into that order for each pass
                 model.to(memory_format=torch.channels_last)
-            change = (other(x[:1]) - expected).abs().max()
+            same = all(map(_same, map(other, stacks), expected))
     except Exception:  # as where a network counts on its norms being what they were
         return dense
-    return other if change <= TOLERANCE * (expected.max() - expected.min()) else dense
+    return other if same else dense
+
+
+def _same(answer: Tensor, expected: Tensor) -> bool:
+    change = (answer - expected).abs().max()
+    return bool(change <= TOLERANCE * (expected.max() - expected.min()))
 
 
 Pairs = dict[nn.Module, nn.BatchNorm2d]

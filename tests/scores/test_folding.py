@@ -73,6 +73,14 @@ class OwnNorm(nn.BatchNorm2d):
         return 2 * super().forward(stack)
 
 
+class OtherWayForSome(Shared):
+    """What the convolution gives is taken by the norm alone where the stack's mean is below 0."""
+
+    def forward(self, stack):
+        made = self.conv(stack)
+        return (self.norm(made) + made * (stack.mean() > 0)).sum(1, True)
+
+
 @pytest.mark.parametrize(
     ("architecture", "init"),
     [
@@ -133,6 +141,16 @@ def test_a_module_that_is_called_again_with_the_same_norm_is_folded():
 def test_where_it_would_change_the_answer_nothing_is_folded(model):
     dense = DenseLogits(model)
     assert folded(dense, x()) is dense
+
+
+@pytest.mark.parametrize("other", [1, 2, 3])
+def test_each_of_the_first_stacks_is_checked(other):
+    stacks = x(4) - x(4).mean((1, 2, 3), keepdim=True) - 0.1
+    dense = DenseLogits(trained(OtherWayForSome()))
+    assert norms(folded(dense, stacks)) == 1
+    stacks[other] += 1
+    assert folded(dense, stacks) is dense
+    assert norms(folded(dense, stacks[:other])) == 1, "what is not handed over cannot tell"
 
 
 def test_a_convolution_with_a_hook_keeps_its_norm():

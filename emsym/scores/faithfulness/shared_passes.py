@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from emsym.scores.dense_logits import ROUNDING, DenseLogits
-from emsym.scores.folding import folded
+from emsym.scores.folding import CHECKED, folded
 
 Total = Callable[[np.ndarray], np.ndarray]
 """T of stacks of one section: (n, S, H, W) → (n,)."""
@@ -92,7 +92,7 @@ def scores(
     steps: int,
 ) -> dict[tuple[str, str], np.ndarray]:
     """See `emsym.scores.faithfulness.metrics.faithfulness`; `metrics` are functions by name."""
-    totals = Totals(folded(dense, x[:1].to(dense.device)), mask)
+    totals = Totals(folded(dense, x[:CHECKED].to(dense.device)), mask)
     stacks = x.cpu().numpy()
     maps = {name: a.detach().cpu().numpy() for name, a in attributions.items()}
     wanted = [
