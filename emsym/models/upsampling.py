@@ -49,11 +49,13 @@ def _is_plain(block: nn.Module) -> bool:
         and conv.weight.device.type == "cpu"
         and (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), (1, 1), (1, 1))
         and (conv.dilation, conv.groups, conv.padding_mode) == ((1, 1), 1, "zeros")
-        and not any(
-            module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
-            for module in (block.conv1, conv, block.attention1)
-        )
+        and not any(map(_has_hooks, (block.conv1, conv, block.attention1)))
     )
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    forward = module._forward_hooks or module._forward_pre_hooks
+    return bool(forward or module._backward_hooks or module._backward_pre_hooks)
 
 
 def _upsampled_within(

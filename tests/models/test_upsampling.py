@@ -89,6 +89,16 @@ def test_a_map_of_fewer_pixels_than_channels_is_left_alone(merged):
     assert not merged
 
 
+@pytest.mark.parametrize("kind", ["full_backward_hook", "full_backward_pre_hook"])
+def test_hooks_on_gradients_are_called(merged, kind):
+    model, calls = decoder(), []
+    getattr(model.block.conv1[0], f"register_{kind}")(lambda *_: calls.append("hook"))
+    x = torch.randn(8, 3, 8, 8, dtype=torch.float64)
+    with_merged_upsampling(model)(x).sum().backward()
+    assert calls == ["hook"]
+    assert not merged
+
+
 def test_a_stranger_s_convolution_and_hooks_are_called(merged):
     hooked, derived, replaced = decoder(), decoder(), decoder()
     calls = []
