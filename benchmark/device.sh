@@ -15,11 +15,16 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-output=${1:?the folder to write}
-seconds=${2:?how many seconds it may take}
+refuse() { echo "$1: say benchmark/device.sh OUTPUT SECONDS [PROTOCOL]." >&2; exit 2; }
+
+[ $# -eq 2 ] || [ $# -eq 3 ] || refuse "There are $# words instead of two or three"
+output=$1
+seconds=$2
 protocol=${3:-quick-1}
 device=${DEVICE:-cuda}
 cells=${CELLS:-$((($(nproc) + 1) / 2))}
+[[ $seconds =~ ^[1-9][0-9]{0,5}$ ]] || refuse "SECONDS is '$seconds' instead of a whole number from 1 on"
+[[ $cells =~ ^[1-9][0-9]{0,3}$ ]] || refuse "CELLS is '$cells' instead of a whole number from 1 on"
 end=$((SECONDS + seconds))
 mkdir -p "$output"
 export PYTHONUNBUFFERED=1 EMSYM_SPEED_DEVICE=$device
@@ -35,11 +40,16 @@ fi
 
 { date -u; nvidia-smi 2>/dev/null; git rev-parse HEAD 2>/dev/null; } >"$output/machine.txt"
 
+# rather now than after minutes of a GPU
+"$PYTHON" -m emsym plan --protocol "$protocol" --device cpu >/dev/null || exit 2
+
 # a quarter of the time at most for each of the two, so that cells are never left out
 timeout -s INT $(($(left) / 4 + 1)) "$PYTHON" -m pytest -q -n 0 -m gpu >"$output/gpu-tests.txt" 2>&1
 timeout -s INT $(($(left) / 3 + 1)) "$PYTHON" -m pytest -q -n 0 -s benchmark/speed/test_gpu.py \
   >"$output/speed.txt" 2>&1
 timeout -s INT -k 20 "$(left)" "$PYTHON" -m emsym run --all --protocol "$protocol" \
   --device "$device" --cells-per-gpu "$cells" --output "$output/run" >"$output/run.txt" 2>&1
+ran=$?
 
 tail -n 3 "$output/gpu-tests.txt" "$output/speed.txt" "$output/run.txt"
+case $ran in 1 | 2) exit "$ran" ;; esac # cells failed, or a word was wrong; else the time was up

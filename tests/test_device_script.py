@@ -11,6 +11,28 @@ import pytest
 SCRIPT = Path(__file__).parents[1] / "benchmark" / "device.sh"
 
 
+@pytest.mark.parametrize(
+    ("words", "cells", "told"),
+    [
+        ([], "1", "two or three"),
+        (["out", "soon"], "1", "SECONDS is 'soon'"),
+        (["out", "0"], "1", "SECONDS is '0'"),
+        (["out", "60"], "many", "CELLS is 'many'"),
+        (["out", "60", "nosuch"], "1", "There is no protocol 'nosuch'"),
+    ],
+)
+def test_wrong_words_are_told_before_anything_is_run(
+    tmp_path: Path, words: list[str], cells: str, told: str
+) -> None:
+    there = [str(tmp_path / "out"), *words[1:]] if words else []
+    environment = {**os.environ, "DEVICE": "cpu", "PYTHON": sys.executable, "CELLS": cells}
+    command = [str(SCRIPT), *there]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert told in done.stderr
+    assert not (tmp_path / "out/gpu-tests.txt").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     "EMSYM_DEVICE_SCRIPT" not in os.environ,

@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from emsym import create_model
 from emsym.freed_memory import keep_freed_memory
@@ -56,7 +57,7 @@ def best_pass(dense: DenseLogits, x: torch.Tensor, count: int) -> tuple[float, s
     return found[best], best
 
 
-def ours(dense: DenseLogits, x: Any, mask: Any, a: Any, metrics: Sequence[str]) -> dict:
+def ours(dense: DenseLogits, x: Tensor, mask: Tensor, a: Tensor, metrics: Sequence[str]) -> dict:
     """Seconds, scores, and the passes that it took with the least that one pass takes."""
     passes: list[int] = []
     evaluate = Totals.evaluate
@@ -81,7 +82,7 @@ def ours(dense: DenseLogits, x: Any, mask: Any, a: Any, metrics: Sequence[str]) 
     }
 
 
-def theirs(dense: DenseLogits, x: Any, mask: Any, a: Any, metrics: Sequence[str]) -> dict:
+def theirs(dense: DenseLogits, x: Tensor, mask: Tensor, a: Tensor, metrics: Sequence[str]) -> dict:
     """Seconds and scores of the plain script."""
     import plain_faithfulness
 

@@ -72,7 +72,7 @@ def _child(kind: str, architecture: str) -> float:
 
 
 def _milliseconds(kind: str, architecture: str) -> float:
-    """Of a step on one thread: the least of a few rounds, after one that warms up."""
+    """Of a step on one thread: the median of a few rounds, after one that warms up."""
     from conftest import load_neurites, load_quick
 
     quick = load_quick()
