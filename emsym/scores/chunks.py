@@ -21,8 +21,8 @@ CHUNK = 2**16
 caches, and are as large as what the C library takes from the system anew each time."""
 
 GPU_CHUNK = 2**20
-"""Pixels of one pass on a GPU, at most: 64 sections of 128², so that a cell of `quick-1` scores in 35
-passes, and other cells find memory, too. No GPU has been asked yet whether more are faster."""
+"""Pixels of one pass on a GPU, at most: 64 sections of 128², so that a cell of `quick-1` scores in
+35 passes, and other cells find memory, too. No GPU has been asked yet whether more are faster."""
 
 BYTES_PER_PIXEL = 2**14
 """GPU memory that a pixel of a pass is reckoned to take; where that is too little, chunks are
